@@ -11,7 +11,7 @@
 //! # let y: Vec<u32> = x.chunks(2).map(|row| u32::from(row[0] > row[1])).collect();
 //! use wgrad::Classifier;
 //!
-//! // x: (60, 2), row after row; y: the class of each row.
+//! // x: (60, 2), row by row; y: the class of each row.
 //! let model = Classifier::fit((&x, 2), &y)?;
 //! let classes: Vec<u32> = model.predict(&[[9.0, 1.0], [1.0, 9.0]])?;
 //! let probabilities = model.predict_proba((&x, 2))?;
@@ -19,9 +19,9 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 //!
-//! What isn't set follows from the data, as it does for `wgrad train table.csv`: the same rows give the same bits.
-//! By default up to 30,000 rows train three nets, each of which holds out another third of them; their
-//! predictions are averaged and calibrated.
+//! Settings that aren't given are chosen for the data, as by `wgrad train table.csv`: the same rows give the
+//! same bits. By default, on up to 30,000 rows, three nets are trained, each with a different third held out;
+//! their predictions are averaged and calibrated.
 //!
 //! # Regression, early stopping, files
 //!
@@ -67,14 +67,15 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 //!
-//! A training runs in the thread that calls it; [`CancelToken`] ends it from another. A table in a file is trained
-//! on by `fit_table`, and predicted for by `predict_table`. A `wgpu::Device` that the program has already is used
-//! through [`backend::gpu::Gpu::from_device`], which leaves its error handlers as they are.
+//! Training runs in the calling thread; a [`CancelToken`] cancels it from another. `fit_table` trains on a
+//! table in a file, and `predict_table` predicts its rows. A `wgpu::Device` that the program already has is
+//! used through [`backend::gpu::Gpu::from_device`], which leaves its error handlers as they are.
 //!
-//! # The layer below
+//! # The lower-level interface
 //!
-//! A [`Spec`] says what to train, a [`Trainer`] holds the loop, whole or a [step at a time](Trainer::step_at), a
-//! [`backend::Backend`] computes, a [`Model`] is what is left, and a [`train::event::Observer`] sees what happens.
+//! A [`Spec`] says what to train, a [`Trainer`] runs the training loop, whole or a [step at a
+//! time](Trainer::step_at), a [`backend::Backend`] computes, a [`Model`] is the result, and a
+//! [`train::event::Observer`] receives its events.
 //!
 //! ```
 //! use wgrad::backend::cpu::Cpu;
@@ -104,12 +105,12 @@
 //! | `download` | downloads of known data sets |
 //! | `ndarray` | rows from arrays of the crate `ndarray` |
 //! | `arrow` | rows from record batches of the crate `arrow-array` |
-//! | `cli` | the program, and what observes and reports its runs |
+//! | `cli` | the program, and the observers and reports of its runs |
 //!
-//! `cli`, `ndarray` and `arrow` are on by default. A program that depends on the library takes
-//! `default-features = false`, and of the others what it needs.
+//! `cli`, `ndarray` and `arrow` are on by default. A program that depends on the library sets
+//! `default-features = false` and enables those that it needs.
 //!
-//! The notation is that of one batch-first convention: A_l = σ(A_{l−1} W_lᵀ ± b_l), δ_l = ∂E/∂Z_l.
+//! The notation is batch-first throughout: A_l = σ(A_{l−1} W_lᵀ ± b_l), δ_l = ∂E/∂Z_l.
 
 #![cfg_attr(
     not(feature = "cli"),

@@ -120,7 +120,7 @@ fn small(loss: Loss) -> Spec {
     Spec::new(net, loss)
 }
 
-/// What each option of a net, a loss, an optimiser or a step makes of the small net.
+/// What each option of a net, a loss, an optimizer or a step makes of the small net.
 fn with_each_option() -> Vec<(String, Spec)> {
     let mut all = Vec::new();
     let mut add = |name: String, change: &dyn Fn(&mut Spec)| {

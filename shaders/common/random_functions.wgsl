@@ -27,7 +27,7 @@ fn mix(value: u32) -> u32 {
     return x ^ (x >> 16u);
 }
 
-// The row at a position of the epoch's order: a generalised Feistel network over Z_a × Z_b, walked
+// The row at a position of the epoch's order: a generalized Feistel network over Z_a × Z_b, walked
 // until the value falls into 0..n (Black, Rogaway, CT-RSA 2002). n = 0: the identity.
 fn permute(position: u32) -> u32 {
     let n = now.order_n;

@@ -1,4 +1,4 @@
-// Sums and maxima over the first 64 of a workgroup, in a fixed order.
+// Sums and maxima over the first 64 invocations of a workgroup, in a fixed order.
 
 var<workgroup> partial: array<vec4<f32>, 64>;
 
@@ -18,7 +18,7 @@ fn workgroup_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
     return total;
 }
 
-// The largest value and the lowest index at which it stands.
+// The largest value and its lowest index.
 fn workgroup_max(lane: u32, value: f32, index: u32) -> vec2<f32> {
     partial[lane] = vec4<f32>(value, f32(index), 0.0, 0.0);
     workgroupBarrier();

@@ -1,12 +1,12 @@
-// What reduce.wgsl computes, by subgroups of SUBGROUP invocations: 4, 8, 16, 32 or 64. The additions
-// are the same in the same order, and so are the bits.
+// The same results as reduce.wgsl, with subgroups of SUBGROUP invocations: 4, 8, 16, 32 or 64. The additions
+// are the same in the same order, so the bits are the same.
 //
-// Every subgroup reduces on its own what all have put into workgroup memory, so that nothing is
-// assumed about which invocations are in one; barriers are two instead of eight.
+// Every subgroup reduces the values of all invocations from workgroup memory, so that nothing is
+// assumed about which invocations it has; there are two barriers instead of eight.
 //
 // A subgroup of the size SUBGROUP may still have fewer invocations. Vulkan promises full subgroups only
 // to pipelines with REQUIRE_FULL_SUBGROUPS, which wgpu doesn't set, and D3D12 promises none. So each
-// subgroup counts its invocations, and where some are missing every invocation adds up the whole tree
+// subgroup counts its invocations, and if some are missing, every invocation sums the whole tree
 // by itself: slower, without a barrier, and with the same bits.
 
 var<workgroup> partial: array<vec4<f32>, 64>;
@@ -69,7 +69,7 @@ fn workgroup_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
     for (var half = SUBGROUP / 2u; half > 0u; half /= 2u) {
         total += subgroupShuffleXor(total, half);
     }
-    // Behind the shuffles, which are for all invocations alike.
+    // After the shuffles, which need all invocations.
     if (!is_full()) {
         total = sum_of_32(0u) + sum_of_32(1u);
     }
@@ -77,13 +77,13 @@ fn workgroup_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
     return total;
 }
 
-// The larger value, the lower index where they are the same.
+// The larger value, or for equal values the lower index.
 fn larger(mine: vec2<f32>, other: vec2<f32>) -> vec2<f32> {
     let better = other.x > mine.x || (other.x == mine.x && other.y < mine.y);
     return select(mine, other, better);
 }
 
-// The largest value and the lowest index at which it stands.
+// The largest value and its lowest index.
 fn workgroup_max(lane: u32, value: f32, index: u32) -> vec2<f32> {
     partial[lane] = vec4<f32>(value, f32(index), 0.0, 0.0);
     workgroupBarrier();
@@ -102,6 +102,6 @@ fn workgroup_max(lane: u32, value: f32, index: u32) -> vec2<f32> {
         }
     }
     workgroupBarrier();
-    // All have the same, but where there is a NaN, which is neither larger nor smaller.
+    // All have the same, except with a NaN, which is neither larger nor smaller.
     return subgroupBroadcastFirst(best);
 }

@@ -1,6 +1,6 @@
 // Every gradient of every parameter of a small net in one launch: blocks of ∂E/∂W = δᵀ A and
-// ∂E/∂b = ± Σ_rows δ, which are one product with a column of ones behind A, and one workgroup more
-// that adds up the scores of the batch. The product is written by src/kernels/tile/.
+// ∂E/∂b = ± Σ_rows δ, which are one product with a column of ones after A, and one more workgroup
+// that sums the scores of the batch. The product is written by src/kernels/tile/.
 
 struct Gradient {
     decay: f32,
@@ -10,22 +10,22 @@ struct Gradient {
     constant2: f32, // ε
     layers: u32,
     blocks: u32, // workgroups of a part
-    parts: u32,  // parts that the batch is cut into
+    parts: u32,  // parts of the batch
     rows: u32,   // rows of each
     len: u32,    // all parameters
     padding0: u32,
     padding1: u32,
     // For each layer (n, k, δ, A), (W, b, first workgroup, sign of b): b and the sign are 0 without
-    // a bias; gradients and state lie at the same places as the parameters.
+    // a bias; gradients and state are at the same offsets as the parameters.
     table: array<vec4<u32>, 32>,
 }
 
 @group(1) @binding(0) var<uniform> p: Gradient;
-// arena, in which δ and A lie, holds the operands and is declared by src/kernels/tile.
+// arena, which contains δ and A, holds the operands and is declared by src/kernels/tile.
 @group(1) @binding(2) var<storage, read> scores: array<vec4<f32>>;     // (B): loss, right, d², |d|
 @group(1) @binding(3) var<storage, read_write> sums: array<vec4<f32>>; // (1)
 
-// The layer at hand, and the part of the batch: its number and first row.
+// The current layer, and the part of the batch: its number and first row.
 var<private> shape: vec4<u32>;
 var<private> places: vec4<u32>;
 var<private> part: vec2<u32>;
@@ -66,7 +66,7 @@ fn gradient_block(lane: u32, which: u32, block: u32) {
 }
 
 fn gradient(lane: u32, group: u32) {
-    // No branch returns early: FXC takes a barrier behind that for one that not all of a workgroup reach.
+    // No branch returns early: FXC assumes that a barrier after it isn't reached by a whole workgroup.
     if (group == 0u) {
         add_scores(lane);
     } else {

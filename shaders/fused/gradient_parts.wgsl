@@ -1,4 +1,4 @@
-// Gradients over parts of a long batch, each kept on its own.
+// Gradients over parts of a long batch, stored separately.
 
 @group(1) @binding(4) var<storage, read_write> parts: array<f32>; // (parts, parameters)
 

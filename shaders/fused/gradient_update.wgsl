@@ -1,4 +1,4 @@
-// Gradients that are whole are followed at once by the optimiser's step.
+// Complete gradients are immediately followed by the optimizer's step.
 
 @group(1) @binding(4) var<storage, read_write> w: array<f32>;
 @group(1) @binding(5) var<storage, read_write> first: array<f32>;

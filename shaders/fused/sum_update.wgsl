@@ -1,5 +1,5 @@
-// The parts of every gradient added up in order, and the optimiser's step on its parameter; where
-// it is asked for, the scores of the batch are added up beside them by the first workgroup.
+// The sum of the parts of every gradient in order, and the optimizer's step on its parameter; if
+// requested, the first workgroup also sums the scores of the batch.
 
 struct SumUpdate {
     decay: f32,

@@ -2,24 +2,24 @@
 // workgroup: the first of the two kernels of a fused step. Nothing that a workgroup writes is read
 // by another. The products are written by src/kernels/tile/.
 //
-// All that has a row for each row of the batch (X, T, Z, A, δ) lies in one buffer, `arena`; the
-// table says where.
+// Everything with a row for each row of the batch (X, T, Z, A, δ) is in one buffer, `arena`; the
+// table has the offsets.
 
 struct WholeNet {
     layers: u32,
     reach: u32,       // 0: to the outputs, 1: to the loss, 2: back to all δ
     inputs: u32,      // n_0
     outputs: u32,     // n_L
-    x: u32,           // places in the arena
+    x: u32,           // offsets in the arena
     t: u32,
     y: u32,
     gradient: u32,    // ∂E/∂A_L, which becomes δ_L
     parameter: f32,   // of the loss
-    threshold: f32,   // above it, a single output says yes
-    first_layer: u32, // the first layer to compute: 1 where another launch has computed the first
+    threshold: f32,   // above it, a single output means yes
+    first_layer: u32, // the first layer to compute: 1 if another launch has computed the first
     targets: u32,     // columns of T
     // For each layer (n, k, W, b), (Z, A, δ, activation), (sign of b, parameter, -, -): b and the
-    // sign are 0 without a bias; floats are kept as their bits.
+    // sign are 0 without a bias; floats are stored as their bits.
     table: array<vec4<u32>, 48>,
     // What is dropped of X, and of each layer's A: a random number below the first drops an element, what
     // stays is multiplied by the second, a float kept as its bits; the key. 0 for nothing.
@@ -29,7 +29,7 @@ struct WholeNet {
 override BYTES: bool = false;
 override CLASSES: bool = false;
 override OUTPUT: u32 = 0u; // the activation of the last layer
-override DROPS: bool = false; // whether something is dropped in training
+override DROPS: bool = false; // whether there is dropout in training
 
 @group(1) @binding(0) var<uniform> p: WholeNet;
 @group(1) @binding(1) var<storage, read> data: array<u32>;
@@ -42,15 +42,15 @@ override DROPS: bool = false; // whether something is dropped in training
 @group(1) @binding(8) var<storage, read_write> scores: array<vec4<f32>>;
 
 const SOFTMAX = 255u;
-// Invocations that share a row where they don't compute a product.
+// The number of invocations that share a row outside of products.
 const LANES = 16u;
-// Rows that the invocations take at a time then.
+// The number of rows that the invocations then process at a time.
 const PASS = INVOCATIONS / LANES;
 
 var<workgroup> partial: array<vec4<f32>, INVOCATIONS>; // (PASS, 16)
-var<workgroup> source: array<u32, ROWS>;               // the row of the data set for each of ours
+var<workgroup> source: array<u32, ROWS>;               // the row of the data set for each row of the block
 
-// The product at hand: (k, n), where its input and its weights lie, and the layer that it is for.
+// The current product: (k, n), the offsets of its input and its weights, and its layer.
 var<private> shape: vec2<u32>;
 var<private> input: u32;
 var<private> weight: u32;
@@ -70,7 +70,7 @@ fn row_sum(lane: u32, value: vec4<f32>) -> vec4<f32> {
     return total;
 }
 
-// The largest value of a row and the lowest index at which it stands.
+// The largest value of a row and its lowest index.
 fn row_max(lane: u32, value: f32, index: u32) -> vec2<f32> {
     partial[lane] = vec4<f32>(value, f32(index), 0.0, 0.0);
     workgroupBarrier();
@@ -108,7 +108,7 @@ fn dropped(l: u32, row: u32, col: u32, x: f32) -> f32 {
     return select(x * bitcast<f32>(drop.y), 0.0, drawn < drop.x);
 }
 
-// Z = A Wᵀ ± b, and A = σ(Z) behind it.
+// Z = A Wᵀ ± b, followed by A = σ(Z).
 fn forward_store(row: u32, col: u32, value: vec4<f32>) {
     let places = p.table[layer * 3u + 1u];
     let more = p.table[layer * 3u + 2u];
@@ -129,7 +129,7 @@ fn forward_store(row: u32, col: u32, value: vec4<f32>) {
     }
 }
 
-// δ W ⊙ σ′(Z) of the layer below, of which the same is dropped as of its A.
+// δ W ⊙ σ′(Z) of the layer below, with the same dropout as for its A.
 fn backward_store(row: u32, col: u32, value: vec4<f32>) {
     let places = p.table[layer * 3u + 1u];
     let parameter = bitcast<f32>(p.table[layer * 3u + 2u].y);
@@ -175,7 +175,7 @@ fn softmax_rows(lane: u32, first: u32, z: u32, y: u32) {
     workgroupBarrier();
 }
 
-// What `loss_row` in loss_row.wgsl asks for, of rows in the arena.
+// The functions needed by `loss_row` in loss_row.wgsl, for rows in the arena.
 fn output_at(row: u32, j: u32) -> f32 {
     return arena[p.y + row * p.outputs + j];
 }
@@ -253,8 +253,8 @@ fn gather_rows(lane: u32, first: u32, count: u32) {
     }
 }
 
-// n and k of a layer. FXC takes an element at an index that changes for one that may differ between
-// invocations, by which no barrier may be reached: here no index changes.
+// n and k of a layer. FXC assumes that an element at a changing index may differ between
+// invocations, so that no barrier may depend on it: here no index changes.
 fn shape_of(l: u32) -> vec2<u32> {
     var found = p.table[0].xy;
     found = select(found, p.table[3].xy, l == 1u);

@@ -1,5 +1,5 @@
-// The features of a batch of images, augmented in whole numbers as in src/net/augment/image.rs, which explains
-// them. One invocation for each pixel.
+// The features of a batch of images, augmented in integer arithmetic as explained in src/net/augment/image.rs.
+// One invocation for each pixel.
 
 struct Augment {
     width: u32,

@@ -1,5 +1,5 @@
-// X[r, at + j] = E[i(r), j]: the rows of a table that the indices of a feature column ask for; and
-// the feature columns before them copied.
+// X[r, at + j] = E[i(r), j]: the rows of a table given by the indices in a feature column; and
+// a copy of the feature columns before them.
 
 struct Embed {
     features: u32,
@@ -34,7 +34,7 @@ fn embed(
         x[row * p.inputs + col] = features[first + col];
         return;
     }
-    // What is no index of the table counts as 0.
+    // Invalid indices count as 0.
     let found = features[first + p.column];
     let index = select(0u, u32(found), found >= 0.0 && found < f32(p.values));
     x[row * p.inputs + col] = table[index * p.dims + col - p.at];

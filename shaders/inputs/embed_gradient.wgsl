@@ -26,14 +26,14 @@ fn clear_table_gradient(
     }
 }
 
-// Whether a place in the order comes before a row of this index.
+// Whether a position in the order comes before a row of this index.
 fn is_before(place: u32, index: f32, row: u32) -> bool {
     let at = order[place];
     return at.x < index || (at.x == index && u32(at.y) < row);
 }
 
-// An invocation for each column and each row in the order; the first of those that have the same index
-// adds them all up.
+// An invocation for each column and each row in the order; the first of those with the same index
+// sums all of them.
 @compute @workgroup_size(64)
 fn embed_gradient(
     @builtin(workgroup_id) group: vec3<u32>,

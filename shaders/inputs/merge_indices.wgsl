@@ -1,5 +1,5 @@
-// Sorted runs of rows with their indices, two at a time merged into one. An invocation for each row finds
-// how many rows of the other run come before it.
+// Merges pairs of sorted runs of rows with their indices. An invocation for each row counts
+// the rows of the other run that come before it.
 
 struct MergeIndices {
     run: u32, // rows of a run
@@ -28,7 +28,7 @@ fn merge_indices(
     var high = min(start + p.run, now.rows);
     while (low < high) {
         let middle = (low + high) / 2u;
-        // Of one index, rows of the left run come first.
+        // For equal indices, rows of the left run come first.
         if (runs[middle].x < index || (runs[middle].x == index && !is_left)) {
             low = middle + 1u;
         } else {

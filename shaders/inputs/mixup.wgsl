@@ -1,4 +1,4 @@
-// Mixup: the rows of a pair, each with a part of the other.
+// Mixup: convex combinations of the two rows of a pair.
 
 struct Mixup {
     rows: u32,

@@ -1,5 +1,5 @@
-// A tile of 256 rows with their indices, in the order of the indices; rows of one index in their own
-// order.
+// A tile of 256 rows with their indices, sorted by index; rows with the same index keep
+// their order.
 
 struct SortIndices {
     features: u32,
@@ -23,10 +23,10 @@ fn sort_indices(
 ) {
     let first = flat(group, groups) * TILE;
     let row = first + lane;
-    // Larger than any index, behind the batch.
+    // Larger than any index, after the batch.
     var index = 0xffffffffu;
     if (row < now.rows) {
-        // What is no index of the table counts as 0.
+        // Invalid indices count as 0.
         let found = features[row * p.features + p.column];
         index = select(0u, u32(found), found >= 0.0 && found < f32(p.values));
     }

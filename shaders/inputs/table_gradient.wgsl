@@ -1,5 +1,5 @@
-// ∂E/∂E[v, j] = Σ_{r: i(r) = v} ∂E/∂X[r, at + j], in the order of the rows, of a small table: each of its
-// elements looks through the batch.
+// ∂E/∂E[v, j] = Σ_{r: i(r) = v} ∂E/∂X[r, at + j], in the order of the rows, for a small table: each of its
+// elements searches the whole batch.
 
 struct TableGradient {
     features: u32,
@@ -27,7 +27,7 @@ fn table_gradient_of(
     }
     let value = i / p.dims;
     let col = p.at + i % p.dims;
-    // In stretches of 256 rows of the batch, as embed_gradient.wgsl adds them up.
+    // In stretches of 256 rows of the batch, as in embed_gradient.wgsl.
     var sum = 0.0;
     var stretch = 0.0;
     for (var row = 0u; row < now.rows; row++) {
@@ -35,7 +35,7 @@ fn table_gradient_of(
             sum += stretch;
             stretch = 0.0;
         }
-        // What is no index of the table counts as 0.
+        // Invalid indices count as 0.
         let found = features[row * p.features + p.column];
         let index = select(0u, u32(found), found >= 0.0 && found < f32(p.values));
         if (index == value) {

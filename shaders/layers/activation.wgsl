@@ -1,4 +1,4 @@
-// The activation of a layer, and the product of what arrives from behind with its derivative.
+// The activation of a layer, and the product of the incoming gradient with its derivative.
 
 struct Activate {
     rows: u32,

@@ -1,5 +1,5 @@
-// Activations σ and derivatives σ′ of the pre-activation z, and δ ⊙ σ′. The equations stand in
-// src/math/activation/; the codes are the places in `Activation::ALL`.
+// Activations σ and derivatives σ′ of the pre-activation z, and δ ⊙ σ′. The equations are in
+// src/math/activation/; the codes are the indices in `Activation::ALL`.
 
 const IDENTITY = 0u;
 const SIGMOID = 1u;

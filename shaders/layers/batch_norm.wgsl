@@ -4,7 +4,7 @@ struct Norm {
     rows: u32,
     cols: u32,
     epsilon: f32,
-    momentum: f32, // the share of a batch in the running averages
+    momentum: f32, // the weight of a batch in the running averages
 }
 
 @group(1) @binding(0) var<uniform> p: Norm;

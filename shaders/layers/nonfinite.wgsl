@@ -1,4 +1,4 @@
-// Where a tensor holds NaN or infinite values: the first such column of each row, or −1.
+// The first column of each row of a tensor with a NaN or infinite value, or −1.
 
 struct Nonfinite {
     rows: u32,
@@ -13,8 +13,8 @@ const NONE: u32 = 0xffffffffu;
 
 var<workgroup> firsts: array<u32, 256>;
 
-// A workgroup looks through a row, each invocation at every 256th value. The bits are compared,
-// since a shader's compiler may take it that no value is NaN.
+// A workgroup checks a row, each invocation every 256th value. The bits are compared,
+// since shader compilers may assume that no value is NaN.
 @compute @workgroup_size(256)
 fn nonfinite(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -4,13 +4,13 @@ struct Loss {
     rows: u32,
     cols: u32,
     parameter: f32, // of the loss
-    threshold: f32, // above it, a single output says yes
+    threshold: f32, // above it, a single output means yes
 }
 
 @group(1) @binding(0) var<uniform> p: Loss;
 @group(1) @binding(1) var<storage, read> y: array<f32>;                 // (rows, cols)
 @group(1) @binding(2) var<storage, read> t: array<f32>;                 // (rows, targets)
-@group(1) @binding(3) var<storage, read> unit: array<f32>;              // (targets): users' units in one of ours
+@group(1) @binding(3) var<storage, read> unit: array<f32>;              // (targets): the unit of a scaled target in the user's units
 @group(1) @binding(4) var<storage, read> weights: array<f32>;           // (N): of the data set's rows
 @group(1) @binding(5) var<storage, read_write> gradient: array<f32>;    // ∂E/∂y: (rows, cols)
 @group(1) @binding(6) var<storage, read_write> scores: array<vec4<f32>>; // (rows): loss, right, d², |d|

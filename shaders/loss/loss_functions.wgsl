@@ -1,5 +1,5 @@
-// The losses of one output with their derivatives. The equations stand in src/math/loss; the codes are
-// the places in `Loss::ALL`.
+// The losses of one output with their derivatives. The equations are in src/math/loss; the codes are
+// the indices in `Loss::ALL`.
 
 override LOSS: u32 = 0u;
 
@@ -26,7 +26,7 @@ fn sign_or_zero(d: f32) -> f32 {
     return select(select(0.0, -1.0, d < 0.0), 1.0, d > 0.0);
 }
 
-// The targets of a row that has so many outputs.
+// The number of targets of a row with `cols` outputs.
 fn targets_of(cols: u32) -> u32 {
     return select(cols, cols / 2u, LOSS == GAUSSIAN_NLL);
 }
@@ -50,7 +50,7 @@ fn power_of(q: f32, gamma: f32) -> f32 {
     return select(exp_f(gamma * ln_f(q)), select(0.0, 1.0, gamma == 0.0), q <= 0.0);
 }
 
-// What an output says of its target, in the target's units.
+// The prediction of an output in the target's units.
 fn predicted(y: f32, facts: vec4<f32>) -> f32 {
     switch LOSS {
         case POISSON: { return exp_f(y); }
@@ -68,7 +68,7 @@ fn gaussian_nll(y: f32, s: f32, t: f32) -> vec3<f32> {
 }
 
 // Output j's term of the loss, and its derivative by y. parameter: δ of Huber's loss, γ of the focal
-// ones, τ of the quantile. facts: what the term needs of the whole row,
+// ones, τ of the quantile. facts: values of the whole row that the term needs,
 //   cross-entropy, divergence   ln Σ exp y, Σ t
 //   focal                       ln Σ exp y, Σ g: see `focal_slope`
 //   hinge of several outputs    the margin, the class and its rival
@@ -130,7 +130,7 @@ fn loss_term(y: f32, t: f32, j: u32, facts: vec4<f32>, parameter: f32) -> vec2<f
             return hinge_term(y, t, j, facts);
         }
         case COSINE: {
-            // Rows without a direction, of zeros, are as far from any as a right angle.
+            // Rows of zeros, which have no direction, count as orthogonal to any row.
             let is_zero = facts.z == 0.0;
             let squares = select(facts.yz, vec2<f32>(1.0), is_zero);
             let slope = (facts.x / squares.x * y - t) / squares.y;
@@ -148,7 +148,7 @@ fn focal_slope(log_p: f32, t: f32, gamma: f32) -> f32 {
     return t * power_of(q, gamma) * (gamma * exp_f(log_p) * quotient - 1.0);
 }
 
-// A single output has a class of its own; of several, the margin is that of the row.
+// A single output has its own class; with several, the margin is that of the row.
 fn hinge_term(y: f32, t: f32, j: u32, facts: vec4<f32>) -> vec2<f32> {
     let side = 2.0 * t - 1.0;
     let alone = facts.y < 0.0;

@@ -1,5 +1,5 @@
-// One row through every loss, by LANES neighbouring invocations of a workgroup: its scores, and the
-// slope of each of its terms. The text around it gives LANES, `row_sum` and `row_max` over them,
+// The loss of one row, computed by LANES neighboring invocations of a workgroup: its scores, and the
+// slope of each of its terms. The including text defines LANES, `row_sum` and `row_max` over them,
 // `output_at(row, j)`, `target_at(row, j)`, `weight_of(row)` and `put_slope(row, j, slope)`.
 
 override WEIGHTED: bool = false; // rows have weights
@@ -39,7 +39,7 @@ fn loss_row(
     let largest_y = row_max(lane, best.x, at.x);
     let largest_t = row_max(lane, best.y, at.y);
 
-    // What the terms need of the whole row: see `loss_term`.
+    // The values of the whole row that the terms need: see `loss_term`.
     var facts = vec4<f32>();
     if ((LOSS == CROSS_ENTROPY) | (LOSS == KL_DIVERGENCE) | (LOSS == FOCAL)) {
         var total = 0.0;
@@ -68,7 +68,7 @@ fn loss_row(
         facts = vec4<f32>(sums.x, sums.y, sqrt(sums.y) * sqrt(sums.z), 0.0);
     }
     if (LOSS == HINGE) {
-        // The largest of the others: an invocation without one of them knows less than any output.
+        // The largest of the others: the start value is less than any output.
         let right_one = u32(largest_t.y);
         var rival = vec2<f32>(-3.4e38, 0.0);
         for (var j = first; j < end; j += LANES) {

@@ -3,20 +3,20 @@
 struct Output {
     cols: u32,
     loss_parameter: f32, // of the loss
-    threshold: f32,      // above it, a single output says yes
-    parts: u32,          // of Z_L, where it comes in parts
+    threshold: f32,      // above it, a single output means yes
+    parts: u32,          // of Z_L, if it comes in parts
     bias_sign: f32,      // of its bias then
 }
 
 override CLASSES: bool = false;
-override GRADIENT: bool = true; // δ_L is wanted
+override GRADIENT: bool = true; // δ_L is needed
 override SOFTMAX: bool = false; // the last layer is a softmax
-override ACTIVATION: u32 = 0u;  // else its activation
+override ACTIVATION: u32 = 0u;  // otherwise its activation
 override PARAMETER: f32 = 0.0;
 
 @group(1) @binding(0) var<uniform> p: Output;
 @group(1) @binding(1) var<storage, read> labels: array<u32>;             // (N) classes, or (N, targets) numbers
-@group(1) @binding(4) var<storage, read> unit: array<f32>;               // (targets): users' units in one of ours
+@group(1) @binding(4) var<storage, read> unit: array<f32>;               // (targets): the unit of a scaled target in the user's units
 @group(1) @binding(5) var<storage, read> weights: array<f32>;            // (N): of the data set's rows
 @group(1) @binding(6) var<storage, read_write> delta: array<f32>;        // δ_L: (B, cols)
 @group(1) @binding(7) var<storage, read_write> scores: array<vec4<f32>>; // (B): loss, right, d², |d|

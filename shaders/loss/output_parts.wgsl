@@ -1,4 +1,4 @@
-// The outputs from the stretches of their sums, each of which the last layer has stored on its own.
+// The outputs from the partial sums, which the last layer has stored separately.
 
 override BIAS: bool = false;
 

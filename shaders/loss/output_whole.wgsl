@@ -1,4 +1,4 @@
-// The outputs as the last layer has stored them.
+// The outputs as stored by the last layer.
 
 @group(1) @binding(2) var<storage, read> y: array<f32>; // A_L: (B, cols)
 @group(1) @binding(3) var<storage, read> z: array<f32>; // Z_L: (B, cols)

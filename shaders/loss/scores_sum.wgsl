@@ -1,4 +1,4 @@
-// The sum of the scores of rows `start` … `end`, in a fixed order, by the first 64 of a workgroup.
+// The sum of the scores of rows `start` … `end`, in a fixed order, by the first 64 invocations of a workgroup.
 
 fn scores_sum(lane: u32, start: u32, end: u32) -> vec4<f32> {
     var mine = vec4<f32>(0.0, 0.0, 0.0, 0.0);

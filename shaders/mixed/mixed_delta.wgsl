@@ -1,5 +1,5 @@
 // δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l) in mixed precision. The product is written by
-// src/kernels/mixed/block.rs; this is what it reads and what becomes of its elements.
+// src/kernels/mixed/block.rs; this is its input and the use of its elements.
 
 struct Delta {
     n: u32,

@@ -1,6 +1,6 @@
 // A layer forward in mixed precision: Z = X Wᵀ ± b and A = σ(Z), X: (B, k), W: (n, k), Z and A:
-// (B, n). The product is written by src/kernels/mixed/block.rs; this is what it reads and what becomes
-// of its elements. Result and result() stand in mixed_dense_hidden.wgsl and mixed_dense_last.wgsl.
+// (B, n). The product is written by src/kernels/mixed/block.rs; this is its input and the use of
+// its elements. Result and result() are in mixed_dense_hidden.wgsl and mixed_dense_last.wgsl.
 
 struct Dense {
     n: u32,
@@ -10,7 +10,7 @@ struct Dense {
 }
 
 override BIAS: bool = false;
-override STORE_Z: bool = true;  // Z is wanted besides A, or alone
+override STORE_Z: bool = true;  // Z is needed besides A, or alone
 override STORE_A: bool = false;
 override ACTIVATION: u32 = 0u;
 override PARAMETER: f32 = 0.0;

@@ -1,4 +1,4 @@
-// The features of the batch in f16, else as in gather.wgsl.
+// The features of the batch in f16, otherwise as in gather.wgsl.
 
 struct Gather {
     rows: u32,

@@ -1,4 +1,4 @@
-// The words of loss_scale in kernels that write to it, and the note of an overflow there: the bits of 1.0.
+// The words of loss_scale in kernels that write to it, and the record of an overflow in it: the bits of 1.0.
 
 alias Word = atomic<u32>;
 

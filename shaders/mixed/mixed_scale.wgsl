@@ -1,4 +1,4 @@
-// The scale of the loss at the end of a step: halved behind an overflow, doubled after enough steps
+// The scale of the loss at the end of a step: halved after an overflow, doubled after enough steps
 // without one.
 
 struct Scale {

@@ -1,7 +1,7 @@
-// What is stored in f16, in kernels with a binding loss_scale. An overflow in training is noted there by
-// note_overflow(); which invocation does so makes no difference.
+// Values stored in f16, in kernels with a binding loss_scale. An overflow in training is recorded in it by
+// note_overflow(), by any invocation.
 
-override WATCH: bool = false; // overflows are noted
+override WATCH: bool = false; // overflows are recorded
 
 // The bits of 65,520, from which on a magnitude is infinite in f16; those of infinity and NaN are
 // larger.

@@ -1,7 +1,7 @@
 // The update of a layer's W and b in mixed precision: ∂E/∂W = δᵀ A / S and ∂E/∂b = ± Σ_rows δ / S,
-// each followed at once by the optimiser's step, and W again in f16. Behind an overflow nothing
-// changes. The product is written by src/kernels/mixed/block.rs; this is what it reads and what
-// becomes of its elements. As in backward.wgsl, a column of ones behind A gives ∂E/∂b.
+// each immediately followed by the optimizer's step, and the conversion of W to f16. After an overflow nothing
+// changes. The product is written by src/kernels/mixed/block.rs; this is its input and the use of
+// its elements. As in backward.wgsl, a column of ones after A gives ∂E/∂b.
 
 struct Update {
     decay: f32,
@@ -11,15 +11,15 @@ struct Update {
     constant2: f32, // ε
     n: u32,
     k: u32,
-    weight: u32,    // where W lies
-    bias: u32,      // where b lies
+    weight: u32,    // offset of W
+    bias: u32,      // offset of b
     sign: f32,      // of the biases; 0 without
 }
 
 @group(1) @binding(0) var<uniform> p: Update;
 @group(1) @binding(1) var<storage, read_write> w: array<f32>;      // all parameters
-@group(1) @binding(2) var<storage, read_write> first: array<f32>;  // as many, or unused
-@group(1) @binding(3) var<storage, read_write> second: array<f32>; // as many, or unused
+@group(1) @binding(2) var<storage, read_write> first: array<f32>;  // the same number, or unused
+@group(1) @binding(3) var<storage, read_write> second: array<f32>; // the same number, or unused
 @group(1) @binding(4) var<storage, read> delta: array<f16>;        // (B, n)
 @group(1) @binding(5) var<storage, read> input: array<f16>;        // (B, k)
 @group(1) @binding(6) var<storage, read_write> shadow: array<f16>; // W in f16: (n, k)
@@ -52,7 +52,7 @@ fn update_b(col: u32, k: u32) -> vec4<f16> {
     return value;
 }
 
-// Four elements of a row of S ∂E/∂W, with S ∂E/∂b behind the last.
+// Four elements of a row of S ∂E/∂W, with S ∂E/∂b after the last.
 fn update_store(row: u32, col: u32, value: vec4<f32>) {
     if (loss_scale[3] != 0.0) {
         return;

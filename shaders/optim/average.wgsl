@@ -3,10 +3,10 @@
 struct Average {
     len: u32,
     share: f32, // ρ at every step but the first
-    since: u32, // where all epochs count alike, the first of them
+    since: u32, // if all epochs have equal weight, the first of them
 }
 
-override EQUAL: bool = false; // all epochs count alike
+override EQUAL: bool = false; // all epochs have equal weight
 
 @group(1) @binding(0) var<uniform> p: Average;
 @group(1) @binding(1) var<storage, read> w: array<f32>;             // (len)

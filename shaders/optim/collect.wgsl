@@ -1,4 +1,4 @@
-// Gradients of micro-batches added up, and given back behind the last one.
+// The sum of the gradients of micro-batches, returned after the last one.
 
 struct Collect {
     len: u32,

@@ -1,4 +1,4 @@
-// x ← α x + β y, with the factors as they are given or as a step along y has them.
+// x ← α x + β y, with given factors or those of a step along y.
 
 struct Combine {
     len: u32,

@@ -1,4 +1,4 @@
-// The directions of LAMB and Muon. The equations stand in src/math/optim/mod.rs.
+// The directions of LAMB and Muon. The equations are in src/math/optim/mod.rs.
 
 struct Direction {
     len: u32,
@@ -9,7 +9,7 @@ struct Direction {
     constant2: f32, // ε
 }
 
-override LAMB: bool = true; // or else Muon
+override LAMB: bool = true; // otherwise Muon
 
 @group(1) @binding(0) var<uniform> p: Direction;
 @group(1) @binding(1) var<storage, read> w: array<f32>;            // (len)

@@ -1,9 +1,9 @@
-// Changes to the gradient before the optimiser sees it; one variant for each.
+// Changes to the gradient before the optimizer sees it; one variant for each.
 
 struct Edits {
     len: u32,
     value: f32, // λ₁, the limit, or η
-    first: u32, // the place of the first element, for random numbers
+    first: u32, // the index of the first element, for random numbers
     key0: u32,
     key1: u32,
 }
@@ -19,7 +19,7 @@ const UNIT = 3u;
 @group(1) @binding(1) var<storage, read> other: array<f32>;    // w: (len), or the norm: (1)
 @group(1) @binding(2) var<storage, read_write> g: array<f32>;  // (len)
 
-// A standard normal number by its place, with uniform ones that are multiples of 2⁻²⁴.
+// A standard normal number by its index, from uniform ones that are multiples of 2⁻²⁴.
 fn normal(place: u32) -> f32 {
     let bits = threefry(vec2<u32>(p.key0, p.key1), vec2<u32>(place, now.t)) >> vec2<u32>(8u, 8u);
     let above_zero = f32(bits.x + 1u) * 5.9604644775390625e-8;

@@ -1,4 +1,4 @@
-// One step of the optimiser for every parameter.
+// One step of the optimizer for every parameter.
 
 struct Optimizer {
     len: u32,

@@ -1,5 +1,5 @@
-// The optimiser's step on one parameter, for kernels with bindings w, first and second and a uniform
-// with the constants. The equations stand in src/math/optim/rules.rs; the codes are the places in
+// The optimizer's step on one parameter, for kernels with bindings w, first and second and a uniform
+// with the constants. The equations are in src/math/optim/rules.rs; the codes are the indices in
 // `Optimizer::ALL`.
 
 override RULE: u32 = 0u;
@@ -22,12 +22,12 @@ fn momentum() -> f32 {
     return p.constant0 + now.momentum_change;
 }
 
-// −1, 0 or 1; NaN of NaN.
+// −1, 0 or 1; NaN for NaN.
 fn sign_of(x: f32) -> f32 {
     return select(select(x, -1.0, x < 0.0), 1.0, x > 0.0);
 }
 
-// The two moments of Adam's family, after they took the gradient in.
+// The two moments of Adam's family, updated with the gradient.
 fn moments(i: u32, gradient: f32) -> vec2<f32> {
     let beta1 = momentum();
     let m = beta1 * first[i] + (1.0 - beta1) * gradient;

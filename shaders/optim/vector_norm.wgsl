@@ -2,7 +2,7 @@
 
 struct Norm {
     len: u32,
-    first: u32, // where the stretches at hand begin among the partial sums
+    first: u32, // index of the first current stretch among the partial sums
 }
 
 @group(1) @binding(0) var<uniform> p: Norm;

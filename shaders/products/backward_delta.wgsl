@@ -1,4 +1,4 @@
-// δ_l beside one update.
+// δ_l together with one update.
 
 override ACTIVATION: u32 = 0u; // σ_l
 override PARAMETER: f32 = 0.0;

@@ -1,22 +1,22 @@
 // A layer forward: Z = X Wᵀ ± b and A = σ(Z), X: (B, k), W: (n, k), Z and A: (B, n). The product
-// is written by src/kernels/products/tile/; this is what it reads and what becomes of its elements.
+// is written by src/kernels/products/tile/; this is its input and the use of its elements.
 
 struct Dense {
     n: u32,
     k: u32,
-    parts: u32, // the inner dimension is cut into: 1, or the number of its stretches
+    parts: u32, // parts of the inner dimension: 1, or the number of its stretches
     bias_sign: f32,
 }
 
 override BIAS: bool = false;
-override STORE_Z: bool = true;  // Z is wanted besides A, or alone, or in parts
+override STORE_Z: bool = true;  // Z is needed besides A, or alone, or in parts
 override STORE_A: bool = false;
 override ACTIVATION: u32 = 0u;
 override PARAMETER: f32 = 0.0;
 
 @group(1) @binding(0) var<uniform> p: Dense;
 
-// The part at hand, and its first k.
+// The current part, and its first k.
 var<private> part: vec2<u32>;
 
 fn dense_store(row: u32, col: u32, value: vec4<f32>) {

@@ -40,7 +40,7 @@ fn gathered_at(row: u32, k: u32) -> f32 {
     return value;
 }
 
-// Inputs `k` … `k + 3`, where rows have a multiple of four: bytes lie in one word.
+// Inputs `k` … `k + 3`, if the row length is a multiple of four: its bytes are in one word.
 fn gathered_four(row: u32, k: u32) -> vec4<f32> {
     let at = source[row - block.x] * p.k + k;
     var raw: vec4<f32>;

@@ -1,4 +1,4 @@
-// The bindings of a layer whose input is the layer below.
+// The bindings of a layer whose input is the previous layer.
 
 // x: (B, k) and w: (n, k), the operands, are declared by src/kernels/tile.
 @group(1) @binding(3) var<storage, read> bias: array<f32>;    // (n)

@@ -1,8 +1,8 @@
 // C = A·B, A·Bᵀ or Aᵀ·B, with ± bias: C is (m, n), the inner dimension is k. The product is written
-// by src/kernels/products/tile/; this is what it reads and what becomes of its elements.
+// by src/kernels/products/tile/; this is its input and the use of its elements.
 //
 // A product with a large inner dimension is computed in parts, one launch after the other, each
-// adding its part to C: some drivers end a loop after 65,535 rounds without a word.
+// adding its part to C: some drivers silently stop a loop after 65,535 iterations.
 
 struct Matmul {
     m: u32,

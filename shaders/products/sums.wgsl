@@ -8,7 +8,7 @@ struct Sums {
     count: u32,
 }
 
-override ADD: bool = false; // add to what the parts before summed
+override ADD: bool = false; // add to the sum of the previous parts
 
 @group(1) @binding(0) var<uniform> p: Sums;
 @group(1) @binding(1) var<storage, read> delta: array<f32>;     // (rows, cols)

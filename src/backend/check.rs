@@ -1,5 +1,5 @@
-//! What every backend refuses before it touches memory: shaders run without checks of their own, so
-//! nothing that a caller of the safe API says may lead out of a buffer.
+//! The checks of every backend before it touches memory: shaders run without their own checks, so
+//! no call of the safe API may lead to an access outside of a buffer.
 
 use crate::base::error::{Error, Result};
 use crate::data::{Samples, Storage, Targets};
@@ -8,7 +8,7 @@ use crate::kernels::tensor::TensorId;
 use crate::plan::program::{Program, Reads};
 use std::ops::Range;
 
-/// The shape of uploaded rows, which a backend keeps beside them.
+/// The shape of uploaded rows, which a backend keeps with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct RowShape {
     rows: usize,
@@ -32,7 +32,7 @@ impl RowShape {
     /// The shape of `samples`, whose parts must belong together.
     ///
     /// # Errors
-    /// When scaling, targets or weights are not those of so many columns and rows.
+    /// When scaling, targets or weights don't match the numbers of columns and rows.
     pub(crate) fn of(samples: &Samples) -> Result<Self> {
         let (rows, features) = (samples.rows(), samples.features.cols());
         let affine = [samples.affine.shift.len(), samples.affine.scale.len()];
@@ -70,7 +70,7 @@ impl RowShape {
     /// Refuses rows that the ops of `program` would read differently.
     ///
     /// # Errors
-    /// When the rows have other feature columns or targets than an op reads.
+    /// When an op reads other feature columns or targets than the rows have.
     pub(crate) fn check(&self, program: &Program, ops: Range<usize>) -> Result<()> {
         program.ops[ops].iter().try_for_each(|op| self.suits(program.reads(op)))
     }
@@ -93,7 +93,7 @@ impl RowShape {
             TargetShape::Numbers(found) if found != expected => {
                 Err(mismatch(format!("{found} targets a row for a program that takes {expected}")))
             }
-            // A single output tells two classes apart.
+            // A single output is for two classes.
             TargetShape::Classes(found) if found > expected.max(2) => Err(mismatch(format!(
                 "class {} for a program of {} classes",
                 found - 1,
@@ -108,7 +108,7 @@ fn mismatch(what: impl Into<String>) -> Error {
     Error::usage(what).help("upload rows that were prepared for this net")
 }
 
-/// Refuses steps that would lead out of the program's tensors or the rows of the data set.
+/// Refuses steps that would access memory outside of the program's tensors or the rows of the data set.
 ///
 /// # Errors
 /// For ops that the program doesn't have, rows that don't suit them, more rows than a batch has, and
@@ -152,13 +152,13 @@ fn check_step(program: &Program, available: u64, step: &Step) -> Result<()> {
         return Err(Error::usage(format!("a step to row {end} of {of}")));
     }
     if n != 0 && a * b < n {
-        return Err(Error::usage("an order that is no permutation")
-            .help("take the words of a Permutation of the rows"));
+        return Err(Error::usage("an order that is not a permutation")
+            .help("use the words of a Permutation of the rows"));
     }
     Ok(())
 }
 
-/// Refuses a transfer to or from a tensor that isn't the program's, or that is longer than it.
+/// Refuses a transfer to or from a tensor that isn't the program's, or with more values than it has.
 ///
 /// # Errors
 /// For such a tensor or length.
@@ -166,16 +166,16 @@ pub(super) fn transfer(program: &Program, tensor: TensorId, len: usize) -> Resul
     let Some(t) = program.tensors.get(tensor.0) else {
         let has = program.tensors.len();
         return Err(Error::usage(format!("tensor {} of a program that has {has}", tensor.0))
-            .help("take a tensor of the program that is loaded"));
+            .help("use a tensor of the loaded program"));
     };
-    let capacity = program.len(tensor);
+    let capacity = program.len(tensor).saturating_mul(program.nets);
     if len <= capacity {
         return Ok(());
     }
     Err(Error::usage(format!("{len} values for {}, which has {capacity}", t.name)))
 }
 
-/// Refuses a program with constants that their tensors don't hold.
+/// Refuses a program with constants that don't fit their tensors.
 ///
 /// # Errors
 /// For the first of them.
@@ -184,7 +184,7 @@ pub(super) fn constants(program: &Program) -> Result<()> {
     constants.try_for_each(|(tensor, values)| transfer(program, *tensor, values.len()))
 }
 
-/// The error for rows that aren't there any more.
+/// The error for rows that no longer exist.
 pub(super) fn forgotten() -> Error {
-    Error::usage("the rows were freed, or are another backend's").help("upload them again")
+    Error::usage("the rows were freed, or belong to another backend").help("upload them again")
 }

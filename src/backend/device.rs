@@ -1,4 +1,4 @@
-//! Which device to run on: the user's choice, and why it was taken.
+//! The choice of a device: the user's, and the reason why a device was chosen.
 
 use super::Backend;
 use super::cpu::Cpu;
@@ -11,13 +11,14 @@ use std::str::FromStr;
 /// A device as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Choice {
-    /// The fastest of the CPU and the real GPUs for the work at hand: [`train::choose::open`](crate::train::choose::open)
-    /// measures it. Where the work isn't known, a real GPU if there is one, otherwise the CPU.
+    /// The fastest of the CPU and the real GPUs for the work, measured by
+    /// [`train::choose::open`](crate::train::choose::open). If the work isn't known, a real GPU if there is
+    /// one, otherwise the CPU.
     #[default]
     Auto,
     /// The CPU backend.
     Cpu,
-    /// The best adapter, a software one too.
+    /// The best adapter, even a software one.
     Gpu,
     /// The adapter with this number in the list of `wgrad devices`.
     Index(usize),
@@ -29,26 +30,26 @@ pub enum Choice {
 pub struct Opened {
     /// The backend on it.
     pub backend: Box<dyn Backend>,
-    /// What opens the same device again: never [`Choice::Auto`].
+    /// The choice that opens the same device again: never [`Choice::Auto`].
     pub device: Choice,
-    /// Why it was taken, as a sentence for users.
+    /// Why it was chosen, as a sentence for users.
     pub why: String,
-    /// What multiplies in mixed precision, where that was measured on it already.
+    /// The multiplier for mixed precision, if it was already measured.
     pub multiplier: Option<Multiplier>,
-    /// The devices that [`Choice::Auto`] couldn't take, each with the reason, a sentence for users: one
-    /// that doesn't open or, where [`train::choose::open`](crate::train::choose::open) chose, doesn't compile the kernels.
+    /// The devices that [`Choice::Auto`] skipped, each with the reason, a sentence for users: devices
+    /// that don't open or, with [`train::choose::open`](crate::train::choose::open), don't compile the kernels.
     pub passed_over: Vec<String>,
 }
 
-/// What [`Opened::passed_over`] says of a device: one line, whatever a compiler has to say.
+/// An entry of [`Opened::passed_over`]: one line, even for long messages of a compiler.
 pub(crate) fn passed_over(name: &str, error: &Error) -> String {
     let brief = error.brief();
-    format!("{name} is passed over: {}", brief.lines().next().unwrap_or_default())
+    format!("{name} is skipped: {}", brief.lines().next().unwrap_or_default())
 }
 
 /// Opens the chosen device; `threads` are those of the CPU backend. For [`Choice::Auto`] prefer
-/// [`train::choose::open`](crate::train::choose::open), as the commands do: this takes the first real GPU that opens,
-/// which is slower than the CPU for small nets.
+/// [`train::choose::open`](crate::train::choose::open), as the commands do: this uses the first real GPU that
+/// opens, which is slower than the CPU for small nets.
 ///
 /// # Errors
 /// When there is no such device, with those that exist, or it can't be opened.
@@ -94,10 +95,10 @@ pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
             Ok(Opened { passed_over: refused, ..cpu(why)? })
         }
         Choice::Gpu => match adapters.first() {
-            Some(a) if a.is_software => gpu(a.index, "asked for; a software adapter, no GPU was found".into()),
+            Some(a) if a.is_software => gpu(a.index, "as requested; a software adapter, as no GPU was found".into()),
             Some(a) => gpu(a.index, "asked for".into()),
             None => Err(Error::device("no GPU adapter was found").help(
-                "install a Vulkan driver (on Debian and Ubuntu mesa-vulkan-drivers), or take --device cpu",
+                "install a Vulkan driver (on Debian and Ubuntu mesa-vulkan-drivers), or use --device cpu",
             )),
         },
         Choice::Index(index) if *index < adapters.len() => gpu(*index, "asked for by number".into()),
@@ -108,7 +109,7 @@ pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
             let wanted = name.to_lowercase();
             match adapters.iter().find(|a| a.name.to_lowercase().contains(&wanted)) {
                 Some(a) => gpu(a.index, format!("its name contains {name:?}")),
-                None => Err(Error::device(format!("no device is called {name:?}")).help(known())),
+                None => Err(Error::device(format!("there is no device {name:?}")).help(known())),
             }
         }
     }
@@ -138,7 +139,7 @@ impl FromStr for Choice {
             "gpu" => Choice::Gpu,
             "" => {
                 return Err(
-                    Error::usage("no device is named").help("auto, cpu, gpu, a number or a name")
+                    Error::usage("no device was given").help("auto, cpu, gpu, a number or a name")
                 );
             }
             _ => text.parse().map_or_else(|_| Choice::Name(text.into()), Choice::Index),

@@ -19,9 +19,9 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// What a backend was asked for and may not have done yet. Nothing happens before it is polled; a thread that may wait
-/// blocks on it, by `pollster` for instance. One that is dropped halfway leaves the backend as it is then: load the
-/// program again.
+/// A pending operation of a backend. Nothing happens before it is polled; a thread that may block
+/// can block on it, for example with `pollster`. Dropping it halfway leaves the backend in an intermediate
+/// state: load the program again.
 pub type Pending<'a, T = ()> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 /// Rows that were uploaded to a backend.
@@ -38,7 +38,7 @@ pub enum Values<'a> {
 }
 
 impl Values<'_> {
-    /// How many.
+    /// The number of values.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -64,7 +64,7 @@ pub enum ValuesMut<'a> {
 }
 
 impl ValuesMut<'_> {
-    /// How many.
+    /// The number of values.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -80,7 +80,7 @@ impl ValuesMut<'_> {
     }
 }
 
-/// What a backend runs on, as shown to users.
+/// The device of a backend, as shown to users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceInfo {
     /// Its name: the processor's, or the adapter's.
@@ -97,7 +97,7 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
-/// What went between host and device since the backend was made.
+/// The traffic between host and device since the backend was created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Traffic {
     /// Bytes read back by the host.
@@ -108,87 +108,87 @@ pub struct Traffic {
     pub submissions: u64,
 }
 
-/// Runs programs. It may go to another thread, and several may run at a time. No method blocks: those
-/// that a device takes time for give a future.
+/// Runs programs. It can be moved to another thread, and several can run at a time. No method blocks: those
+/// that take a device time return a future.
 #[auto_impl(&mut, Box)]
 pub trait Backend: Send {
-    /// What it runs on.
+    /// Its device.
     fn info(&self) -> &DeviceInfo;
 
-    /// What it says of itself, from which follows how the plain program is fused for it.
+    /// Its traits, which decide how the plain program is fused for it.
     fn traits(&self) -> Traits {
         Traits::Plain
     }
 
-    /// Makes itself ready for programs of mixed precision, before programs and rows are taken in, which
-    /// may be gone: what can multiply in them.
+    /// Prepares for programs of mixed precision, before programs and rows are loaded; existing ones
+    /// may be dropped. Returns the available multipliers.
     ///
     /// # Errors
-    /// When it computes in f32 only: why.
+    /// When it supports only f32, with the reason.
     fn open_mixed(&mut self) -> Pending<'_, Vec<Multiplier>> {
         let error = Error::device(format!("{} trains in f32 only", self.info()))
-            .help("f16 is for GPUs: choose one with --device, or leave --precision f16 out");
+            .help("f16 is for GPUs: choose one with --device, or omit --precision f16");
         Box::pin(async { Err(error) })
     }
 
-    /// Multiplies by `multiplier`, one of those that [`Backend::open_mixed`] gave, from the next
+    /// Uses `multiplier`, one of those returned by [`Backend::open_mixed`], from the next
     /// program of mixed precision on.
     fn multiply_by(&mut self, multiplier: Multiplier) {
         let _ = multiplier;
     }
 
-    /// Takes a place in [`mixed::BLOCKS`](crate::kernels::mixed::BLOCKS) for all products of mixed
-    /// precision that may take it, from the next program on; none for the fastest known. All blocks of a
-    /// multiplier give the same bits, which can be tested by this.
+    /// Uses the block at this index of [`mixed::BLOCKS`](crate::kernels::mixed::BLOCKS) for all products of
+    /// mixed precision that can use it, from the next program on; none for the fastest known. All blocks of a
+    /// multiplier give the same bits, which this allows to test.
     fn multiply_in(&mut self, block: Option<usize>) {
         let _ = block;
     }
 
-    /// Opens itself anew for mixed precision, without cooperative matrices: what went wrong with those may
-    /// have lost the device. Programs and rows are gone.
+    /// Reopens the device for mixed precision without cooperative matrices, as an error with those may
+    /// have lost the device. Programs and rows are dropped.
     ///
     /// # Errors
-    /// When it can't be opened any more.
+    /// When it can't be reopened.
     fn without_matrices(&mut self) -> Pending<'_> {
         Box::pin(async { Ok(()) })
     }
 
-    /// Takes a program in: allocates its tensors, all zero but for the constants. The one before it
-    /// goes when this is done: after an error it is there as it was, with all that its tensors hold.
+    /// Loads a program: allocates its tensors, all zero except constants. The previous program is
+    /// dropped afterwards: after an error it is still loaded, with the contents of its tensors.
     ///
     /// # Errors
-    /// When the device can't hold it beside the one before.
+    /// When the device can't hold it beside the previous one.
     fn load(&mut self, program: Arc<Program>) -> Pending<'_>;
 
     /// Frees the program, so that the next one has its memory too. Rows stay.
     fn unload(&mut self) {}
 
-    /// Takes rows in, which stay there until they are to be forgotten.
+    /// Uploads rows, which stay until [`Backend::forget`].
     ///
     /// # Errors
-    /// When scaling, targets or weights are not those of so many columns and rows, or the device can't
+    /// When scaling, targets or weights don't match the numbers of columns and rows, or the device can't
     /// hold them.
     fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId>;
 
-    /// About what part of the first layer's operations in training steps of the program at hand is left
-    /// out on these rows, because their features are 0 there.
+    /// The approximate fraction of the first layer's operations that training steps of the loaded program skip
+    /// on these rows, because their features are 0.
     fn left_out(&self, samples: &Samples) -> f64 {
         let _ = samples;
         0.0
     }
 
-    /// Frees rows that were taken in.
+    /// Frees uploaded rows.
     fn forget(&mut self, data: DataId);
 
-    /// Writes the first `values.len()` elements of a tensor.
+    /// Writes the first `values.len()` elements of a tensor, of several nets one after the other.
     ///
     /// # Errors
     /// When the program has no such tensor, there are more values than it has elements, or the device
     /// was lost.
     fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a>;
 
-    /// Makes itself ready to run any of the program's ops on these rows: compiles their kernels, where it
-    /// does.
+    /// Prepares to run any of the program's ops on these rows: compiles their kernels, if there
+    /// are any.
     ///
     /// # Errors
     /// When a kernel can't be compiled, the rows were forgotten, or the device was lost.
@@ -197,16 +197,16 @@ pub trait Backend: Send {
         Box::pin(async { Ok(()) })
     }
 
-    /// Runs a stretch of the program's ops once for each step. The future ends when the device has taken them
-    /// in, which may be before they are done: it takes a few submissions at a time.
+    /// Runs a range of the program's ops once for each step. The future completes when the device has accepted
+    /// them, which may be before they are done: a few submissions can be in flight.
     ///
     /// # Errors
-    /// When the program has no such ops, the rows have other columns or targets than these read, a step
-    /// has more rows than a batch or leads beyond the last row, or the device was lost.
+    /// When the program has no such ops, these read other columns or targets than the rows have, a step
+    /// has more rows than a batch or goes beyond the last row, or the device was lost.
     fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a>;
 
-    /// Runs them as [`Backend::run`] does and waits: the seconds of each op in each of the steps, by the
-    /// device's own clock. Nothing where it has none that programs can read.
+    /// Runs ops as [`Backend::run`] and waits; returns the seconds of each op in each of the steps, by the
+    /// device's own clock. Empty if the device has no such clock.
     ///
     /// # Errors
     /// As for [`Backend::run`].
@@ -220,28 +220,29 @@ pub trait Backend: Send {
         Box::pin(async { Ok(Vec::new()) })
     }
 
-    /// Reads the first `values.len()` elements of a tensor, when everything before is done.
+    /// Reads the first `values.len()` elements of a tensor, of several nets one after the other, when everything before
+    /// is done.
     ///
     /// # Errors
     /// When the program has no such tensor, there are more values than it has elements, or the device
     /// was lost.
     fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a>;
 
-    /// All elements of a tensor where they lie, to be read and written: none where they aren't f32 in the host's memory.
-    /// Their order is that of the backend: the same for all tensors with a number for each parameter, and for all
-    /// backends of a kind that run the program.
+    /// All elements of a tensor in place, to be read and written; none if they aren't f32 in the host's memory, or if
+    /// there are several nets. Their order is that of the backend: the same for all tensors with a number for each
+    /// parameter, and for all backends of a kind that run the program.
     fn host_mut(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
         let _ = tensor;
         None
     }
 
-    /// What went between host and device so far.
+    /// The traffic between host and device so far.
     fn traffic(&self) -> Traffic {
         Traffic::default()
     }
 }
 
-/// Bytes as people read them.
+/// A number of bytes, formatted.
 fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }

@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all, and where they are kept between runs.
+//! Files that are written atomically, and where files are kept between runs.
 
 use crate::base::error::{Error, Result};
 use std::collections::hash_map::RandomState;
@@ -8,11 +8,11 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// What the names of temporary files end in.
+/// The suffix of the names of temporary files.
 const SUFFIX: &str = ".tmp";
 
-/// A file that is being written, of which no reader ever sees half, and whose failure leaves the
-/// one before: it is a temporary file beside it until [`AtomicFile::commit`]. What isn't a regular
+/// A file that is written atomically: no reader sees a part of it, and a failure leaves the previous
+/// file. It is a temporary file beside the target until [`AtomicFile::commit`]. What isn't a regular
 /// file, such as a pipe, is written directly.
 #[derive(Debug)]
 pub struct AtomicFile {
@@ -31,12 +31,12 @@ enum Out {
 }
 
 impl AtomicFile {
-    /// Begins the file.
+    /// Creates the temporary file.
     ///
     /// # Errors
     /// When it can't be created.
     pub fn create(path: &Path) -> Result<Self> {
-        // Behind a link the file itself is replaced, not the link.
+        // A symbolic link is followed: its target is replaced, not the link.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let is_direct = fs::metadata(&target).is_ok_and(|m| !m.is_file() && !m.is_dir());
         let out = match is_direct {
@@ -47,7 +47,7 @@ impl AtomicFile {
         Ok(AtomicFile { path: path.to_path_buf(), target, out })
     }
 
-    /// Ends the file: synchronizes and renames it.
+    /// Finishes the file: synchronizes and renames it.
     ///
     /// # Errors
     /// When that fails.
@@ -57,39 +57,39 @@ impl AtomicFile {
     }
 }
 
-/// The temporary files that are being written. Those that are done or given up are taken out when the next
-/// one is made.
+/// The temporary files that are being written. Those that are finished or dropped are removed from the list
+/// when the next one is made.
 static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Removes the temporary files that are being written, and lets no other begin: for a process that is about
-/// to end without returning to whoever writes them.
+/// Removes the temporary files that are being written, and blocks new ones: for a process that is about
+/// to exit without returning to the threads that write them.
 pub fn give_up_temporary_files() {
     let mut all = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
     for path in all.drain(..) {
-        // Gone already, where it was done just now.
+        // It may have been renamed just now.
         let _ = fs::remove_file(path);
     }
     // Held until the process ends.
     std::mem::forget(all);
 }
 
-/// A new file in the directory of `target`, under a random name that no link can wait under.
+/// A new file in the directory of `target`, under a random name, where nobody can have placed a link.
 fn temporary_beside(target: &Path) -> io::Result<Temporary> {
     let mut all = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
     let file = new_beside(target)?;
     all.retain(|path| path.symlink_metadata().is_ok());
-    // The working directory may be another by then.
+    // The working directory may have changed by then.
     all.push(file.path.clone());
     Ok(file)
 }
 
 /// The file of [`temporary_beside`].
 fn new_beside(target: &Path) -> io::Result<Temporary> {
-    /// Names that are tried.
+    /// The number of names that are tried.
     const TRIES: usize = 1 << 16;
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let parent = target.parent().filter(|parent| *parent != Path::new(""));
-    // The working directory may be another by the time it is renamed.
+    // The working directory may have changed by the time it is renamed.
     let parent = std::path::absolute(parent.unwrap_or(Path::new(".")))?;
     for _ in 0..TRIES {
         let path = parent.join(format!(".{name}.{}{SUFFIX}", random_letters()));
@@ -102,7 +102,7 @@ fn new_beside(target: &Path) -> io::Result<Temporary> {
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "no name is free for a temporary file"))
 }
 
-/// Six letters and digits that nobody can know before, as the standard library draws keys of hash maps.
+/// Six letters and digits that nobody can predict, drawn as the standard library draws the keys of hash maps.
 fn random_letters() -> String {
     const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut drawn = RandomState::new().hash_one(0);
@@ -134,14 +134,14 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.is_kept {
-            // Gone already, where the process is ending.
+            // Already removed if the process is exiting.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Whether `name` is that of a temporary file of the file called `of`, as a process that was killed
-/// leaves it.
+/// Whether `name` is that of a temporary file of the file called `of`, as left by a process that
+/// was killed.
 #[must_use]
 pub fn is_temporary_of(name: &str, of: &str) -> bool {
     let random =
@@ -211,10 +211,10 @@ impl Seek for AtomicFile {
     }
 }
 
-/// Writes a file as an [`AtomicFile`] at once.
+/// Writes a whole file atomically, as an [`AtomicFile`].
 ///
 /// # Errors
-/// When that fails.
+/// When it can't be created, written or renamed.
 pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -224,8 +224,8 @@ pub fn write_atomically(
     file.commit()
 }
 
-/// A new file without a name in the cache directory, that of the system where there is none, which goes
-/// away with its last handle, whatever ends the process; and the directory, for errors.
+/// A new anonymous file in the cache directory, or in the system's temporary directory where there is none. It
+/// is removed with its last handle, however the process ends. Also returns the directory, for error messages.
 ///
 /// # Errors
 /// When it can't be created.
@@ -244,7 +244,7 @@ pub fn passing_file() -> Result<(File, PathBuf)> {
     }
 }
 
-/// A new file in a directory, which only its owner may read, and which goes away with its last handle.
+/// A new file in a directory, which only its owner may read, and which is removed with its last handle.
 #[cfg(any(test, not(feature = "data")))]
 fn nameless_in(directory: &Path) -> io::Result<File> {
     let path = directory.join(format!(".wgrad.{}{SUFFIX}", random_letters()));
@@ -261,8 +261,8 @@ fn nameless_in(directory: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The directory for what this program keeps between runs and could do without: that of
-/// `WGRAD_CACHE_DIR`, else its own in the user's cache directory.
+/// The directory of this program's cache: that of `WGRAD_CACHE_DIR`, else a subdirectory of the user's cache
+/// directory.
 #[must_use]
 pub fn cache_directory() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());

@@ -1,4 +1,4 @@
-//! Times: of the standard library, which browsers don't have.
+//! `Instant` of the standard library, or its replacement in browsers, which don't have it.
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use std::time::Instant;

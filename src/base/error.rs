@@ -38,7 +38,7 @@ impl ErrorKind {
 }
 
 /// An error that a user can act on: its [kind](Error::kind), [what](Error::message) is wrong,
-/// [where](Error::place), [what to do](Error::advice), and the error that it follows from, as
+/// [where](Error::place), [what to do](Error::advice), and the error that caused it, as
 /// [`source`](std::error::Error::source).
 #[derive(Debug, Clone)]
 pub struct Error(Box<Parts>);
@@ -54,7 +54,7 @@ struct Parts {
 
 type Source = Arc<dyn std::error::Error + Send + Sync>;
 
-/// Errors are equal that say the same, whatever they follow from.
+/// Errors are equal if they say the same, whatever caused them.
 impl PartialEq for Error {
     fn eq(&self, other: &Self) -> bool {
         let said = |error: &Self| {
@@ -67,7 +67,7 @@ impl PartialEq for Error {
 
 impl Eq for Error {}
 
-/// The result of everything in this crate that can fail.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -113,7 +113,7 @@ impl Error {
         self
     }
 
-    /// Adds to what to do about it.
+    /// Adds another piece of advice.
     #[must_use]
     pub fn also(mut self, more: impl fmt::Display) -> Self {
         self.0.help = Some(match self.0.help.take() {
@@ -123,7 +123,7 @@ impl Error {
         self
     }
 
-    /// Says which error it follows from.
+    /// Sets the error that caused it.
     #[must_use]
     pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.0.source = Some(Arc::new(source));
@@ -207,7 +207,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// The error for a name that is none of the `known` ones, with the nearest suggested.
+/// The error for a name that isn't among the `known` ones; suggests the nearest.
 #[must_use]
 pub fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
     let hint = nearest(name, known.iter().copied())
@@ -217,7 +217,7 @@ pub fn unknown(what: &str, name: &str, known: &[&str]) -> Error {
         .help(format!("{hint}known: {}", known.join(", ")))
 }
 
-/// Serialises types as the text that they display as and parse from.
+/// Serializes types by their `Display` and `FromStr`.
 macro_rules! serde_as_text {
     ($($type:ty),+) => {$(
         impl serde::Serialize for $type {

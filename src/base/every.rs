@@ -4,7 +4,7 @@ use crate::base::error::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// A time in seconds, written as in `90s`, `1.5h`, `10m` or `500ms`; a number alone is in seconds.
+/// A time in seconds, written as in `90s`, `1.5h`, `10m` or `500ms`; a bare number is in seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TimeSpan(pub f64);
 
@@ -46,9 +46,9 @@ impl FromStr for TimeSpan {
 /// How often something is done.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Every {
-    /// When so many seconds have passed.
+    /// Whenever this many seconds have passed.
     Seconds(f64),
-    /// After so many epochs.
+    /// After this many epochs.
     Epochs(usize),
 }
 

@@ -1,28 +1,27 @@
-//! How much memory this process may take, and refusing what needs more before any of it is taken.
+//! How much memory this process may use; what needs more is refused before any is allocated.
 
 use crate::base::error::{Error, Result};
 use crate::base::system_memory;
 use std::fmt::Display;
 use std::sync::OnceLock;
 
-/// The bytes of memory that this process may take, as they were when first asked for: see
-/// [`system_memory::total`]; none where the system doesn't tell.
+/// The bytes of memory that this process may use, as first read (see [`system_memory::total`]); none
+/// where the system doesn't report them.
 #[must_use]
 pub fn available() -> Option<u64> {
     static ALL: OnceLock<Option<u64>> = OnceLock::new();
     *ALL.get_or_init(|| system_memory::total().map(|memory| memory.bytes))
 }
 
-/// The memory that reading data may take.
+/// The memory that reading data may use, in bytes; without a limit, [`available`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Budget(pub Option<u64>);
 
 impl Budget {
-    /// Refuses `what` where it needs more bytes than there may be taken: than the limit that the user
-    /// gave, or without one than [`available`].
+    /// Refuses `what` if it needs more bytes than the user's limit or, without one, than [`available`].
     ///
     /// # Errors
-    /// With what it needs and what there is.
+    /// For such a need, with both numbers.
     pub fn check(self, need: u64, what: impl Display) -> Result<()> {
         let (most, who, help) = match self.0 {
             Some(limit) => (limit, "the memory limit is", "raise --memory-limit, or "),
@@ -43,7 +42,7 @@ impl Budget {
     }
 }
 
-/// Bytes as people read them.
+/// A number of bytes with its unit, as in `5.0 GB`.
 #[must_use]
 pub fn human(bytes: f64) -> String {
     const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];

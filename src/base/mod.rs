@@ -1,4 +1,4 @@
-//! What all else stands on: errors that say what, where and what to do, files written whole, memory of the
+//! What all other modules use: errors that say what, where and what to do, atomic files, memory of the
 //! machine.
 
 pub mod atomic;
@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub mod error;
 pub mod every;
 pub mod memory;
+pub(crate) mod names;
 pub(crate) mod oneshot;
 pub(crate) mod pages;
 pub(crate) mod parallel;

@@ -1,26 +1,26 @@
-//! A value from one thread to a future of another, once.
+//! A one-shot channel: one value from a thread to a future.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// What both ends share.
+/// The state that both ends share.
 struct Shared<T> {
     value: Option<T>,
     waker: Option<Waker>,
-    /// Whether the other end is gone.
+    /// Whether the other end was dropped.
     is_closed: bool,
 }
 
 type Handle<T> = Arc<Mutex<Shared<T>>>;
 
-/// The end that gives the value.
+/// The sending end.
 pub(crate) struct Sender<T>(Handle<T>);
 
-/// The end that waits for it.
+/// The receiving end, a future.
 pub(crate) struct Receiver<T>(Handle<T>);
 
-/// The sender went away without a value.
+/// The sender was dropped without a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
 
@@ -30,13 +30,13 @@ pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
     (Sender(shared.clone()), Receiver(shared))
 }
 
-/// Does something to what is shared.
+/// Changes the shared state.
 fn with<T, R>(handle: &Handle<T>, change: impl FnOnce(&mut Shared<T>) -> R) -> R {
     change(&mut handle.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl<T> Sender<T> {
-    /// Gives the value, or back where nobody waits any more.
+    /// Sends the value; returns it if the receiver was dropped.
     pub(crate) fn send(self, value: T) -> Result<(), T> {
         with(&self.0, |shared| match shared.is_closed {
             true => Err(value),
@@ -45,7 +45,7 @@ impl<T> Sender<T> {
                 Ok(())
             }
         })
-        // The receiver is woken when the sender goes, right now.
+        // The receiver is woken when the sender is dropped, at the end of this function.
     }
 }
 

@@ -2,13 +2,13 @@
 
 use bytemuck::Zeroable;
 
-/// Buffers from this size on are worth it: two large pages of the usual size.
+/// The smallest buffer for which it pays: two large pages of the usual size.
 const LEAST: usize = 4 << 20;
 
-/// So many zeros, in memory that is about to be filled.
+/// `count` zeros, in memory that is about to be filled.
 ///
-/// A fresh page costs a fault when it is first written to: of 4 KiB each that takes longer than what is
-/// written. Linux gives pages of 2 MiB to whoever asks for them.
+/// The first write to a page costs a page fault; with pages of 4 KiB the faults take longer than the writes.
+/// Linux gives pages of 2 MiB on request.
 #[must_use]
 pub fn zeros<T: Zeroable + Clone>(count: usize) -> Vec<T> {
     let buffer = vec![T::zeroed(); count];
@@ -25,8 +25,8 @@ fn ask_for_large_pages<T>(buffer: &[T]) {
     let begin = buffer.as_ptr().cast::<u8>();
     let ahead = begin.align_offset(PAGE).min(bytes);
     let whole = (bytes - ahead) / PAGE * PAGE;
-    // SAFETY: the range lies within the buffer. The advice changes no byte of it, and that it may be
-    // refused, as where the system has no such pages, matters to nobody.
+    // SAFETY: the range lies within the buffer. The advice changes no byte of it, and the system
+    // may ignore it.
     unsafe {
         libc::madvise(begin.add(ahead).cast_mut().cast(), whole, libc::MADV_HUGEPAGE);
     }

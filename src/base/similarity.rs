@@ -1,9 +1,9 @@
-//! How alike two names are, for suggestions: the similarity of Jaro ("Advances in record-linkage methodology",
-//! 1989) with Winkler's premium on a common beginning ("String comparator metrics", 1990).
+//! The similarity of two names, for suggestions: that of Jaro ("Advances in record-linkage methodology",
+//! 1989) with Winkler's bonus for a common prefix ("String comparator metrics", 1990).
 
-/// Characters of a common beginning that count.
+/// Longest common prefix that counts, in characters.
 const BEGINNING: usize = 4;
-/// Only of names this alike a common beginning counts.
+/// The least similarity for which a common prefix counts.
 const ALIKE: f64 = 0.7;
 
 /// 0 for names that have nothing in common, to 1 for equal ones.
@@ -18,8 +18,8 @@ pub(crate) fn jaro_winkler(a: &str, b: &str) -> f64 {
     jaro + 0.1 * common as f64 * (1.0 - jaro)
 }
 
-/// (m / |a| + m / |b| + (m − t) / m) / 3: m characters match, equal ones at places that differ by less than half
-/// the longer name's length, and t is half the number of those that are matched in another order.
+/// (m / |a| + m / |b| + (m − t) / m) / 3: m characters match, equal ones at positions that differ by less than
+/// half the longer name's length, and t is half the number of matches that are out of order.
 fn jaro(a: &[char], b: &[char]) -> f64 {
     if a.is_empty() || b.is_empty() {
         return f64::from(u8::from(a.is_empty() && b.is_empty()));

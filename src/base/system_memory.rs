@@ -1,7 +1,7 @@
-//! How much memory this process may take: what the machine has, or less where a control group limits it,
+//! How much memory this process may use: what the machine has, or less where a control group limits it,
 //! as those of containers, batch systems and services do.
 //!
-//! Linux tells both in files: `/proc/meminfo`, and for control groups of version 2 `memory.max`, of version
+//! Linux reports both in files: `/proc/meminfo`, and for control groups of version 2 `memory.max`, of version
 //! 1 `memory.limit_in_bytes`, in the group of the process and in each above it. Elsewhere nothing is known.
 
 use std::fs;
@@ -10,38 +10,38 @@ use std::path::Path;
 /// Bytes of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
-    /// How many.
+    /// The number of bytes.
     pub bytes: u64,
     /// Whether a control group, and not the machine, sets the limit.
     pub by_control_group: bool,
 }
 
-/// All memory that this process may ever take, where the system tells.
+/// All memory that this process may use, where the system reports it.
 #[must_use]
 pub fn total() -> Option<Memory> {
     System(Path::new("/")).total()
 }
 
-/// What of it is free now, or can be made so, where the system tells.
+/// The part of it that is free now or can be freed, where the system reports it.
 #[must_use]
 pub fn available() -> Option<Memory> {
     System(Path::new("/")).available()
 }
 
-/// Bytes of memory that this process holds now, where the system tells.
+/// Bytes of memory that this process holds now (resident set), where the system reports it.
 #[must_use]
 pub fn resident() -> Option<u64> {
     System(Path::new("/")).kibibytes("proc/self/status", "VmRSS:")
 }
 
-/// The files of a system under this root.
+/// The files of a system, under this root directory.
 struct System<'a>(&'a Path);
 
-/// The files of a control group in one of the versions.
+/// The files of a control group in version 1 or 2.
 struct Files {
     limit: &'static str,
     usage: &'static str,
-    /// In `memory.stat`: of the usage, what is given back when memory is short.
+    /// In `memory.stat`: the part of the usage that is freed when memory is short.
     cached: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Waiting for a future in a thread that may stand still.
+//! Waiting for a future in a thread that may block.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,8 +7,7 @@ use std::thread::{self, Thread};
 
 /// Gives futures the method `block_on`.
 pub trait BlockOn: Future + Sized {
-    /// Waits until the future is done: its output. No other work of an executor is done in this thread in the
-    /// meantime.
+    /// Blocks this thread until the future is done, and returns its output. No executor runs in the meantime.
     fn block_on(self) -> Self::Output {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);

@@ -1,4 +1,4 @@
-//! Numbers and times in few words, as people read them.
+//! Numbers and times formatted for people.
 
 /// A number in four significant digits.
 #[must_use]
@@ -10,7 +10,7 @@ pub fn short(x: f64) -> String {
     format!("{x:.*}", 5usize.saturating_sub(before_point))
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with thousands separators, as in `20,640`.
 #[must_use]
 pub fn thousands(n: f64) -> String {
     let digits = format!("{:.0}", n.max(0.0));
@@ -24,7 +24,7 @@ pub fn thousands(n: f64) -> String {
     text
 }
 
-/// A time in seconds, as people read it.
+/// A time in seconds with a fitting unit, as in `1.9 s`.
 #[must_use]
 pub fn duration(seconds: f64) -> String {
     let whole = seconds.clamp(0.0, 1e9).round() as u64;

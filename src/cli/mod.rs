@@ -1,4 +1,4 @@
-//! The command line: raw arguments, then resolved ones, once; results to standard output, all else
+//! The command line: raw arguments are resolved once; results go to standard output, everything else
 //! to standard error.
 
 mod arguments;
@@ -22,11 +22,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 use std::{io, panic};
 
-/// Runs the command that the arguments of the process name: its exit code.
+/// Runs the command in the arguments of the process; returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     let begin = Instant::now();
-    // What a decoder panics about is an error like others, and said once.
+    // A panic of a decoder becomes an ordinary error, reported once.
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if !crate::data::is_decoding() {
@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
             let times = found.subcommand().map_or(0, |(_, found)| found.get_count("verbose"));
             Ok((Cli::from_arg_matches(&found)?, times))
         });
-        // A help text or a version is no error: clap prints it and ends the process.
+        // A help text or a version isn't an error: clap prints it and ends the process.
         let (cli, verbose) = parsed
             .map_err(|other| arguments::usage::error(&other).unwrap_or_else(|| other.exit()))?;
         arguments::logging::start(verbose);
@@ -59,11 +59,11 @@ pub fn main() -> ExitCode {
     code
 }
 
-/// Says an error, to people and to programs.
+/// Reports an error, to people and to programs.
 fn report(error: &Error) {
     say(format_args!("error: {error}"));
     if arguments::usage::wants_json() {
-        // Who reads no more learns it by the exit code.
+        // If standard output is closed, the exit code still tells.
         let line = serde_json::to_string(&Event { event: "error", body: Failure::of(error) });
         let _ = writeln!(io::stdout().lock(), "{}", line.unwrap_or_default());
     }

@@ -1,27 +1,27 @@
-//! From files to rows that a net takes.
+//! The path from files to the rows of a net.
 //!
 //! ```text
 //! file ─ read ─▶ Frame ─ understand ─▶ Table ─ fit on training rows ─▶ Encoding ─▶ Dataset
 //! ```
 //!
-//! - A **reader** for each format (`read`, `delimited`, …) turns bytes into a [`Frame`]: columns
-//!   of typed [`Values`], each row with its line where the file is text. It is told what is wanted
-//!   of each column, and reads no other.
-//! - A [`Table`] is a frame whose columns are understood, from the values and from what the user
-//!   says ([`ColumnOptions`]): what each is for ([`Role`]) and what it holds ([`Kind`]), with the
-//!   [`Targets`] of all rows. Nothing is fitted yet, so that a split can be chosen by any column:
-//!   it says which rows are trained on, as a list of them.
+//! - A **reader** for each format (`read`, `delimited`, …) converts bytes to a [`Frame`]: columns
+//!   of typed [`Values`], with the line of each row if the file is text. It reads only the columns that are
+//!   needed.
+//! - A [`Table`] is a frame with a [`Role`] and a [`Kind`] for each column, found from the values and from
+//!   the user's options ([`ColumnOptions`]), with the
+//!   [`Targets`] of all rows. Nothing is fitted yet, so that rows can be split by any column:
+//!   a split lists the training rows.
 //! - An [`Encoding`] is fitted to these rows: for each column an [`Encoder`] with medians, scales,
 //!   quantiles, categories. It is saved with the model, and finds its columns by name in any other
 //!   table.
-//! - A [`Dataset`] is what it makes: (rows, inputs) in f32, or bytes where they are pixels, with
-//!   targets and, where asked for, a weight for each row.
+//! - A [`Dataset`] is the encoded result: (rows, inputs) in f32, or bytes for pixels, with
+//!   targets and optionally a weight for each row.
 //!
-//! A table larger than memory is a [`StreamedTable`]: a seeded sample of its rows is understood and
-//! fitted to as a table is, and every pass over it gives encoded chunks in order.
+//! A table larger than memory is a [`StreamedTable`]: a seeded sample of its rows is analyzed and
+//! fitted like a table, and every pass over it gives encoded chunks in order.
 //!
-//! Sets that are matrices from the start (digits, images, generated sets) are a [`Dataset`] at
-//! once; [`Data`] is either. [`Preprocessing`] is what a model keeps of both ways: the encoding of
+//! Sets that are matrices from the start (digits, images, generated sets) are a [`Dataset`]
+//! directly; [`Data`] is either. [`Preprocessing`] is the part that a model stores: the encoding of
 //! a table, the scaling of a matrix, the scaling of the targets, the names of the classes.
 
 mod columns;
@@ -36,10 +36,11 @@ pub mod split;
 #[cfg(feature = "data")]
 mod streams;
 mod tables;
-pub use columns::frame::{Frame, Header, MISSING, Texts, Values, Words};
+pub use columns::frame::{Frame, Header, Values};
 pub use columns::kind::Kind;
 pub use columns::lines::Lines;
 pub use columns::number_form::{Decimal, NumberForm, Thousands, Unit};
+pub use columns::texts::{MISSING, Texts, Words};
 pub use encode::{
     Categories, CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Hashes, Located,
     MomentEncoder, NumberEncoder, OnUnknown, Scaler, Seen, UnknownCategories, UnknownColumn,
@@ -70,7 +71,7 @@ pub use sources::arrays::TableParts;
 #[cfg(feature = "data")]
 pub use sources::idx_set::{read_idx_directory, read_idx_pair};
 #[cfg(feature = "data")]
-pub use sources::inputs::{InputChunk, Inputs, open_inputs, pass_inputs, read_columns};
+pub use sources::inputs::{InputChunk, open_inputs, pass_inputs, read_columns};
 #[cfg(feature = "data")]
 pub use sources::source::{TrainTest, is_table, open, open_bytes, open_measured};
 #[cfg(feature = "data")]

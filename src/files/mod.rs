@@ -1,4 +1,4 @@
-//! What is kept in files besides data: models, checkpoints, options, predictions, models for and from other programs.
+//! Files other than data: models, checkpoints, options, predictions, exports and imports.
 
 pub mod checkpoint;
 pub mod config;

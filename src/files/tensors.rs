@@ -1,13 +1,13 @@
-//! The safetensors format, read: a header of JSON that names tensors, and their bytes one behind the other
+//! A reader of the safetensors format: a header of JSON that names tensors, and their bytes one after the other
 //! (<https://github.com/huggingface/safetensors>, "Format").
 //!
-//! Written here rather than taken from the crate, so that models are saved and loaded without it and what it needs.
+//! Our own reader instead of the crate, so that models are saved and loaded without it and its dependencies.
 
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt;
 
-/// Bytes in front of the header, which say how long it is.
+/// The number of bytes before the header, which hold its length.
 pub(crate) const LENGTH: usize = 8;
 /// The longest header that the format allows.
 pub(crate) const LONGEST: u64 = 100_000_000;
@@ -18,11 +18,11 @@ pub(crate) enum Fault {
     HeaderTooSmall,
     HeaderTooLarge,
     Json(serde_json::Error),
-    /// The bytes are not as many as the header says.
+    /// The number of bytes differs from that in the header.
     Incomplete,
-    /// A tensor's bytes don't begin where those of the one before end.
+    /// A tensor's bytes don't start where those of the one before end.
     Offset(String),
-    /// A tensor has not as many bytes as its shape and type say.
+    /// The number of a tensor's bytes doesn't match its shape and type.
     Size(String),
     UnknownType(String),
 }
@@ -36,24 +36,24 @@ impl fmt::Display for Fault {
             Fault::Incomplete => f.write_str("incomplete metadata, file not fully covered"),
             Fault::Offset(name) => write!(f, "invalid offset for tensor `{name}`"),
             Fault::Size(name) => {
-                write!(f, "shape and type of tensor `{name}` don't go with its bytes")
+                write!(f, "shape and type of tensor `{name}` don't match its bytes")
             }
             Fault::UnknownType(name) => write!(f, "tensor `{name}` is of an unknown type"),
         }
     }
 }
 
-/// Where a tensor lies, and what it holds.
+/// The place and type of a tensor.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Info {
     dtype: String,
     shape: Vec<usize>,
-    /// The first byte and the one behind the last, from the end of the header on.
+    /// The start and end of its bytes, from the end of the header on.
     data_offsets: [usize; 2],
 }
 
 impl Info {
-    /// The bytes that it has by shape and type.
+    /// Its size in bytes, by shape and type.
     fn bytes(&self, name: &str) -> Result<usize, Fault> {
         let element = match self.dtype.as_str() {
             "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" => 1,
@@ -101,7 +101,7 @@ impl Header {
         Ok(Header { metadata, tensors })
     }
 
-    /// The bytes of all tensors.
+    /// The size of all tensors in bytes.
     pub fn data_len(&self) -> usize {
         self.tensors.last().map_or(0, |(_, info)| info.data_offsets[1])
     }
@@ -119,7 +119,7 @@ pub(crate) struct Tensors<'a> {
 /// One tensor of a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tensor<'a> {
-    /// As the format writes it: `F32`, `F64` and so on.
+    /// Its name in the format: `F32`, `F64` and so on.
     pub dtype: &'a str,
     pub shape: &'a [usize],
     /// The elements in rows, little-endian.
@@ -127,7 +127,7 @@ pub(crate) struct Tensor<'a> {
 }
 
 impl<'a> Tensors<'a> {
-    /// Takes a whole file.
+    /// Parses a whole file.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Fault> {
         let length = bytes.first_chunk::<LENGTH>().ok_or(Fault::HeaderTooSmall)?;
         let length = u64::from_le_bytes(*length);
@@ -146,12 +146,12 @@ impl<'a> Tensors<'a> {
         Ok(Tensors { header, header_len, places, data })
     }
 
-    /// What stands in the header beside the tensors.
+    /// The metadata in the header.
     pub fn metadata(&self) -> &HashMap<String, String> {
         &self.header.metadata
     }
 
-    /// The bytes of the header.
+    /// The size of the header in bytes.
     pub fn header_len(&self) -> usize {
         self.header_len
     }
@@ -204,9 +204,11 @@ mod tests {
         assert!(fault(&file(&one("F32", "[1]", "[0,4]"), &[0; 5])).starts_with("incomplete"));
         assert!(fault(&file(&one("F32", "[1]", "[4,8]"), &[0; 8])).starts_with("invalid offset"));
         assert!(fault(&file(&one("F32", "[1]", "[4,0]"), &[0; 4])).starts_with("invalid offset"));
-        assert!(fault(&file(&one("F32", "[2]", "[0,4]"), &[0; 4])).contains("don't go with"));
+        assert!(
+            fault(&file(&one("F32", "[2]", "[0,4]"), &[0; 4])).contains("don't match its bytes")
+        );
         let large = one("F32", &format!("[{},8]", u64::MAX), "[0,4]");
-        assert!(fault(&file(&large, &[0; 4])).contains("don't go with"));
+        assert!(fault(&file(&large, &[0; 4])).contains("don't match its bytes"));
         assert!(fault(&file(&one("Q7", "[4]", "[0,4]"), &[0; 4])).contains("unknown type"));
         for cut in 0..8 {
             assert!(Tensors::parse(&file("{}", &[])[..cut]).is_err());

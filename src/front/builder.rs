@@ -1,11 +1,11 @@
-//! The methods that the builders of both fronts have alike, under the field's names.
+//! The methods that both builders share, under the field's names.
 
 /// The methods of a builder with a field `settings`.
 macro_rules! builder {
     ($builder:ident) => {
         impl $builder {
-            /// The units of each hidden layer, from the first on; none for a linear model. Default: 128 and 128
-            /// for rows and tables.
+            /// The number of units of each hidden layer, in order; an empty list for a linear model. Default:
+            /// 128 and 128 for rows and tables.
             #[must_use]
             pub fn hidden_layers(mut self, units: impl IntoIterator<Item = usize>) -> Self {
                 let units: Vec<String> = units.into_iter().map(|n| n.to_string()).collect();
@@ -43,21 +43,21 @@ macro_rules! builder {
                 self
             }
 
-            /// The learning rate. Default: as suits the optimizer and the data.
+            /// The learning rate. Default: chosen for the optimizer and the data.
             #[must_use]
             pub fn learning_rate(mut self, rate: f32) -> Self {
                 self.settings.config.step.lr = Some(rate);
                 self
             }
 
-            /// How the learning rate changes in the course of the training. Default: cosine for rows and tables.
+            /// The learning-rate schedule. Default: cosine for rows and tables.
             #[must_use]
             pub fn schedule(mut self, schedule: Schedule) -> Self {
                 self.settings.config.step.schedule = Some(schedule);
                 self
             }
 
-            /// The weight decay, of weights but not of biases. Default: 0.
+            /// The weight decay factor, applied to weights but not to biases. Default: 0.
             #[must_use]
             pub fn weight_decay(mut self, factor: f32) -> Self {
                 self.settings.config.step.weight_decay = Some(factor);
@@ -71,14 +71,14 @@ macro_rules! builder {
                 self
             }
 
-            /// The number of passes over the training rows. Default: as suits the number of rows.
+            /// The number of passes over the training rows. Default: chosen by the number of rows.
             #[must_use]
             pub fn epochs(mut self, epochs: usize) -> Self {
                 self.settings.config.run.epochs = Some(epochs);
                 self
             }
 
-            /// The seed that weights, split and order of the rows are drawn from, below 2⁶³. Default: 0.
+            /// The random seed of initial weights, split and order of the rows, below 2⁶³. Default: 0.
             #[must_use]
             pub fn seed(mut self, seed: u64) -> Self {
                 self.settings.config.data.seed = Some(seed);
@@ -99,17 +99,17 @@ macro_rules! builder {
                 self
             }
 
-            /// A backend of one's own, such as [`Gpu::from_device`](crate::backend::gpu::Gpu::from_device) on a
-            /// `wgpu::Device` that the program has already. The model keeps it for predictions. Default: one that
-            /// is opened for [`device`](Self::device).
+            /// Your own backend, such as [`Gpu::from_device`](crate::backend::gpu::Gpu::from_device) on a
+            /// `wgpu::Device` that the program already has. The model keeps it for predictions. Default: one
+            /// that is opened for [`device`](Self::device).
             #[must_use]
             pub fn backend(mut self, backend: Box<dyn Backend>) -> Self {
                 self.settings.backend = Some(backend);
                 self
             }
 
-            /// Ends the training of a net after so many epochs without a better one on the validation rows. With
-            /// it or without, the weights of the best epoch are kept.
+            /// Early stopping: ends the training of a net after this many epochs without an improvement on the
+            /// validation rows. The weights of the best epoch are kept with or without it.
             #[must_use]
             pub fn early_stopping(mut self, patience: usize) -> Self {
                 self.settings.config.run.patience = Some(patience);
@@ -124,23 +124,23 @@ macro_rules! builder {
                 self
             }
 
-            /// Ends the training of a net after this time.
+            /// Ends the training of each net after this time.
             #[must_use]
             pub fn time_limit(mut self, limit: Duration) -> Self {
                 self.settings.config.run.time_limit = Some(TimeSpan(limit.as_secs_f64()));
                 self
             }
 
-            /// The fraction of the rows that is held out for validation, 0 to below 1; 0 for none. One net is
-            /// trained then. Default: up to 30,000 rows the nets of an ensemble by folds hold out a third each;
-            /// of more rows a tenth is held out.
+            /// The fraction of the rows held out for validation, at least 0 and below 1; 0 for none. A single
+            /// net is then trained. Default: up to 30,000 rows, three nets each hold out a different third;
+            /// beyond, a tenth is held out.
             #[must_use]
             pub fn validation_fraction(mut self, fraction: f64) -> Self {
                 let fraction = match (0.0..1.0).contains(&fraction) {
                     true => Ok(Validation::Fraction(fraction)),
-                    false => Err(Error::usage(format!("{fraction} is no fraction of the rows"))
+                    false => Err(Error::usage(format!("{fraction} is not a fraction of the rows"))
                         .at("validation_fraction")
-                        .help("give a number from 0 to below 1")),
+                        .help("give a number of at least 0 and below 1")),
                 };
                 self.settings.config.run.validation = self.settings.take(fraction);
                 self
@@ -153,7 +153,7 @@ macro_rules! builder {
                 self
             }
 
-            /// Trains so many nets of different seeds, and averages what they predict; 1 for a single net.
+            /// Trains this many nets with different seeds and averages their predictions; 1 for a single net.
             /// Default: 3 nets by folds for up to 30,000 rows, else 1.
             #[must_use]
             pub fn ensemble(mut self, nets: usize) -> Self {
@@ -162,8 +162,8 @@ macro_rules! builder {
                 self
             }
 
-            /// Trains so many nets, 2 or more, each with another part of the rows held out, and averages what they
-            /// predict.
+            /// Trains this many nets, 2 or more, each with a different fold of the rows held out, and averages
+            /// their predictions.
             #[must_use]
             pub fn ensemble_by_folds(mut self, nets: usize) -> Self {
                 let ensemble = format!("{nets}:folds").parse();
@@ -172,7 +172,7 @@ macro_rules! builder {
                 self
             }
 
-            /// Settings that suit the data at hand; what is set by itself goes before them.
+            /// A preset of settings that suit the data; settings of your own override it.
             #[must_use]
             pub fn preset(mut self, preset: Preset) -> Self {
                 self.settings.config.run.preset = Some(preset);
@@ -186,15 +186,15 @@ macro_rules! builder {
                 self
             }
 
-            /// How much each training row counts in the loss: (rows), finite and not negative. Held-out rows count
-            /// so in their metrics too.
+            /// The weight of each row in the training loss, shape (rows), finite and not negative. Held-out
+            /// rows are weighted in their metrics too.
             #[must_use]
             pub fn sample_weight(mut self, weights: impl Into<Vec<f32>>) -> Self {
                 self.settings.sample_weight = Some(weights.into());
                 self
             }
 
-            /// The names of the columns of x, which the model keeps. Default: numbers from 1 on.
+            /// The names of the columns of x, stored in the model. Default: numbers from 1 on.
             #[must_use]
             pub fn column_names<S: Into<String>>(
                 mut self,
@@ -204,15 +204,15 @@ macro_rules! builder {
                 self
             }
 
-            /// The columns of x, counted from 0, whose numbers are categories.
+            /// The columns of x to treat as categorical, counted from 0.
             #[must_use]
             pub fn categorical_columns(mut self, columns: impl IntoIterator<Item = usize>) -> Self {
                 self.settings.categorical = columns.into_iter().collect();
                 self
             }
 
-            /// Whether NaN in x is a missing value, which is imputed by the column's median and flagged by an
-            /// indicator input; else it is an error. Default: false.
+            /// Whether NaN in x is a missing value, which is imputed with the column's median and flagged with
+            /// an indicator input; otherwise NaN is an error. Default: false.
             #[must_use]
             pub fn missing_values(mut self, are_imputed: bool) -> Self {
                 self.settings.has_missing = are_imputed;
@@ -226,8 +226,8 @@ macro_rules! builder {
                 self
             }
 
-            /// Is called after each epoch, and says whether the net is trained on: [`Flow::Continue`], or
-            /// [`Flow::Stop`] to end its training with what it has learned. [`Flow::Interrupt`] cancels.
+            /// A callback, called after each epoch. It returns [`Flow::Continue`], [`Flow::Stop`] to end the
+            /// training of this net and keep its weights, or [`Flow::Interrupt`] to cancel the whole training.
             #[must_use]
             pub fn callback(
                 mut self,
@@ -244,14 +244,15 @@ macro_rules! builder {
                 self
             }
 
-            /// Is told what is good to know of the data and the device, a sentence each. Default: nobody is.
+            /// A function that receives notes and warnings about the data and the device, one sentence each.
+            /// Default: none.
             #[must_use]
             pub fn notify(mut self, notify: fn(&str)) -> Self {
                 self.settings.hooks.notify = Some(notify);
                 self
             }
 
-            /// Changes any option of `wgrad train`, for what has no method here.
+            /// Changes any option of `wgrad train`, for those without a method here.
             ///
             /// ```
             /// # use wgrad::Regressor;

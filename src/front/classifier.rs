@@ -1,4 +1,4 @@
-//! Nets that tell classes apart.
+//! Classification: predicts the class of each row.
 
 use super::builder::builder;
 use super::control::{CancelToken, EpochReport};
@@ -28,8 +28,8 @@ use std::time::Duration;
 /// A trained classifier: one net, or an ensemble whose predictions are averaged.
 ///
 /// Made by [`Classifier::fit`] with the defaults of `wgrad train` for tables, or by a
-/// [builder](Classifier::builder). It keeps its device open, so that a prediction costs no opening of one, and
-/// may be shared by threads.
+/// [builder](Classifier::builder). It keeps its device open between predictions, and threads may
+/// share it.
 ///
 /// ```
 /// # let x: Vec<f32> = (0..120).map(|i| ((i * 37) % 101) as f32 / 10.0).collect();
@@ -45,7 +45,8 @@ pub struct Classifier {
     fitted: Fitted,
 }
 
-/// The settings of a [`Classifier`], each under the field's name. What isn't set follows from the data.
+/// The builder of a [`Classifier`]: settings under the field's names. Those that aren't set are chosen for the
+/// data.
 pub struct ClassifierBuilder {
     settings: Settings,
 }
@@ -59,28 +60,29 @@ impl Default for ClassifierBuilder {
 }
 
 impl ClassifierBuilder {
-    /// The names of the classes, where labels are their places: 0 for the first name. Every class needs a row.
+    /// The names of the classes, for labels that are indices into them: 0 is the first name. Every class needs
+    /// a row.
     #[must_use]
     pub fn class_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.settings.class_names = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// How much the training rows of each class count in the loss. Default: each row counts once.
+    /// The class weights in the training loss. Default: 1 for each class.
     #[must_use]
     pub fn class_weight(mut self, weight: ClassWeight) -> Self {
         self.settings.config.data.class_weight = Some(weight);
         self
     }
 
-    /// Label smoothing ε, 0 to below 1. Default: 0.
+    /// Label smoothing ε, at least 0 and below 1. Default: 0.
     #[must_use]
     pub fn label_smoothing(mut self, epsilon: f32) -> Self {
         self.settings.config.net.label_smoothing = Some(epsilon);
         self
     }
 
-    /// Whether probabilities are calibrated on held-out rows by a temperature. Default: true.
+    /// Whether probabilities are calibrated on held-out rows by temperature scaling. Default: true.
     #[must_use]
     pub fn calibrate(mut self, are_calibrated: bool) -> Self {
         self.settings.config.run.calibrate =
@@ -88,7 +90,7 @@ impl ClassifierBuilder {
         self
     }
 
-    /// Rows that are held out for validation, of the columns of x, and the label of each.
+    /// Validation data: rows with the columns of x, (N, columns), and the label of each, (N).
     #[must_use]
     pub fn validation_data<'a>(mut self, x: impl Into<Rows<'a>>, y: impl Into<Labels>) -> Self {
         let y = y.into();
@@ -97,19 +99,19 @@ impl ClassifierBuilder {
         self
     }
 
-    /// Trains on rows (N, columns) and the label of each: integers, texts or booleans.
+    /// Trains on rows `x`, (N, columns), with labels `y`, (N): integers, texts or booleans.
     ///
     /// # Errors
-    /// For rows of unequal length, numbers that aren't finite, as many labels as not rows, labels of a single
-    /// class, settings that make no sense, a device that can't be opened or is lost, a loss that is no longer
-    /// finite, and a training that is cancelled.
+    /// For rows of unequal length, numbers that aren't finite, a number of labels other than that of rows,
+    /// labels of a single class, settings that make no sense, a device that can't be opened or is lost, a loss
+    /// that becomes NaN or infinite, and a training that is canceled.
     pub fn fit<'a>(self, x: impl Into<Rows<'a>>, y: impl Into<Labels>) -> Result<Classifier> {
         let x = x.into().columns("x", self.settings.has_missing)?;
         let y = y.into().column(x.rows)?;
         Classifier::of(self.settings.fit(x, vec![y])?)
     }
 
-    /// Trains on a table of a file (CSV, JSON Lines, Parquet, Arrow, NPY, NPZ), a directory of images or a
+    /// Trains on a table in a file (CSV, JSON Lines, Parquet, Arrow, NPY, NPZ), a directory of images or a
     /// known set, as `wgrad train` does: columns, split and settings are the same.
     ///
     /// # Errors
@@ -121,7 +123,7 @@ impl ClassifierBuilder {
 }
 
 impl Classifier {
-    /// Settings to begin with.
+    /// A builder with default settings.
     #[must_use]
     pub fn builder() -> ClassifierBuilder {
         ClassifierBuilder::default()
@@ -138,8 +140,8 @@ impl Classifier {
     fn of(fitted: Fitted) -> Result<Self> {
         match fitted.model.preprocessing.classes {
             Some(_) => Ok(Classifier { fitted }),
-            None => Err(Error::usage("a model that predicts no classes")
-                .help("load a model of numbers by Regressor::load, any other by load_model")),
+            None => Err(Error::usage("this model doesn't predict classes")
+                .help("load a model that predicts numbers with Regressor::load, any other with load_model")),
         }
     }
 
@@ -150,18 +152,18 @@ impl Classifier {
     }
 
     /// The most probable class of each row, as its label was given in training: an integer, a `bool` or a
-    /// `String`. With [`class_names`](ClassifierBuilder::class_names) an integer is the place of the name.
+    /// `String`. With [`class_names`](ClassifierBuilder::class_names) an integer is the index of the name.
     ///
     /// # Errors
-    /// For rows of other columns than in training, numbers that aren't finite, classes whose names aren't
-    /// of that type, and a device that can't be opened or is lost.
+    /// For rows with another number of columns than in training, numbers that aren't finite, class names that
+    /// can't be read as the type `L`, and a device that can't be opened or is lost.
     pub fn predict<'a, L: FromLabel>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<L>> {
         let labels = self.labels::<L>()?;
         let label = |place: usize| labels[place].clone();
         Ok(self.predict_index(x)?.into_iter().map(label).collect())
     }
 
-    /// The most probable class of each row, as a place in [`class_names`](Self::class_names).
+    /// The most probable class of each row, as an index into [`class_names`](Self::class_names).
     ///
     /// # Errors
     /// As [`Classifier::predict`].
@@ -177,7 +179,7 @@ impl Classifier {
         probabilities(self.fitted.predict(x.into())?)
     }
 
-    /// The accuracy on rows with labels: the fraction of rows whose most probable class is theirs.
+    /// The accuracy on rows with labels: the fraction of rows whose most probable class is their label.
     ///
     /// # Errors
     /// As [`Classifier::predict`], and for a label that the model doesn't know.
@@ -203,18 +205,18 @@ impl Classifier {
         report(found)
     }
 
-    /// The classes of the rows of a table in a file, as places in [`class_names`](Self::class_names), and the
-    /// probability of each class, (rows, classes).
+    /// The classes of the rows of a table in a file, (rows), as indices into
+    /// [`class_names`](Self::class_names), and the probability of each class, (rows, classes).
     ///
     /// # Errors
-    /// When the table can't be read or isn't what the model needs, and as [`Classifier::predict`].
+    /// When the table can't be read or lacks columns of the model, and as [`Classifier::predict`].
     #[cfg(feature = "data")]
     pub fn predict_table(&self, path: impl AsRef<Path>) -> Result<(Vec<usize>, Matrix<f32>)> {
         let probabilities = probabilities(self.fitted.predict_table(path.as_ref())?)?;
         Ok((self.places(&probabilities), probabilities))
     }
 
-    /// As [`Classifier::evaluate`], on a table of a file that has the target.
+    /// As [`Classifier::evaluate`], on a table in a file that includes the target.
     ///
     /// # Errors
     /// As [`Classifier::predict_table`].
@@ -240,8 +242,11 @@ impl Classifier {
             None => Ok(labels.into_iter().flatten().collect()),
             Some(place) => {
                 let what = std::any::type_name::<L>();
-                Err(Error::usage(format!("the class {:?} is no {what}", names[place]))
-                    .help("predict::<String> gives the names of the classes"))
+                Err(Error::usage(format!(
+                    "the class {:?} is not a value of type {what}",
+                    names[place]
+                ))
+                .help("predict::<String> gives the names of the classes"))
             }
         }
     }

@@ -1,11 +1,11 @@
-//! What watches a training, and what ends it: callbacks, and tokens that cancel it from elsewhere.
+//! Watching and ending a training: callbacks, and tokens that cancel it from another thread.
 
 use crate::base::error::Result;
 use crate::train::event::{Epoch, Flow, Observer, Progress};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Cancels a training from another thread: its clones are one token.
+/// Cancels a training from another thread. Clones share one state.
 ///
 /// ```
 /// # let rows: Vec<[f32; 1]> = (0..60).map(|i| [i as f32]).collect();
@@ -25,30 +25,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
-    /// A token that nobody has cancelled.
+    /// A token that isn't canceled.
     #[must_use]
     pub fn new() -> Self {
         CancelToken::default()
     }
 
-    /// Cancels: a training that has the token ends after the present step, with an error of the kind
+    /// Cancels: a training that has the token ends after the current step, with an error of the kind
     /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is cancelled.
+    /// Whether it is canceled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What a callback is told after each epoch.
+/// What a callback receives after each epoch.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct EpochReport {
-    /// The net, from 1: more than one where an ensemble is trained, several of them at a time.
+    /// The number of the net, from 1. The nets of an ensemble may train at the same time.
     pub net: usize,
     /// How many nets are trained.
     pub nets: usize,
@@ -56,9 +56,9 @@ pub struct EpochReport {
     pub epoch: usize,
     /// The number of epochs of the net, unless it ends early.
     pub epochs: usize,
-    /// Steps of the net so far.
+    /// The number of steps that the net has taken.
     pub step: u64,
-    /// The mean loss on the training rows while the epoch ran.
+    /// The mean training loss over the epoch.
     pub training_loss: f64,
     /// The loss on the validation rows; none where no rows are held out.
     pub validation_loss: Option<f64>,
@@ -71,7 +71,7 @@ pub struct EpochReport {
 }
 
 impl EpochReport {
-    /// A metric on the validation rows, `loss` among them; none where it wasn't measured.
+    /// A metric on the validation rows by name, such as `loss`; none where it wasn't measured.
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<f64> {
         match name {
@@ -81,7 +81,7 @@ impl EpochReport {
     }
 }
 
-/// Is called after each epoch, and says whether the net is trained on.
+/// A callback after each epoch, which says whether the training of the net continues.
 pub(super) type Callback = Box<dyn FnMut(&EpochReport) -> Flow + Send>;
 
 /// All that watches the nets of a training.
@@ -91,7 +91,7 @@ pub(super) struct Control {
     pub cancel: Option<CancelToken>,
 }
 
-/// What became of the nets of a training, epoch by epoch, and what watches them.
+/// The history of the nets of a training, epoch by epoch, and their observers.
 pub(super) struct Watched {
     callback: Mutex<Option<Callback>>,
     cancel: Option<CancelToken>,
@@ -104,7 +104,7 @@ impl Watched {
         Watched { callback: Mutex::new(callback), cancel, history: Mutex::default() }
     }
 
-    /// The observer of a net, counted from 1, that is trained for so many epochs.
+    /// The observer of a net, counted from 1, that is trained for `epochs` epochs.
     pub(super) fn net(&self, net: usize, nets: usize, epochs: usize) -> Watch<'_> {
         Watch { watched: self, net, nets, epochs }
     }

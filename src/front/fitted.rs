@@ -77,12 +77,12 @@ impl Fitted {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Predicts on that device from now on.
+    /// Uses that device for predictions from now on.
     pub(super) fn set_device(&self, device: Choice, threads: Option<usize>) {
         *self.place() = Place { session: None, device, threads };
     }
 
-    /// Predicts on that backend from now on.
+    /// Uses that backend for predictions from now on.
     pub(super) fn set_backend(&self, backend: Box<dyn Backend>) -> Result<()> {
         let session = self.model.session(backend, usize::MAX)?;
         self.place().session = Some(session);
@@ -94,7 +94,7 @@ impl Fitted {
         self.place().session.as_ref().map(|session| session.backend().info().to_string())
     }
 
-    /// Does some work in the session, which is opened for these features where it isn't.
+    /// Does some work in the session, which is opened for these features if it isn't open.
     fn within<T>(
         &self,
         features: &Arc<Features>,
@@ -143,7 +143,7 @@ impl Fitted {
         self.within(&features, |session| self.model.predict_in(session, features.clone()))
     }
 
-    /// What predictions for rows are worth, by their targets: a column for each.
+    /// Evaluates predictions for rows against their targets, a column for each output.
     pub(super) fn evaluate(
         &self,
         x: Rows<'_>,
@@ -171,7 +171,7 @@ impl Fitted {
             let names = names.iter().chain(&encoding.targets).cloned().collect();
             return Frame::of_columns(Header::of_names(names), [x.columns, y].concat());
         }
-        // By their places: each target where it stood in training.
+        // By position: each target where it was in training.
         let names = &encoding.header.names;
         if x.columns.len() + encoding.targets.len() != names.len() {
             let (found, wanted) = (x.columns.len(), names.len() - encoding.targets.len());
@@ -196,7 +196,7 @@ impl Fitted {
         inputs.and_then(|inputs| self.predict_features(inputs.features)).map_err(in_fields)
     }
 
-    /// What predictions for the rows of a table in a file are worth.
+    /// Evaluates predictions for the rows of a table in a file.
     #[cfg(feature = "data")]
     pub(super) fn evaluate_table(&self, path: &Path) -> Result<(Metrics, Report)> {
         let options = DataOptions::default();
@@ -214,20 +214,20 @@ impl Fitted {
     }
 }
 
-/// The methods that a trained classifier and a trained regressor have alike.
+/// The methods that a trained classifier and a trained regressor share.
 macro_rules! model_methods {
     ($front:ident) => {
         impl $front {
             /// Writes the model to a safetensors file, which `load` and `wgrad predict` read.
             ///
             /// # Errors
-            /// When the file can't be written; then what was there before, is there.
+            /// When the file can't be written; a previous file is then unchanged.
             pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
                 self.fitted.save(path.as_ref())
             }
 
             /// Reads a model that [`save`](Self::save) or `wgrad train` wrote. It predicts on the device that
-            /// is fastest for its first rows, unless it is told another.
+            /// is fastest for the first rows, unless [`on_device`](Self::on_device) chooses another.
             ///
             /// # Errors
             /// When there is no such file, or it holds no such model.
@@ -235,14 +235,14 @@ macro_rules! model_methods {
                 Self::of(Fitted::load(path.as_ref())?)
             }
 
-            /// Takes that device for predictions, which is opened by the first.
+            /// Uses this device for predictions; the first prediction opens it.
             #[must_use]
             pub fn on_device(self, device: Device) -> Self {
                 self.fitted.set_device(device, None);
                 self
             }
 
-            /// Takes a backend of one's own for predictions.
+            /// Uses your own backend for predictions.
             ///
             /// # Errors
             /// When the device can't hold the net.
@@ -251,7 +251,7 @@ macro_rules! model_methods {
                 Ok(self)
             }
 
-            /// The device that predictions are made on, where it is open.
+            /// The name of the device that predictions are made on; none before it is opened.
             #[must_use]
             pub fn device(&self) -> Option<String> {
                 self.fitted.device()
@@ -263,8 +263,8 @@ macro_rules! model_methods {
                 &self.fitted.history
             }
 
-            /// The settings that it was trained with, with all that followed from the data; empty for a model that
-            /// was loaded.
+            /// The settings that it was trained with, including those chosen for the data; empty for a model
+            /// that was loaded.
             #[must_use]
             pub fn settings(&self) -> &TrainConfig {
                 &self.fitted.config

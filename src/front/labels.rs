@@ -1,14 +1,14 @@
-//! Classes, as programs have them.
+//! Labels: classes as programs hold them.
 
 use crate::base::error::{Error, Result};
 use crate::data::Values;
 
-/// What a class can be called by: whole numbers, `bool`, `String`, and for training `&str`.
+/// A type of labels: integers, `bool`, `String`, and for training `&str`.
 pub trait Label: Clone {
     /// Its name in the model.
     fn name(&self) -> String;
 
-    /// The number that it is, where it is one that f64 holds.
+    /// Its value, where it is a number that f64 represents exactly.
     #[doc(hidden)]
     fn number(&self) -> Option<f64> {
         None
@@ -17,10 +17,10 @@ pub trait Label: Clone {
 
 /// A [`Label`] that is read back from the name of a class.
 pub trait FromLabel: Label {
-    /// The class of this name; none where it is no such value.
+    /// The label with this name; none where the name isn't a value of the type.
     fn from_name(name: &str) -> Option<Self>;
 
-    /// The class at this place of the class names, where that is a number.
+    /// The label for this index into the class names, for types of numbers.
     #[doc(hidden)]
     fn from_place(_: usize) -> Option<Self> {
         None
@@ -115,7 +115,7 @@ impl Labels {
         Labels { values, empty }
     }
 
-    /// The column of the labels, which are as many as rows.
+    /// The labels as a column, one for each row.
     pub(super) fn column(self, rows: usize) -> Result<Values> {
         if self.values.len() != rows {
             let found = self.values.len();
@@ -127,7 +127,7 @@ impl Labels {
             None => Ok(self.values),
             Some(row) => Err(Error::data("a label without a name")
                 .at(format!("y, row {}", row + 1))
-                .help("give each class a name, or leave the row out")),
+                .help("give each class a name, or remove the row")),
         }
     }
 }
@@ -150,10 +150,10 @@ impl<T: Label, const N: usize> From<&[T; N]> for Labels {
     }
 }
 
-/// Labels that are places in `names`, as texts; others as they are.
+/// Labels that are indices into `names`, as names; other labels unchanged.
 ///
 /// # Errors
-/// For a number that is no place.
+/// For a number that is no such index.
 pub(super) fn named(labels: &Values, names: &[String]) -> Result<Values> {
     if matches!(labels, Values::Texts(_)) {
         return Ok(labels.clone());
@@ -165,7 +165,7 @@ pub(super) fn named(labels: &Values, names: &[String]) -> Result<Values> {
             let most = names.len().saturating_sub(1);
             return Err(Error::data(format!("there is no class {label}"))
                 .at(format!("y, row {}", row + 1))
-                .help(format!("labels are 0 to {most}, the places of the class names")));
+                .help(format!("labels are 0 to {most}, the indices of the class names")));
         };
         texts.push(Some(name));
     }

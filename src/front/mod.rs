@@ -1,5 +1,5 @@
-//! What programs begin with: a classifier and a regressor over one engine, and the defaults that they share with
-//! the command line.
+//! The interface for programs: a classifier and a regressor over one engine, with the defaults that they share
+//! with the command line.
 
 mod builder;
 mod classifier;

@@ -1,4 +1,4 @@
-//! Nets that predict numbers.
+//! Regression: predicts one or more numbers for each row.
 
 use super::builder::builder;
 use super::control::{CancelToken, EpochReport};
@@ -26,8 +26,8 @@ use std::time::Duration;
 /// A trained regressor: one net, or an ensemble whose predictions are averaged.
 ///
 /// Made by [`Regressor::fit`] with the defaults of `wgrad train` for tables, or by a
-/// [builder](Regressor::builder). It keeps its device open, so that a prediction costs no opening of one, and
-/// may be shared by threads.
+/// [builder](Regressor::builder). It keeps its device open between predictions, and threads may
+/// share it.
 ///
 /// ```
 /// # let x: Vec<f32> = (0..120).map(|i| ((i * 37) % 101) as f32 / 10.0).collect();
@@ -43,7 +43,8 @@ pub struct Regressor {
     fitted: Fitted,
 }
 
-/// The settings of a [`Regressor`], each under the field's name. What isn't set follows from the data.
+/// The builder of a [`Regressor`]: settings under the field's names. Those that aren't set are chosen for the
+/// data.
 pub struct RegressorBuilder {
     settings: Settings,
 }
@@ -56,7 +57,7 @@ impl Default for RegressorBuilder {
     }
 }
 
-/// The targets of so many rows, a column for each output.
+/// The targets of `rows` rows, a column for each output.
 fn targets(y: Rows<'_>, rows: usize) -> Result<Vec<Values>> {
     let y = y.columns("y", false)?;
     if y.rows != rows {
@@ -68,7 +69,7 @@ fn targets(y: Rows<'_>, rows: usize) -> Result<Vec<Values>> {
 }
 
 impl RegressorBuilder {
-    /// Rows that are held out for validation, of the columns of x, and the targets of each.
+    /// Validation data: rows with the columns of x, (N, columns), and the targets of each, (N) or (N, outputs).
     #[must_use]
     pub fn validation_data<'a, 'b>(
         mut self,
@@ -81,19 +82,19 @@ impl RegressorBuilder {
         self
     }
 
-    /// Trains on rows (N, columns) and the targets of each, (N) or (N, outputs), in the caller's units.
+    /// Trains on rows `x`, (N, columns), with targets `y`, (N) or (N, outputs), in the caller's units.
     ///
     /// # Errors
-    /// For rows of unequal length, numbers that aren't finite, as many targets as not rows, targets that
-    /// are all the same, settings that make no sense, a device that can't be opened or is lost, a loss that is
-    /// no longer finite, and a training that is cancelled.
+    /// For rows of unequal length, numbers that aren't finite, a number of targets other than that of rows,
+    /// targets that are all equal, settings that make no sense, a device that can't be opened or is lost, a
+    /// loss that becomes NaN or infinite, and a training that is canceled.
     pub fn fit<'a, 'b>(self, x: impl Into<Rows<'a>>, y: impl Into<Rows<'b>>) -> Result<Regressor> {
         let x = x.into().columns("x", self.settings.has_missing)?;
         let y = targets(y.into(), x.rows)?;
         Regressor::of(self.settings.fit(x, y)?)
     }
 
-    /// Trains on a table of a file (CSV, JSON Lines, Parquet, Arrow, NPY, NPZ), as `wgrad train` does: columns,
+    /// Trains on a table in a file (CSV, JSON Lines, Parquet, Arrow, NPY, NPZ), as `wgrad train` does: columns,
     /// split and settings are the same.
     ///
     /// # Errors
@@ -105,7 +106,7 @@ impl RegressorBuilder {
 }
 
 impl Regressor {
-    /// Settings to begin with.
+    /// A builder with default settings.
     #[must_use]
     pub fn builder() -> RegressorBuilder {
         RegressorBuilder::default()
@@ -123,23 +124,23 @@ impl Regressor {
         let preprocessing = &fitted.model.preprocessing;
         match (&preprocessing.classes, &preprocessing.labels) {
             (None, None) => Ok(Regressor { fitted }),
-            _ => Err(Error::usage("a model that predicts no numbers")
-                .help("load a model of classes by Classifier::load, any other by load_model")),
+            _ => Err(Error::usage("this model doesn't predict numbers")
+                .help("load a model that predicts classes with Classifier::load, any other with load_model")),
         }
     }
 
-    /// The number of targets: outputs of each row.
+    /// The number of targets, that is of outputs for each row.
     #[must_use]
     pub fn outputs(&self) -> usize {
         self.fitted.model.preprocessing.targets.cols()
     }
 
-    /// The predicted targets, row after row: (rows · outputs), in the units of the targets. Under the loss
-    /// Gaussian NLL they are the means.
+    /// The predicted targets, row by row: (rows · outputs), in the units of the targets. With the loss
+    /// Gaussian NLL they are the predicted means.
     ///
     /// # Errors
-    /// For rows of other columns than in training, numbers that aren't finite, and a device that can't be
-    /// opened or is lost.
+    /// For rows with another number of columns than in training, numbers that aren't finite, and a device that
+    /// can't be opened or is lost.
     pub fn predict<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<f32>> {
         let predictions = self.fitted.predict(x.into())?;
         Ok(self.means(&predictions).map(|x| x as f32).collect())
@@ -154,10 +155,10 @@ impl Regressor {
         Ok(self.means(&predictions).collect())
     }
 
-    /// As [`Regressor::predict`], for the rows of a table in a file, in f64.
+    /// As [`Regressor::predict`], for the rows of a table in a file, in f64: (rows · outputs).
     ///
     /// # Errors
-    /// When the table can't be read or isn't what the model needs, and as [`Regressor::predict`].
+    /// When the table can't be read or lacks columns of the model, and as [`Regressor::predict`].
     #[cfg(feature = "data")]
     pub fn predict_table(&self, path: impl AsRef<Path>) -> Result<Vec<f64>> {
         let predictions = self.fitted.predict_table(path.as_ref())?;
@@ -171,15 +172,15 @@ impl Regressor {
             .flat_map(move |row| (0..outputs).map(move |col| predictions.value(row, col)))
     }
 
-    /// R² on rows with targets, the mean over the outputs: 1 is perfect, and 0 as good as the mean of the
-    /// targets.
+    /// R² on rows with targets, the mean over the outputs: 1 is perfect, and 0 is as good as predicting the
+    /// mean of the targets.
     ///
     /// # Errors
-    /// As [`Regressor::predict`], and when the targets are all the same.
+    /// As [`Regressor::predict`], and when the targets are all equal.
     pub fn score<'a, 'b>(&self, x: impl Into<Rows<'a>>, y: impl Into<Rows<'b>>) -> Result<f64> {
         let (_, report) = self.evaluate(x, y)?;
         report.r2.ok_or_else(|| {
-            Error::data("R² of targets that are all the same")
+            Error::data("R² of targets that are all equal")
                 .at("y")
                 .help("evaluate gives the errors")
         })
@@ -208,7 +209,7 @@ impl Regressor {
         })?)
     }
 
-    /// As [`Regressor::evaluate`], on a table of a file that has the targets.
+    /// As [`Regressor::evaluate`], on a table in a file that includes the targets.
     ///
     /// # Errors
     /// As [`Regressor::predict_table`].

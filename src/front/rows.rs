@@ -1,4 +1,4 @@
-//! What nets learn from and predict for, as programs have it: rows of numbers.
+//! Rows of numbers, as programs hold them: for training and predictions.
 
 use crate::base::error::{Error, Result};
 use crate::data::Values;
@@ -8,13 +8,13 @@ use crate::math::matrix::Matrix;
 ///
 /// Made by `into()` from
 ///
-/// - `(&values, columns)`: a slice or a `Vec` of `f32` or `f64`, row after row;
+/// - `(&values, columns)`: a slice or a `Vec` of `f32` or `f64`, row by row;
 /// - `&rows`: a slice, an array or a `Vec` of rows, each a `Vec<f32>`, a `Vec<f64>` or an array `[f32; N]`;
 /// - `&values`: a slice, an array or a `Vec` of `f32` or `f64`, as one column;
 /// - a [`Matrix<f32>`](Matrix); with the feature `ndarray` two-dimensional arrays and views of `f32`, with the
 ///   feature `arrow` record batches.
 ///
-/// An `f32` is taken as the shortest decimal that stands for it, as it is in a text: 0.1 is 0.1, and not
+/// An `f32` is read as the shortest decimal that represents it, as in a text file: 0.1 is 0.1, and not
 /// 0.100000001490116. Training on numbers then gives the same bits as on a CSV file of them.
 #[derive(Debug, Clone)]
 pub struct Rows<'a>(Given<'a>);
@@ -25,66 +25,41 @@ enum Given<'a> {
     Doubles(&'a [f64], usize),
     RowsOfSingles(&'a [Vec<f32>]),
     RowsOfDoubles(&'a [Vec<f64>]),
-    /// Columns that are made already, with their names where they have any; or why they could not be made.
+    /// Columns that exist already, with names if they have any; or the error of making them.
     #[cfg(any(feature = "arrow", feature = "ndarray"))]
     Columns(Result<(Option<Vec<String>>, Vec<Values>)>),
 }
 
 impl Rows<'_> {
-    /// The columns, without what is no number: NaN is a missing value where `has_missing`, else an error, as
-    /// infinity is. `what` they are, for messages.
+    /// The columns, checked: NaN is a missing value if `has_missing`, else an error; infinity is always an
+    /// error. `what` they are, for messages.
     pub(super) fn columns(self, what: &str, has_missing: bool) -> Result<Columns> {
-        let (rows, cols) = match &self.0 {
-            Given::Singles(values, cols) => (whole_rows(values.len(), *cols, what)?, *cols),
-            Given::Doubles(values, cols) => (whole_rows(values.len(), *cols, what)?, *cols),
-            Given::RowsOfSingles(rows) => (rows.len(), equal_rows(rows, what)?),
-            Given::RowsOfDoubles(rows) => (rows.len(), equal_rows(rows, what)?),
+        let (names, (rows, columns)) = match self.0 {
+            Given::Singles(values, cols) => (None, of_values(values, cols, what)?),
+            Given::Doubles(values, cols) => (None, of_values(values, cols, what)?),
+            Given::RowsOfSingles(rows) => (None, of_rows(rows, what)?),
+            Given::RowsOfDoubles(rows) => (None, of_rows(rows, what)?),
             #[cfg(any(feature = "arrow", feature = "ndarray"))]
-            Given::Columns(Err(error)) => return Err(error.clone()),
-            #[cfg(any(feature = "arrow", feature = "ndarray"))]
-            Given::Columns(Ok((_, columns))) => {
-                (columns.first().map_or(0, Values::len), columns.len())
+            Given::Columns(given) => {
+                let (names, columns) = given?;
+                (names, (columns.first().map_or(0, Values::len), columns))
             }
         };
-        if rows == 0 || cols == 0 {
-            return Err(Error::data(format!("{rows} rows of {cols} columns"))
+        if rows == 0 || columns.is_empty() {
+            return Err(Error::data(format!("{rows} rows of {} columns", columns.len()))
                 .at(what)
                 .help("give at least one row and one column"));
         }
-        let (names, columns) = match self.0 {
-            #[cfg(any(feature = "arrow", feature = "ndarray"))]
-            Given::Columns(given) => given?,
-            other => {
-                let column = |col: usize| {
-                    let values: Vec<f64> = match &other {
-                        Given::Singles(values, cols) => {
-                            values.iter().skip(col).step_by(*cols).map(|&x| double(x)).collect()
-                        }
-                        Given::Doubles(values, cols) => {
-                            values.iter().skip(col).step_by(*cols).copied().collect()
-                        }
-                        Given::RowsOfSingles(rows) => {
-                            rows.iter().map(|row| double(row[col])).collect()
-                        }
-                        Given::RowsOfDoubles(rows) => rows.iter().map(|row| row[col]).collect(),
-                        #[cfg(any(feature = "arrow", feature = "ndarray"))]
-                        Given::Columns(_) => Vec::new(),
-                    };
-                    Values::of_numbers(values.iter().copied())
-                };
-                (None, (0..cols).map(column).collect())
-            }
-        };
         let columns = Columns { names, columns, rows };
         columns.check(what, has_missing)?;
         Ok(columns)
     }
 }
 
-/// Columns of numbers, all of as many rows.
+/// Columns of numbers, all of the same length.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
-    /// Their names, where they have any.
+    /// Their names, if they have any.
     pub names: Option<Vec<String>>,
     pub columns: Vec<Values>,
     pub rows: usize,
@@ -99,9 +74,9 @@ impl Columns {
             let Some(row) = numbers.iter().position(is_wrong) else { continue };
             let help = match numbers[row].is_nan() {
                 true => {
-                    "leave the row out, replace the value, or impute missing features by missing_values(true)"
+                    "remove the row, replace the value, or impute missing features with missing_values(true)"
                 }
-                false => "leave the row out, or replace the value",
+                false => "remove the row, or replace the value",
             };
             return Err(Error::data(format!("{} is not a finite number", numbers[row]))
                 .at(format!("{what}, row {}, column {}", row + 1, col + 1))
@@ -111,30 +86,68 @@ impl Columns {
     }
 }
 
-/// The rows of so many values.
+/// The number of rows and the columns of values, row after row.
+fn of_values<N: Number>(values: &[N], cols: usize, what: &str) -> Result<(usize, Vec<Values>)> {
+    let rows = whole_rows(values.len(), cols, what)?;
+    let column = |col| column(values.iter().skip(col).step_by(cols));
+    Ok((rows, (0..cols).map(column).collect()))
+}
+
+/// The number of rows and the columns of rows.
+fn of_rows<N: Number>(rows: &[Vec<N>], what: &str) -> Result<(usize, Vec<Values>)> {
+    let cols = equal_rows(rows, what)?;
+    let column = |col: usize| column(rows.iter().map(|row| &row[col]));
+    Ok((rows.len(), (0..cols).map(column).collect()))
+}
+
+/// A column of numbers.
+fn column<'a, N: Number + 'a>(numbers: impl Iterator<Item = &'a N>) -> Values {
+    let numbers: Vec<f64> = numbers.map(|x| x.double()).collect();
+    Values::of_numbers(numbers.iter().copied())
+}
+
+/// A number of either precision.
+trait Number: Copy {
+    /// The number in f64.
+    fn double(self) -> f64;
+}
+
+impl Number for f32 {
+    fn double(self) -> f64 {
+        double(self)
+    }
+}
+
+impl Number for f64 {
+    fn double(self) -> f64 {
+        self
+    }
+}
+
+/// The number of rows in `values` values.
 fn whole_rows(values: usize, cols: usize, what: &str) -> Result<usize> {
     if cols == 0 || !values.is_multiple_of(cols) {
         return Err(Error::usage(format!("{values} values in rows of {cols} columns"))
             .at(what)
-            .help("give rows × columns values, row after row, and the number of columns"));
+            .help("give rows × columns values, row by row, and the number of columns"));
     }
     Ok(values / cols)
 }
 
-/// The columns of rows that have equally many.
+/// The number of columns of rows of equal length.
 fn equal_rows<T>(rows: &[Vec<T>], what: &str) -> Result<usize> {
     let cols = rows.first().map_or(0, Vec::len);
     match rows.iter().position(|row| row.len() != cols) {
         None => Ok(cols),
         Some(row) => {
-            Err(Error::usage(format!("{} values, where the first row has {cols}", rows[row].len()))
+            Err(Error::usage(format!("{} values, but the first row has {cols}", rows[row].len()))
                 .at(format!("{what}, row {}", row + 1))
                 .help("give as many values in each row"))
         }
     }
 }
 
-/// The number that the shortest decimal of an `f32` is in f64, as in a text.
+/// The f64 nearest to the shortest decimal of an `f32`, as read from a text.
 fn double(x: f32) -> f64 {
     let exact = f64::from(x);
     if exact.fract() == 0.0 && exact.abs() < 16_777_216.0 || !exact.is_finite() {
@@ -155,38 +168,23 @@ fn double(x: f32) -> f64 {
     format!("{x:e}").parse().unwrap_or(exact)
 }
 
-impl<'a> From<(&'a [f32], usize)> for Rows<'a> {
-    fn from((values, columns): (&'a [f32], usize)) -> Self {
-        Rows(Given::Singles(values, columns))
-    }
-}
-
-impl<'a> From<(&'a Vec<f32>, usize)> for Rows<'a> {
-    fn from((values, columns): (&'a Vec<f32>, usize)) -> Self {
-        Rows(Given::Singles(values, columns))
-    }
-}
-
-impl<'a, const N: usize> From<(&'a [f32; N], usize)> for Rows<'a> {
-    fn from((values, columns): (&'a [f32; N], usize)) -> Self {
-        Rows(Given::Singles(values, columns))
-    }
-}
-
-impl<'a> From<(&'a [f64], usize)> for Rows<'a> {
-    fn from((values, columns): (&'a [f64], usize)) -> Self {
-        Rows(Given::Doubles(values, columns))
-    }
-}
-
-impl<'a> From<(&'a Vec<f64>, usize)> for Rows<'a> {
-    fn from((values, columns): (&'a Vec<f64>, usize)) -> Self {
-        Rows(Given::Doubles(values, columns))
-    }
-}
-
-macro_rules! one_column {
+macro_rules! values {
     ($($type:ty => $given:ident),+) => {$(
+        impl<'a> From<(&'a [$type], usize)> for Rows<'a> {
+            fn from((values, columns): (&'a [$type], usize)) -> Self {
+                Rows(Given::$given(values, columns))
+            }
+        }
+        impl<'a> From<(&'a Vec<$type>, usize)> for Rows<'a> {
+            fn from((values, columns): (&'a Vec<$type>, usize)) -> Self {
+                Rows(Given::$given(values, columns))
+            }
+        }
+        impl<'a, const N: usize> From<(&'a [$type; N], usize)> for Rows<'a> {
+            fn from((values, columns): (&'a [$type; N], usize)) -> Self {
+                Rows(Given::$given(values, columns))
+            }
+        }
         impl<'a> From<&'a [$type]> for Rows<'a> {
             fn from(values: &'a [$type]) -> Self {
                 Rows(Given::$given(values, 1))
@@ -219,7 +217,7 @@ macro_rules! one_column {
         }
     )+};
 }
-one_column!(f32 => Singles, f64 => Doubles);
+values!(f32 => Singles, f64 => Doubles);
 
 macro_rules! rows_of_vectors {
     ($($type:ty => $given:ident),+) => {$(
@@ -251,18 +249,15 @@ impl<'a> From<&'a Matrix<f32>> for Rows<'a> {
 /// Arrays of the crate `ndarray`, of any layout.
 #[cfg(feature = "ndarray")]
 mod arrays {
-    use super::{Given, Rows, Values, double};
+    use super::{Given, Rows, column};
     use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
     macro_rules! arrays {
-        ($($type:ty: $double:expr),+) => {$(
+        ($($type:ty),+) => {$(
             impl From<ArrayView2<'_, $type>> for Rows<'_> {
                 fn from(array: ArrayView2<'_, $type>) -> Self {
-                    let column = |col: usize| {
-                        let values: Vec<f64> = array.column(col).iter().map($double).collect();
-                        Values::of_numbers(values.iter().copied())
-                    };
-                    Rows(Given::Columns(Ok((None, (0..array.ncols()).map(column).collect()))))
+                    let columns = (0..array.ncols()).map(|col| column(array.column(col).iter()));
+                    Rows(Given::Columns(Ok((None, columns.collect()))))
                 }
             }
             impl From<&Array2<$type>> for Rows<'_> {
@@ -282,7 +277,7 @@ mod arrays {
             }
         )+};
     }
-    arrays!(f32: |x| double(*x), f64: |x| *x);
+    arrays!(f32, f64);
 }
 
 /// Record batches of Arrow.
@@ -356,6 +351,6 @@ mod tests {
         assert!(refused((&Vec::<f32>::new(), 2).into(), false).contains("0 rows"));
         let ragged = vec![vec![1.0f32], vec![1.0, 2.0]];
         let text = refused((&ragged).into(), false);
-        assert!(text.contains("2 values, where the first row has 1"), "{text}");
+        assert!(text.contains("2 values, but the first row has 1"), "{text}");
     }
 }

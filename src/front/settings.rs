@@ -1,4 +1,4 @@
-//! The settings of both fronts, under the field's names, before they meet the data.
+//! The settings of both builders, under the field's names, before they are combined with the data.
 
 use super::control::Control;
 use super::fitted::Fitted;
@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::data::{Data, Frame, Header, Table, Task, Values};
 use crate::files::config::{ColumnNames, TrainConfig};
 
-/// What a builder was told.
+/// The settings of a builder.
 #[derive(Default)]
 pub(super) struct Settings {
     pub config: TrainConfig,
@@ -24,14 +24,14 @@ pub(super) struct Settings {
     pub categorical: Vec<usize>,
     pub sample_weight: Option<Vec<f32>>,
     pub has_missing: bool,
-    /// The rows that are held out, and their targets.
+    /// The validation rows and their targets.
     pub validation: Option<(Columns, Vec<Values>)>,
     /// The first setting that makes no sense.
     pub wrong: Option<Error>,
 }
 
 impl Settings {
-    /// Takes a value, or remembers why there is none.
+    /// Returns the value, or keeps the error for later.
     pub(super) fn take<T>(&mut self, value: Result<T>) -> Option<T> {
         match value {
             Ok(value) => Some(value),
@@ -76,8 +76,8 @@ impl Settings {
         let validation = match self.validation.take() {
             None => None,
             Some(_) if self.config.run.validation.is_some() => {
-                return Err(Error::usage("validation_data beside validation_fraction")
-                    .help("leave one of them out"));
+                return Err(Error::usage("both validation_data and validation_fraction")
+                    .help("omit one of them"));
             }
             Some((x, y)) => {
                 x.check("the validation x", self.has_missing)?;
@@ -108,7 +108,7 @@ impl Settings {
         self.train(Given::Rows { data, validation })
     }
 
-    /// Trains on a table of a file.
+    /// Trains on a table in a file.
     #[cfg(feature = "data")]
     pub(super) fn fit_named(mut self, name: &str) -> Result<Fitted> {
         if let Some(error) = self.wrong.take() {
@@ -124,7 +124,7 @@ impl Settings {
         if let Some((what, _)) = of_rows.iter().find(|(_, is_given)| *is_given) {
             return Err(Error::usage(format!("{what} of a table in a file"))
                 .at(*what)
-                .help("it is for rows in memory: the table has columns of its own"));
+                .help("it is for rows in memory: the table has its own columns"));
         }
         self.config.data.data = Some(name.into());
         self.train(Given::Named).map_err(in_fields)
@@ -136,7 +136,7 @@ impl Settings {
         Ok(Fitted::of(trained, has_missing))
     }
 
-    /// The names of the columns of features and so many targets.
+    /// The names of the columns of features and `targets` targets.
     fn header(&self, x: &Columns, targets: usize) -> Result<Header> {
         let cols = x.columns.len();
         let Some(names) = self.column_names.as_ref().or(x.names.as_ref()) else {
@@ -154,7 +154,7 @@ impl Settings {
         Ok(Header::of_names(names.iter().cloned().chain((0..targets).map(target)).collect()))
     }
 
-    /// The weights of so many rows.
+    /// The sample weights of `rows` rows.
     fn weights(&mut self, rows: usize) -> Result<Option<Vec<f32>>> {
         let Some(weights) = self.sample_weight.take() else { return Ok(None) };
         if weights.len() != rows {
@@ -166,7 +166,7 @@ impl Settings {
             None => Ok(Some(weights)),
             Some(row) => Err(Error::data(format!("the weight {}", weights[row]))
                 .at(format!("sample_weight, row {}", row + 1))
-                .help("weights are finite and not below 0")),
+                .help("weights must be finite and not negative")),
         }
     }
 }

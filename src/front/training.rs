@@ -20,32 +20,32 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// What is trained on.
+/// The data of a training.
 pub(super) enum Given {
-    /// Rows in memory, and those that are held out, where they are given.
+    /// Rows in memory, and held-out rows if they are given.
     Rows { data: Box<Data>, validation: Option<Frame> },
-    /// What the settings name: a file, a directory or a known set.
+    /// The data named in the settings: a file, a directory or a known set.
     #[cfg(feature = "data")]
     Named,
 }
 
-/// A training that is ready to begin.
+/// A training that is ready to start.
 pub(super) struct Training {
     pub config: TrainConfig,
     pub given: Given,
     pub control: Control,
-    /// The caller's own backend; none where the settings say which device is opened.
+    /// The caller's own backend; none if the settings select the device.
     pub backend: Option<Box<dyn Backend>>,
     pub hooks: Hooks,
 }
 
-/// What a training came to.
+/// The result of a training.
 pub(super) struct Trained {
     pub model: Model,
-    /// What it was trained on, to predict on it.
+    /// The backend of the training, for predictions.
     pub backend: Box<dyn Backend>,
     pub history: Vec<EpochReport>,
-    /// What the outputs of the nets were divided by, where they were calibrated.
+    /// The temperature by which the outputs of the nets were divided, if they were calibrated.
     pub temperature: Option<f64>,
     /// The settings, with what followed from the data.
     pub config: TrainConfig,
@@ -55,8 +55,8 @@ impl Training {
     /// Trains to the end.
     ///
     /// # Errors
-    /// For settings and data that don't go together, a device that can't be opened or is lost, a loss that is
-    /// no longer finite, and a training that is cancelled.
+    /// For settings that don't match the data, a device that can't be opened or is lost, a loss that is
+    /// no longer finite, and a training that is canceled.
     pub(super) fn run(self) -> Result<Trained> {
         let Training { config, given, control, backend, hooks } = self;
         check_threads(config.device.threads)?;
@@ -67,14 +67,14 @@ impl Training {
         };
         let run = &source.config.run;
         if let (Some(k), None, None) = (run.folds, run.fold, run.member) {
-            return Err(Error::usage(format!("{k} folds, of which none is named"))
+            return Err(Error::usage(format!("{k} folds without a choice of one"))
                 .at("folds")
                 .help(
-                    "folds are judged and not kept: take an ensemble by folds, or name one fold",
+                    "models of folds are evaluated but not kept: use an ensemble by folds, or choose one fold",
                 ));
         }
         if run.stop_at.is_some() {
-            return Err(Error::usage("a metric to stop at")
+            return Err(Error::usage("stop_at can't be used here")
                 .at("stop_at")
                 .help("let a callback return Flow::Stop"));
         }
@@ -120,7 +120,7 @@ fn one(
     Ok(Trained { model, backend, history: watched.into_history(), temperature, config })
 }
 
-/// Trains the nets of an ensemble: on the CPU as many at a time as it has threads.
+/// Trains the nets of an ensemble: on the CPU as many in parallel as it has threads.
 fn many(
     source: &mut Source,
     backend: Option<Box<dyn Backend>>,
@@ -172,7 +172,7 @@ fn in_order(
     Ok((models, backend))
 }
 
-/// Trains the nets on the CPU; once one fails no other is begun.
+/// Trains the nets on the CPU; after a failure no other net is started.
 fn at_once(
     nets: &Nets,
     source: &Source,
@@ -214,8 +214,8 @@ fn at_once(
     done.into_iter().map(named).collect()
 }
 
-/// Trains a net, counted from 1, of so many: its model with the weights of the best epoch, where epochs are
-/// compared, and the backend.
+/// Trains net `member`, counted from 1, of `count`: returns its model with the weights of the best epoch, if
+/// epochs are compared, and the backend.
 fn net(
     job: &Job,
     backend: Box<dyn Backend>,
@@ -231,7 +231,7 @@ fn net(
     };
     match end.ending {
         Ending::Interrupted => {
-            return Err(Error::new(ErrorKind::Interrupted, "the training was cancelled")
+            return Err(Error::new(ErrorKind::Interrupted, "the training was canceled")
                 .at(format!("epoch {}, step {}", end.epochs + 1, end.steps)));
         }
         Ending::Done | Ending::Patience => trainer.check_learnt()?,

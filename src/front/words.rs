@@ -1,8 +1,8 @@
-//! Messages in the words of programs: settings by the names of builders' methods, not by those of options.
+//! Messages for programs: settings are named like builders' methods, not like command-line options.
 
 use crate::base::error::Error;
 
-/// Options whose settings have other names in builders.
+/// Options that have other names in builders.
 const OTHERS: [(&str, &str); 5] = [
     ("layers", "hidden_layers"),
     ("lr", "learning_rate"),
@@ -16,7 +16,7 @@ pub(super) fn in_fields(error: Error) -> Error {
     error.reworded(fields)
 }
 
-/// A text with the names of settings in the place of options: `batch_size` for `--batch-size`.
+/// A text with the names of settings instead of options: `batch_size` for `--batch-size`.
 fn fields(text: &str) -> String {
     let mut found = String::with_capacity(text.len());
     let mut rest = text;

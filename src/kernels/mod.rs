@@ -1,7 +1,7 @@
 //! The kernels: for each family its equations, parameter struct, CPU reference and declaration.
 //!
-//! The WGSL of `kernels/<family>/<kernel>.rs` stands in `shaders/<family>/<kernel>.wgsl`. A test parses
-//! every composed shader and holds it against the declarations here.
+//! The WGSL of `kernels/<family>/<kernel>.rs` is in `shaders/<family>/<kernel>.wgsl`. A test parses
+//! every composed shader and compares it with the declarations here.
 
 pub mod common;
 pub mod fused;

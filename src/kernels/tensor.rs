@@ -1,17 +1,17 @@
-//! Tensors of a program: what they are called, their shape, and where they lie.
+//! Tensors of a program: their names, shapes and places.
 
 use crate::net::precision::Precision;
 
-/// A tensor of a program, by its place in [`crate::plan::program::Program::tensors`].
+/// A tensor of a program, by its index in [`crate::plan::program::Program::tensors`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TensorId(pub usize);
 
-/// A number of rows that is either fixed or that of the batch at hand.
+/// A number of rows that is either fixed or that of the current batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Extent {
-    /// The rows of the batch, different for a ragged last one.
+    /// The rows of the batch, fewer in a last, partial batch.
     Batch,
-    /// Always as many.
+    /// Always this many.
     Fixed(usize),
 }
 
@@ -25,40 +25,40 @@ impl Extent {
         }
     }
 
-    /// As the shaders get it: 0 stands for the batch.
+    /// As passed to shaders: 0 means the batch.
     #[must_use]
     pub fn word(self) -> u32 {
         self.rows(0) as u32
     }
 }
 
-/// What a tensor is for.
+/// The role of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Weights and biases.
     Parameter,
     /// Their gradients.
     Gradient,
-    /// What is kept from step to step: the optimiser's moments, running averages.
+    /// State that is kept between steps: the optimizer's moments, running averages.
     State,
-    /// What a step computes on its way: inputs, pre-activations, activations, δ.
+    /// Intermediate results of a step: inputs, pre-activations, activations, δ.
     Transient,
-    /// Weights a second time, in f16: they follow from the parameters.
+    /// A copy of the weights in f16, derived from the parameters.
     Shadow,
-    /// What is read by the host: sums of losses.
+    /// Values that the host reads: sums of losses.
     Metric,
-    /// Gradients that go on from one micro-batch to the next.
+    /// Gradients accumulated over micro-batches.
     Total,
-    /// What the host writes once.
+    /// Values that the host writes once.
     Constant,
 }
 
-/// A row-major tensor of floats of shape (rows, cols), lying in a buffer from `offset` on.
+/// A row-major tensor of floats of shape (rows, cols), in a buffer from `offset` on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tensor {
     /// Its name, as in `layers.0.weight`.
     pub name: String,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
     /// The number of rows.
     pub rows: Extent,
@@ -68,7 +68,7 @@ pub struct Tensor {
     pub buffer: usize,
     /// Its first element in that buffer, a multiple of [`ALIGNMENT`].
     pub offset: usize,
-    /// What its elements are on a device, the same for all tensors in a buffer. The CPU backend
+    /// The type of its elements on a device, the same for all tensors in a buffer. The CPU backend
     /// rounds to it.
     pub precision: Precision,
 }
@@ -84,6 +84,6 @@ pub struct HostTensor {
     pub name: String,
     /// Rows and columns.
     pub shape: [usize; 2],
-    /// Its values, as the device has them.
+    /// Its values, as on the device.
     pub values: Vec<f32>,
 }

@@ -1,4 +1,4 @@
-//! Embeddings of categories: a table of vectors, one for each category, learnt with the net
+//! Embeddings of categories: a table of vectors, one for each category, learned with the net
 //! (Guo, Berkhahn 2016, Entity embeddings of categorical variables, arXiv 1604.06737).
 
 use crate::base::error::{Error, Result};
@@ -15,25 +15,25 @@ const MOST_VALUES: usize = 1 << 24;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Embedding {
-    /// The number of indices. 0 is for what was never seen, and what is no index at all.
+    /// The number of indices. Index 0 is for unseen categories and for values that aren't an index.
     pub values: usize,
     /// The number of inputs that an index becomes.
     pub dims: usize,
-    /// How the rows are drawn, but for the first: it begins with zeros, so that a category that was
-    /// never seen adds nothing.
+    /// How the rows are initialized, except the first: it starts as zeros, so that an unseen category
+    /// adds nothing.
     pub init: Init,
 }
 
 impl Embedding {
-    /// An embedding of so many indices whose rows are drawn from N(0, 0.05²): small beside other
-    /// inputs, so that the little that a rare category was taught isn't lost in what it was drawn with
+    /// An embedding of `values` indices whose rows are drawn from N(0, 0.05²): small compared with other
+    /// inputs, so that the little that is learned of a rare category isn't lost in its initial values
     /// (`benches/tables/RESULTS.md`).
     #[must_use]
     pub fn new(values: usize, dims: usize) -> Self {
         Embedding { values, dims, init: Init::Normal(0.05) }
     }
 
-    /// min(50, ⌈1.6 · values^0.56⌉), with which fastai has good experience (Howard, Gugger 2020).
+    /// min(50, ⌈1.6 · values^0.56⌉), the rule of thumb of fastai (Howard, Gugger 2020).
     #[must_use]
     pub fn default_dims(values: usize) -> usize {
         ((1.6 * (values as f64).powf(0.56)).ceil() as usize).clamp(1, 50)
@@ -45,7 +45,7 @@ impl Embedding {
         self.values.saturating_mul(self.dims)
     }
 
-    /// The initial table: (values, dims), of the net's embedding number `i`.
+    /// The initial table of the net's embedding number `i`: (values, dims).
     #[must_use]
     pub fn draw(&self, seed: u64, i: usize) -> Matrix<f32> {
         let mut random = Random::new(seed, Stream::Embeddings, i as u64);
@@ -56,7 +56,7 @@ impl Embedding {
         })
     }
 
-    /// Refuses a table without elements, and more values than an index can tell apart.
+    /// Refuses a table without elements, and more values than an index can distinguish.
     pub(crate) fn check(&self) -> Result<()> {
         let Embedding { values, dims, .. } = *self;
         if values == 0 || dims == 0 {

@@ -1,20 +1,20 @@
-//! Elementary functions in f32 by polynomials, without branches and calls, so that a loop over them
-//! is compiled to vectors. The polynomials are those of `shaders/common/functions.wgsl`; where that ends at
-//! the largest finite result, these go on to infinity, subnormals and 0.
+//! Elementary functions in f32 by polynomials, without branches and calls, so that loops over them
+//! are vectorized. The polynomials are those of `shaders/common/functions.wgsl`; where that stops at
+//! the largest finite result, these also return infinity, subnormals and 0.
 //!
-//! No a·b + c is contracted: the bits are the same on every processor, with every width of vectors,
-//! and in loops as for one number. Errors are in units in the last place (ULP) of the true value, at
+//! No a·b + c is contracted: the bits are the same on every processor, with every vector width,
+//! and in loops as for a single number. Errors are in units in the last place (ULP) of the true value, at
 //! most as large as `errors_are_as_stated` allows.
 
 #![allow(clippy::excessive_precision, reason = "the coefficients as they stand in the shader")]
 
 use std::f32::consts::LOG2_E;
 
-/// ln 2, by luck only 2.7 · 10⁻⁹ (relative) off.
+/// ln 2; the relative rounding error happens to be only 2.7 · 10⁻⁹.
 const LN_2: f32 = std::f32::consts::LN_2;
 /// ln 2 in two parts, of which the first has 9 bits: whole numbers below 2¹⁵ times it are exact.
 const LN_2_PARTS: [f32; 2] = [0.693_359_375, -0.000_212_194_44];
-/// Added to a number below 2²² it leaves its whole part, to nearest, in the lowest bits.
+/// Added to a number below 2²², it leaves the nearest integer in the lowest bits.
 const ROUNDING: f32 = 12_582_912.0;
 /// The bits of 1, and those of √½.
 const ONE: i32 = 0x3f80_0000;
@@ -63,7 +63,7 @@ pub fn exp(x: f32) -> f32 {
     let x = if x > 89.0 { 89.0 } else { x };
     let x = if x < -105.0 { -105.0 } else { x };
     let (k, r) = reduce(x);
-    // In two factors, each of them a normal number where the result is none.
+    // Two factors, each a normal number even if the result is subnormal.
     let half = k >> 1;
     (1.0 + exp_m1_reduced(r)) * power_of_two(half) * power_of_two(k.wrapping_sub(half))
 }
@@ -75,7 +75,7 @@ pub fn exp_m1(x: f32) -> f32 {
     let y = if y < -30.0 { -30.0 } else { y };
     let (k, r) = reduce(y);
     let p = exp_m1_reduced(r);
-    // 2ᵏ p + (2ᵏ − 1), by half of it, since 2¹²⁸ is none.
+    // 2ᵏ p + (2ᵏ − 1), computed as twice its half, since 2¹²⁸ isn't finite.
     let half = power_of_two(k.wrapping_sub(1));
     let sum = (half * p + (half - 0.5)) * 2.0;
     if k == 0 { p } else { sum }
@@ -122,15 +122,15 @@ pub fn ln(x: f32) -> f32 {
 #[inline(always)]
 pub fn ln_1p(x: f32) -> f32 {
     let (k, _) = split(1.0 + x);
-    // (1 + x) / 2ᵏ − 1, not from 1 + x, which has lost digits of x; by four times it, since 2⁻¹²⁸ is
-    // no normal number.
+    // (1 + x) / 2ᵏ − 1, not from 1 + x, which has lost digits of x; computed by four times it, since 2⁻¹²⁸
+    // isn't a normal number.
     let scale = power_of_two(2_i32.wrapping_sub(k));
     let f = 0.25 * (scale * x + (scale - 4.0));
     let y = k as f32 * LN_2 + ln_1p_reduced(if k == 0 { x } else { f });
     ends_of_ln(1.0 + x, y)
 }
 
-/// y, or what a logarithm of x is at 0, at infinity, below 0 and at NaN.
+/// y, or the special value of ln x at 0, at infinity, below 0 and at NaN.
 #[inline(always)]
 fn ends_of_ln(x: f32, y: f32) -> f32 {
     let y = if x == 0.0 { f32::NEG_INFINITY } else { y };

@@ -33,7 +33,7 @@ pub enum Init {
 }
 
 impl Init {
-    /// Every initialiser once, parameters at their defaults.
+    /// Every initializer once, parameters at their defaults.
     pub const ALL: [Init; 11] = [
         Init::Zeros,
         Init::Constant(0.1),
@@ -66,7 +66,7 @@ impl Init {
         }
     }
 
-    /// The `out * cols` initial weights, row after row.
+    /// The initial weights, (out, cols), row by row.
     #[must_use]
     pub fn draw(self, out: usize, cols: usize, random: &mut Random) -> Vec<f32> {
         let (fan_out, fan_in) = (out as f64, cols as f64);
@@ -127,7 +127,7 @@ impl fmt::Display for Init {
 impl FromStr for Init {
     type Err = Error;
 
-    /// Reads `kaiming-normal` or `normal(0.02)`; `_` stands for `-` too.
+    /// Reads `kaiming-normal` or `normal(0.02)`; `_` is read as `-`.
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim().replace('_', "-");
         let (name, argument) = match text.split_once('(') {

@@ -1,4 +1,4 @@
-//! A row-major host matrix whose shape is checked when it is made.
+//! A row-major matrix in host memory whose shape is checked on construction.
 
 use crate::base::error::{Error, Result};
 
@@ -11,10 +11,10 @@ pub struct Matrix<T> {
 }
 
 impl<T> Matrix<T> {
-    /// A matrix over `data`, which has `rows * cols` elements, row after row.
+    /// A matrix over `data`, which has `rows * cols` elements, row by row.
     ///
     /// # Errors
-    /// When the number of elements is another one.
+    /// When the number of elements differs from that.
     pub fn new(rows: usize, cols: usize, data: Vec<T>) -> Result<Self> {
         if rows.checked_mul(cols) != Some(data.len()) {
             return Err(Error::usage(format!(
@@ -44,18 +44,18 @@ impl<T> Matrix<T> {
         self.cols
     }
 
-    /// All elements, row after row.
+    /// All elements, row by row.
     #[must_use]
     pub fn data(&self) -> &[T] {
         &self.data
     }
 
-    /// All elements, row after row, to be changed in place.
+    /// All elements, row by row, mutable.
     pub fn data_mut(&mut self) -> &mut [T] {
         &mut self.data
     }
 
-    /// The elements, row after row, without the shape.
+    /// The elements, row by row, without the shape.
     #[must_use]
     pub fn into_data(self) -> Vec<T> {
         self.data
@@ -79,7 +79,7 @@ impl<T> Matrix<T> {
 }
 
 impl<T: Copy> Matrix<T> {
-    /// The rows named by `indices`, in that order.
+    /// The rows with these indices, in that order.
     #[must_use]
     pub fn select_rows(&self, indices: &[usize]) -> Self {
         let mut data = Vec::with_capacity(indices.len() * self.cols);

@@ -1,8 +1,9 @@
-//! Functions that are compiled for the vectors of each kind of processor.
+//! Multiversioning: functions compiled for the vectors of each kind of processor.
 
 /// Functions whose bodies are compiled for x86-64 with AVX-512, with AVX2, and for every other processor: a call
-/// runs the one for the processor at hand. What bodies call must be `#[inline(always)]` or in this macro to be
-/// compiled so, too. No sum is contracted into a fused multiply-add by it, so that all give the same bits.
+/// runs the version for this processor. Functions that bodies call must be `#[inline(always)]` or in this macro
+/// to be compiled the same way. No a·b + c is contracted into a fused multiply-add, so that all give the same
+/// bits.
 macro_rules! multiversioned {
     ($(
         $(#[$meta:meta])*
@@ -40,7 +41,7 @@ macro_rules! multiversioned {
 }
 pub(crate) use multiversioned;
 
-/// The vectors of the processor at hand.
+/// A kind of vectors.
 #[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Vectors {
@@ -49,7 +50,7 @@ pub(crate) enum Vectors {
     Plain,
 }
 
-/// The vectors of the processor at hand; the standard library remembers what it finds.
+/// The vectors of this processor; the standard library caches the detection.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) fn vectors() -> Vectors {

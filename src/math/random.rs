@@ -1,6 +1,6 @@
 //! Counter-based random numbers and permutations, bit-equal to `shaders/common/random_functions.wgsl`.
 //!
-//! A number is a function of (key, counter), so any of them can be had without the ones before
+//! A number is a function of (key, counter), so any of them can be computed without the ones before
 //! it: on any device, in any order, and again when a run is resumed.
 
 use crate::math::multiversion::multiversioned;
@@ -43,7 +43,7 @@ pub(crate) fn threefry_lanes<const N: usize>(
     [x, y]
 }
 
-/// What a stream of random numbers is for: streams of one seed never share numbers.
+/// The purpose of a stream of random numbers: streams of one seed never share numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Stream {
@@ -59,9 +59,9 @@ pub enum Stream {
     Check = 5,
     /// The folds of a cross-validation.
     Folds = 6,
-    /// What dropout drops: 0 for the inputs, l for the outputs of layer l.
+    /// Dropout masks: 0 for the inputs, l for the outputs of layer l.
     Dropout = 7,
-    /// What happens to images in training.
+    /// Image augmentation.
     Augment = 8,
     /// The initial table of embedding `n`.
     Embeddings = 9,
@@ -73,9 +73,9 @@ pub enum Stream {
     HeldOut = 18,
     /// The noise that is added to gradients.
     GradientNoise = 24,
-    /// How much of the other a row of a pair takes in step `n`.
+    /// The mixing weights of mixup in step `n`.
     Mixup = 25,
-    /// What a report draws: resamples of rows, permutations of columns, samples of points.
+    /// Random choices of a report: resamples of rows, permutations of columns, samples of points.
     Report = 26,
 }
 
@@ -147,9 +147,9 @@ impl TryRng for Random {
     }
 }
 
-/// A seeded permutation of `0..n` that is evaluated at any position without being stored.
+/// A seeded permutation of `0..n` that can be evaluated at any position without being stored.
 ///
-/// A generalised Feistel network over Z_a × Z_b with a·b ≥ n, walked until the value falls into
+/// A generalized Feistel network over Z_a × Z_b with a·b ≥ n, walked until the value falls into
 /// `0..n` (Black, Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). The kernels that
 /// gather rows evaluate the same function on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl Permutation {
         Permutation { n, a, b, key }
     }
 
-    /// What the kernels need: `[n, a, b, key₀, key₁]`; n = 0 stands for the identity.
+    /// The constants that kernels need: `[n, a, b, key₀, key₁]`; n = 0 means the identity.
     #[must_use]
     pub fn words(&self) -> [u32; 5] {
         match self.key {
@@ -213,7 +213,7 @@ pub fn permute([n, a, b, k0, k1]: [u32; 5], position: u32) -> u32 {
     }
 }
 
-/// [`permute`] for the positions from `first` on: vectorised, as every row of a batch asks for it.
+/// [`permute`] for the positions from `first` on: vectorized, as every row of a batch needs it.
 pub fn permute_all(words: [u32; 5], first: u32, places: &mut [u32]) {
     const LANES: usize = 16;
     let [n, a, b, k0, k1] = words;
@@ -226,18 +226,18 @@ pub fn permute_all(words: [u32; 5], first: u32, places: &mut [u32]) {
         let found = &mut std::array::from_fn(|i| start.wrapping_add(i as u32));
         feistel(found, [a, b, k0, k1]);
         for (place, &found) in places.iter_mut().zip(found.iter()) {
-            // A value beyond n goes around once more, as in `permute`.
+            // A value beyond n goes through the network once more, as in `permute`.
             *place = if found < n { found } else { permute(words, found) };
         }
     }
 }
 
 multiversioned! {
-    /// One turn of the network on many values.
+    /// One pass of the network over many values.
     fn feistel(values: &mut [u32; 16], words: [u32; 4]) {
         let [a, b, k0, k1] = words;
         let (by_a, by_b) = (1.0 / f64::from(a), 1.0 / f64::from(b));
-        // The remainder, by a reciprocal that may be off by one in the quotient.
+        // The remainder, by a reciprocal whose quotient may be off by one.
         let divide = |x: u32, by: f64, size: u32| -> (u32, u32) {
             // SAFETY: at most x, as `by` is at most 1.
             let quotient: u32 = unsafe { (f64::from(x) * by).to_int_unchecked() };
@@ -267,7 +267,7 @@ multiversioned! {
             }
         }
         for i in 0..16 {
-            // Beyond n only for places that nobody asked for.
+            // Beyond n only at places that weren't asked for.
             values[i] = left[i].wrapping_mul(b).wrapping_add(right[i]);
         }
     }
@@ -281,8 +281,8 @@ fn mix(mut x: u32) -> u32 {
     x ^ (x >> 16)
 }
 
-/// The 64-bit hash FNV-1a (Fowler, Noll, Vo), with the last mixing of MurmurHash3: the same
-/// everywhere and always, as it is part of what a model learnt.
+/// The 64-bit hash FNV-1a (Fowler, Noll, Vo), with the finalizer of MurmurHash3. It must never
+/// change, as models depend on it.
 #[must_use]
 pub fn text_hash(text: &str) -> u64 {
     let hash = text.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {

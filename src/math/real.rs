@@ -8,8 +8,8 @@ use std::ops::{AddAssign, MulAssign};
 
 /// A floating-point type that the CPU backend computes in: `f32` or `f64`.
 ///
-/// In f32, [`crate::math::functions`] computes what it has, so that loops are vectorised and the bits are
-/// the same on every machine; f64 is the reference, by the system's own functions.
+/// In f32, the functions of [`crate::math::functions`] are used, so that loops are vectorized and the bits are
+/// the same on every machine; f64 is the reference and uses the system's functions.
 pub trait Real:
     FloatCore + AddAssign + MulAssign + Sum + Default + Debug + Display + Send + Sync + bytemuck::Pod
 {
@@ -41,7 +41,7 @@ pub trait Real:
     fn mul_add(self, a: Self, b: Self) -> Self;
 }
 
-/// The functions that a type has itself.
+/// The functions that the type has in the standard library.
 macro_rules! own_functions {
     ($type:ty) => {
         #[inline(always)]

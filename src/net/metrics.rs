@@ -1,12 +1,12 @@
-//! What a run is judged by after each epoch: the loss, accuracy or RMSE, MAE and R², which the device adds
-//! up, and what else is asked for.
+//! The metrics of a run after each epoch: the loss, accuracy or RMSE, MAE and R², which the device
+//! sums, and others on request.
 
 use crate::data::{Preprocessing, Samples, Targets};
 use crate::math::loss::Objective;
 use serde::Serialize;
 use serde::ser::SerializeMap;
 
-/// The metrics of classes, as [`crate::train::evaluation::ClassReport`] has them.
+/// Metrics of classification, as [`crate::train::evaluation::ClassReport`] has them.
 const CLASSES: [&str; 12] = [
     "accuracy",
     "balanced_accuracy",
@@ -21,9 +21,9 @@ const CLASSES: [&str; 12] = [
     "brier",
     "calibration_error",
 ];
-/// Those of numbers, as [`crate::train::evaluation::NumberReport`] has them.
+/// Metrics of regression, as [`crate::train::evaluation::NumberReport`] has them.
 const NUMBERS: [&str; 6] = ["rmse", "mae", "r2", "median_absolute_error", "mape", "nll"];
-/// Those of labels, as [`crate::train::evaluation::LabelReport`] has them.
+/// Metrics of multilabel classification, as [`crate::train::evaluation::LabelReport`] has them.
 const LABELS: [&str; 10] = [
     "f1_micro",
     "f1",
@@ -36,7 +36,7 @@ const LABELS: [&str; 10] = [
     "roc_auc",
     "log_loss",
 ];
-/// Those of which less is better.
+/// The metrics for which smaller is better.
 const SMALLER: [&str; 10] = [
     "loss",
     "rmse",
@@ -50,17 +50,17 @@ const SMALLER: [&str; 10] = [
     "calibration_error",
 ];
 
-/// Loss and metrics over a set of rows. Serialises as one flat map, metrics by name.
+/// Loss and metrics over a set of rows. Serializes as one flat map, metrics by name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
-    /// The objective: for a mean its mean over all rows, for a total its total.
+    /// The objective over all rows: a mean or a total, by its reduction.
     pub loss: f64,
-    /// `accuracy` for classes; `rmse`, `mae` and `r2` for numbers, in the units of the targets; behind them
-    /// those of a whole report that were asked for.
+    /// `accuracy` for classes; `rmse`, `mae` and `r2` for numbers, in the units of the targets; then
+    /// the requested metrics of a full report.
     pub values: Vec<(&'static str, f64)>,
 }
 
-/// What metrics need to know of the targets besides the sums over rows.
+/// What metrics need of the targets besides the sums over rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TargetSummary {
     kind: Kind,
@@ -72,7 +72,7 @@ pub struct TargetSummary {
     unit: f64,
 }
 
-/// What targets are.
+/// The kind of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Classes,
@@ -81,7 +81,7 @@ enum Kind {
 }
 
 impl TargetSummary {
-    /// Summarises the targets of `samples`, which `preprocessing` made.
+    /// Summarizes the targets of `samples`, which were encoded by `preprocessing`.
     #[must_use]
     pub fn new(samples: &Samples, preprocessing: &Preprocessing, outputs: usize) -> Self {
         let weight = |row: usize| samples.weights.as_ref().map_or(1.0, |w| f64::from(w[row]));
@@ -120,10 +120,10 @@ impl TargetSummary {
 }
 
 impl Metrics {
-    /// From the sums of `rows` rows' scores, each times the row's weight: loss, right, Σ d², Σ |d|.
+    /// Metrics from the sums of `rows` rows' scores, each times the row's weight: loss, correct, Σ d², Σ |d|.
     ///
-    /// R² over several outputs weights each by its variance. Of labels, whose d is that of logits, only
-    /// the loss is told.
+    /// R² over several outputs weights each by its variance. For labels, whose d is that of logits, only
+    /// the loss is returned.
     #[must_use]
     pub fn from_sums(
         sums: [f64; 4],
@@ -133,14 +133,14 @@ impl Metrics {
     ) -> Self {
         let [loss, right, squares, absolutes] = sums;
         let values = match targets.kind {
-            // Weights with a mean of 1 add up to the rows but for rounding.
+            // Weights with a mean of 1 add up to the number of rows, up to rounding.
             Kind::Classes => vec![("accuracy", (right / rows as f64).min(1.0))],
             Kind::Labels => Vec::new(),
             Kind::Numbers => {
                 let count = (rows * targets.outputs) as f64;
                 let (rmse, mae) = ((squares / count).sqrt(), absolutes / count);
                 let mut values = vec![("rmse", rmse * targets.unit), ("mae", mae * targets.unit)];
-                // A target that doesn't vary has none.
+                // A constant target has no R².
                 if targets.variation > 0.0 {
                     values.push(("r2", 1.0 - squares / targets.variation));
                 }
@@ -150,7 +150,7 @@ impl Metrics {
         Metrics { loss: loss / objective.reduction.divisor(rows, targets.outputs), values }
     }
 
-    /// The metric called `name`; `loss` among them.
+    /// The metric called `name`, which may be `loss`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<f64> {
         if name == "loss" {
@@ -159,7 +159,7 @@ impl Metrics {
         self.values.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
 
-    /// The metrics that epochs can be compared by where there are such targets, besides the loss.
+    /// The metrics that epochs can be compared by for such targets, besides the loss.
     #[must_use]
     pub fn names(targets: &Targets) -> &'static [&'static str] {
         match targets {
@@ -169,13 +169,13 @@ impl Metrics {
         }
     }
 
-    /// All of them, and the loss, some more than once.
+    /// The names of all metrics and the loss, some more than once.
     pub fn all_names() -> impl Iterator<Item = &'static str> {
         std::iter::once("loss").chain(CLASSES).chain(NUMBERS).chain(LABELS)
     }
 
-    /// Whether a metric follows from sums over the rows, which the device adds up; else it takes the
-    /// predictions for all of them.
+    /// Whether a metric can be computed from sums over the rows, which the device makes; otherwise it needs the
+    /// predictions for all rows.
     #[must_use]
     pub fn is_summed(name: &str) -> bool {
         ["loss", "accuracy", "rmse", "mae", "r2"].contains(&name)

@@ -1,4 +1,4 @@
-//! What to train, as plain data: the net, the objective, the precision, when a run ends and what it is judged by.
+//! What to train, as plain data: the net, the objective, the precision, stopping and metrics.
 
 pub mod augment;
 pub mod metrics;

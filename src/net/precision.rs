@@ -1,17 +1,17 @@
-//! In what precision a net is trained: f32, or mixed precision after Micikevicius et al. 2018,
+//! The precision of training: f32, or mixed precision as in Micikevicius et al. 2018,
 //! "Mixed Precision Training" (arXiv:1710.03740).
 //!
-//! In mixed precision a step stores activations, δ and a second copy of the weights in f16, adds up
-//! every product in f32, and keeps master weights, biases, losses and the optimiser's state in f32.
-//! What is smaller than 2⁻²⁵ is lost in f16, and gradients often are: the loss is scaled by a
-//! scale S, every δ with it, and the gradients are divided by S before the optimiser sees them.
+//! In mixed precision a step stores activations, δ and a second copy of the weights in f16, accumulates
+//! every product in f32, and keeps master weights, biases, losses and the optimizer's state in f32.
+//! Values below 2⁻²⁵ become 0 in f16, and gradients are often that small: the loss is multiplied by a
+//! scale S, and so is every δ, and the gradients are divided by S before the optimizer sees them.
 
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::{Error, Result, serde_as_text};
+use crate::base::names::names;
 use crate::math::real::Real;
 use half::f16;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::str::FromStr;
 
 /// The type that a step stores its large tensors in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -23,27 +23,17 @@ pub enum Precision {
     F16,
 }
 
+names!(Precision, "precision": F32 "f32", F16 "f16");
+
 /// ε of a value that is stored in f16: half of the distance between 1 and the next number.
 pub const EPSILON: f64 = 1.0 / (1 << 11) as f64;
 /// The smallest normal number of f16; below it the distance between numbers stays the same.
 pub const SMALLEST_NORMAL: f64 = 1.0 / (1 << 14) as f64;
-/// Halfway between the largest number of f16, 65,504, and the next there would be: what is as large
-/// is infinite in f16.
+/// Halfway between the largest finite number of f16, 65,504, and the next one if there were one: values from
+/// here on round to infinity in f16.
 pub const OVERFLOW: f32 = 65_520.0;
 
 impl Precision {
-    /// Every precision once.
-    pub const ALL: [Precision; 2] = [Precision::F32, Precision::F16];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-            Precision::F16 => "f16",
-        }
-    }
-
     /// Bytes of an element on a device.
     #[must_use]
     pub fn bytes(self) -> usize {
@@ -53,7 +43,7 @@ impl Precision {
         }
     }
 
-    /// What is left of `x` when it is stored in this precision by a step that computes in f32.
+    /// `x` rounded to this precision by a step that computes in f32.
     #[must_use]
     pub fn round<T: Real>(self, x: T) -> T {
         match self {
@@ -62,7 +52,7 @@ impl Precision {
         }
     }
 
-    /// The most that rounding to this precision changes `x` by, but for what f32 rounds too.
+    /// The largest change of `x` by rounding to this precision, beyond that of f32.
     #[must_use]
     pub fn rounding(self, x: f64) -> f64 {
         match self {
@@ -72,14 +62,14 @@ impl Precision {
     }
 }
 
-/// What multiplies in mixed precision.
+/// How products are computed in mixed precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Multiplier {
     /// Each invocation by itself, with one f32 `fma` for a product.
     #[default]
     Fma,
-    /// The invocations of a subgroup together, f16 matrices of so many rows and columns with f32
+    /// The invocations of a subgroup together, f16 matrices with this many rows and columns and f32
     /// sums: tensor cores, where the device has them.
     Matrices(usize),
 }
@@ -93,15 +83,15 @@ impl fmt::Display for Multiplier {
     }
 }
 
-/// What must be shown of a device before it trains in f16.
+/// The tests that a device must pass before it trains in f16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Gate {
-    /// That it computes right, and that steps of the net at hand are faster than in f32.
+    /// It computes correctly, and steps of this net are faster than in f32.
     #[default]
     Measured,
-    /// That it computes right.
+    /// It computes correctly.
     SelfTestOnly,
-    /// That it computes right with this, which was chosen before: nothing is measured.
+    /// It computes correctly with this multiplier, which was chosen before: nothing is measured.
     Chosen(Multiplier),
 }
 
@@ -112,7 +102,7 @@ pub struct MixedPrecision {
     pub scale: f32,
     /// Steps without an overflow after which S is doubled.
     pub interval: u32,
-    /// What must be shown of the device first.
+    /// The tests that the device must pass first.
     pub gate: Gate,
 }
 
@@ -126,7 +116,7 @@ impl Default for MixedPrecision {
 }
 
 impl MixedPrecision {
-    /// The same for a run that multiplies by what was chosen before, where that is known.
+    /// The same for a run whose multiplier was chosen before, if it is known.
     #[must_use]
     pub fn chosen(self, multiplier: Option<Multiplier>) -> Self {
         MixedPrecision { gate: multiplier.map_or(self.gate, Gate::Chosen), ..self }
@@ -135,40 +125,23 @@ impl MixedPrecision {
     /// Checks the scale and the interval.
     ///
     /// # Errors
-    /// For a scale that is no power of two from 1 to 2³⁰, and an interval of 0 steps.
+    /// For a scale that isn't a power of two from 1 to 2³⁰, and an interval of 0 steps.
     pub fn check(&self) -> Result<()> {
         let is_power = self.scale.log2().fract() == 0.0;
         if !(1.0..=LARGEST_SCALE).contains(&self.scale) || !is_power {
             return Err(Error::usage(format!("a loss scale of {}", self.scale))
                 .at("--loss-scale")
-                .help("it is a power of two from 1 to 2^30, such as 65536"));
+                .help("it must be a power of two from 1 to 2^30, such as 65536"));
         }
         if self.interval == 0 {
             return Err(Error::usage("a loss scale that is doubled after 0 steps")
-                .help("the interval is at least 1; usual is 2000"));
+                .help("the interval must be at least 1, usually 2000"));
         }
         Ok(())
     }
 }
 
 serde_as_text!(Precision);
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|p| p.name() == name)
-            .ok_or_else(|| unknown("precision", name, &Self::ALL.map(Self::name)))
-    }
-}
 
 #[cfg(test)]
 mod tests {

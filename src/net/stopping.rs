@@ -1,12 +1,13 @@
 //! When a run ends before its last epoch, what it keeps, and what it does when it diverges.
 
 use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::names::names;
 use crate::net::metrics::Metrics;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-/// Which weights a run leaves.
+/// Which weights a run keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keep {
     /// Those of the last step.
@@ -22,18 +23,18 @@ pub enum OnDivergence {
     /// The run ends with an error that names step, layer, op and rows.
     #[default]
     Stop,
-    /// It goes back to the start of the epoch, and on with half the learning rate.
+    /// It returns to the start of the epoch, and continues with half the learning rate.
     LowerLr,
-    /// It goes back to the step before, and on without the batch.
+    /// It returns to the step before, and continues without the batch.
     SkipBatch,
 }
 
 /// A metric, and the value at which a run may end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StopAt {
-    /// The name of the metric, `loss` among them.
+    /// The name of the metric, which may be `loss`.
     pub metric: String,
-    /// Good enough.
+    /// The value that is good enough.
     pub value: f64,
 }
 
@@ -47,7 +48,7 @@ impl StopAt {
         }
     }
 
-    /// Refuses a value that the metric never reaches: beyond 1 for shares and R², below 0 for errors.
+    /// Refuses a value that the metric never reaches: above 1 for fractions and R², below 0 for errors.
     ///
     /// # Errors
     /// For such a value.
@@ -58,7 +59,7 @@ impl StopAt {
             true if *value > 1.0 => {
                 format!("its best value is 1: write {metric}={}", value / 100.0)
             }
-            // The logarithm of a density may be of either sign, and so may a loss that is one.
+            // A log density may have either sign, and so may a loss that is one.
             false if *value < 0.0 && !["loss", "nll"].contains(&metric.as_str()) => {
                 "its best value is 0".into()
             }
@@ -99,19 +100,19 @@ impl FromStr for StopAt {
 pub struct Stopping {
     /// Which weights are kept.
     pub keep: Keep,
-    /// The metric on the validation rows by which epochs are compared, `loss` among them; where
-    /// there is none, accuracy for classes and the loss for all else.
+    /// The metric on the validation rows by which epochs are compared, which may be `loss`; none is
+    /// accuracy for classes and the loss for all else.
     ///
-    /// Accuracy, because it is what a classifier is reported by: what is kept is never worse in it
-    /// than the last epoch. Of equal accuracies the one with the lower loss is better.
+    /// Accuracy, because classifiers are reported by it: the kept epoch is never worse in it
+    /// than the last one. Of equal accuracies the one with the lower loss is better.
     pub metric: Option<String>,
     /// Metrics that are measured after each epoch from the predictions for all validation rows, as
-    /// [`crate::train::evaluation`] has them, besides those that the device adds up.
+    /// in [`crate::train::evaluation`], besides those that the device sums.
     pub measured: Vec<String>,
-    /// The run ends after so many epochs without a better one (Prechelt 1998, "Early Stopping, but
-    /// when?", the criterion UP with strips of one epoch).
+    /// Early stopping: the run ends after this many epochs without a better one (Prechelt 1998, "Early
+    /// Stopping, but when?", the criterion UP with strips of one epoch).
     pub patience: Option<usize>,
-    /// The run ends after so many seconds, at the next step.
+    /// The run ends after this many seconds, at the next step.
     pub time_limit: Option<f64>,
     /// What to do when it diverges.
     pub on_divergence: OnDivergence,
@@ -121,7 +122,7 @@ impl Stopping {
     /// The name of the metric by which epochs with these metrics are compared.
     ///
     /// # Errors
-    /// When they don't have the metric that was asked for.
+    /// When they don't have the requested metric.
     pub fn metric(&self, metrics: &Metrics) -> Result<String> {
         match &self.metric {
             None if metrics.get("accuracy").is_some() => Ok("accuracy".into()),
@@ -135,7 +136,7 @@ impl Stopping {
         }
     }
 
-    /// Compares epochs by the metric `name`, and has it measured.
+    /// Compares epochs by the metric `name`, which is then measured.
     pub fn compare_by(&mut self, name: &str) {
         self.metric = Some(name.into());
         if !Metrics::is_summed(name) && !self.measured.iter().any(|known| known == name) {
@@ -155,20 +156,22 @@ impl Stopping {
     /// For a patience of 0 epochs, and a time limit that isn't a positive number.
     pub fn check(&self) -> Result<()> {
         if self.patience == Some(0) {
-            return Err(Error::usage("a patience of 0 epochs").help("--patience is at least 1"));
+            return Err(
+                Error::usage("a patience of 0 epochs").help("--patience must be at least 1")
+            );
         }
         match self.time_limit {
             Some(seconds) if seconds.is_nan() || seconds <= 0.0 => {
                 Err(Error::usage(format!("a time limit of {seconds} s"))
-                    .help("--time-limit is a time such as 90s, 10m or 2h"))
+                    .help("--time-limit must be a time such as 90s, 10m or 2h"))
             }
             _ => Ok(()),
         }
     }
 }
 
-/// Whether `new` is better than `old` by `metric`, and where they are equal by the loss. A metric
-/// that is NaN is worse than any.
+/// Whether `new` is better than `old` by `metric` or, if they are equal, by the loss. NaN is worse
+/// than any value.
 #[must_use]
 pub fn is_better(metric: &str, new: &Metrics, old: &Metrics) -> bool {
     let value = |m: &Metrics| m.get(metric).filter(|x| !x.is_nan());
@@ -179,37 +182,8 @@ pub fn is_better(metric: &str, new: &Metrics, old: &Metrics) -> bool {
     }
 }
 
-macro_rules! names {
-    ($($type:ident, $what:literal: $($variant:ident $name:literal),+;)+) => {$(
-        impl $type {
-            /// Every one once.
-            pub const ALL: &'static [$type] = &[$($type::$variant),+];
-            /// The name used in files and on the command line.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $($type::$variant => $name),+ }
-            }
-        }
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-        impl FromStr for $type {
-            type Err = Error;
-            fn from_str(name: &str) -> Result<Self> {
-                let all = Self::ALL.iter().copied();
-                all.clone().find(|x| x.name() == name).ok_or_else(|| {
-                    unknown($what, name, &all.map(Self::name).collect::<Vec<_>>())
-                })
-            }
-        }
-    )+};
-}
-names! {
-    Keep, "choice of weights": Last "last", Best "best";
-    OnDivergence, "way out": Stop "stop", LowerLr "lower-lr", SkipBatch "skip-batch";
-}
+names!(Keep, "choice of weights": Last "last", Best "best");
+names!(OnDivergence, "value of --on-divergence": Stop "stop", LowerLr "lower-lr", SkipBatch "skip-batch");
 serde_as_text!(Keep, OnDivergence, StopAt);
 
 #[cfg(test)]

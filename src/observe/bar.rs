@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// A bar on the terminal behind standard error, with loss, samples per second and time left.
 pub struct Bar {
     bar: ProgressBar,
-    /// Where several runs have one bar: the steps of this one that it shows, and all of them.
+    /// If several runs share a bar: the steps of this run that it shows, and all its steps.
     part: Option<[u64; 2]>,
     /// The last loss that was read.
     loss: Option<f64>,
@@ -20,23 +20,23 @@ pub struct Bar {
     metrics: String,
     /// Its width in cells.
     cells: usize,
-    /// When it was drawn last.
+    /// The time of the last redraw.
     drawn: Option<Instant>,
 }
 
-/// Redraws in a second, at most: each makes texts and writes to the terminal, which is to cost less than 1%.
+/// The most redraws per second: formatting and writing to the terminal should cost less than 1%.
 const REDRAWS: u8 = 10;
 
-/// Columns of a terminal that doesn't tell how many it has.
+/// The assumed columns of a terminal that doesn't report them.
 const USUAL: usize = 80;
 /// Cells of a bar, at most and at least.
 const MOST_CELLS: usize = 24;
 const LEAST_CELLS: usize = 8;
 
-/// The cells of a bar, 0 for none, and what stands behind it, so that both fit into `width` columns behind
+/// The cells of a bar, 0 for none, and the text after it, so that both fit into `width` columns after
 /// a prefix.
 fn layout(width: usize, prefix: usize, parts: &[Part]) -> (usize, String) {
-    // The last column stays free: some terminals go to the next line behind it.
+    // The last column stays free: some terminals wrap after it.
     let room = width.saturating_sub(prefix + 2);
     let for_bar = if width >= 60 { LEAST_CELLS + 3 } else { 0 };
     let message = fit(parts, Some(room.saturating_sub(for_bar)));
@@ -44,7 +44,7 @@ fn layout(width: usize, prefix: usize, parts: &[Part]) -> (usize, String) {
     (if cells >= LEAST_CELLS { cells } else { 0 }, message)
 }
 
-/// Makes a bar so wide.
+/// Sets the width of a bar.
 fn set_cells(bar: &ProgressBar, cells: usize) {
     let template = match cells {
         0 => "{prefix} {wide_msg}".into(),
@@ -62,14 +62,14 @@ impl Default for Bar {
 }
 
 impl Bar {
-    /// A bar that is shown as soon as the run begins.
+    /// A bar that is shown when the run begins.
     #[must_use]
     pub fn new() -> Self {
         let bar = ProgressBar::hidden();
         Bar { bar, part: None, loss: None, metrics: String::new(), cells: 0, drawn: None }
     }
 
-    /// The part of one of `nets` runs at the same time in a common bar, which counts the steps of all.
+    /// The part of one of `nets` concurrent runs in a common bar, which counts the steps of all.
     #[must_use]
     pub fn of_one(common: &ProgressBar, nets: usize) -> Self {
         let width = can_redraw().then(columns).flatten();
@@ -103,7 +103,7 @@ impl Bar {
         self.bar.clone()
     }
 
-    /// Takes the bar off the terminal.
+    /// Removes the bar from the terminal.
     pub fn clear(&self) {
         match self.part {
             // A run that ended early has no steps left.
@@ -166,7 +166,7 @@ impl Observer for Bar {
 
     fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
         self.loss = Some(epoch.train_loss);
-        // The first one says enough for a line that should fit 80 columns.
+        // The first metric suffices for a line that should fit 80 columns.
         let first = epoch.metrics.first();
         self.metrics = first.map(|(n, x)| format!("{n} {}", short(*x))).unwrap_or_default();
         Ok(Flow::Continue)

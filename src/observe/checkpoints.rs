@@ -1,4 +1,4 @@
-//! Takes checkpoints of a run while it goes on.
+//! Takes checkpoints during a run.
 
 use crate::base::error::Result;
 use crate::base::every::Every;
@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Says something to users.
+/// A function that shows a message to users.
 type Notify = Box<dyn Fn(&str)>;
 
-/// Wants a checkpoint as often as it is told to, and hands it to a [`Writer`]. While that is busy
-/// it wants none, so that no run waits for a disk.
+/// Requests a checkpoint at the given interval, and passes it to a [`Writer`]. While that is busy
+/// it requests none, so that no run waits for a disk.
 pub struct Checkpoints {
     writer: Writer,
     every: Every,
@@ -28,8 +28,8 @@ pub struct Checkpoints {
 
 impl Checkpoints {
     /// Checkpoints by `writer`. They carry `config`, the resolved configuration, and the length of
-    /// the file of events, which `events` always tells. A checkpoint that can't be written is said
-    /// by `notify`, once until one can be written again.
+    /// the file of events, from `events`. If a checkpoint can't be written, `notify` is called
+    /// once, until one can be written again.
     pub fn new(
         writer: Writer,
         every: Every,
@@ -41,7 +41,7 @@ impl Checkpoints {
         Checkpoints { writer, every, config, events, last, last_epoch, notify, has_failed: false }
     }
 
-    /// Writes the last checkpoint of a run, behind the one that is being written.
+    /// Queues the last checkpoint of a run.
     pub fn last(&mut self, checkpoint: Checkpoint, ended: Ending) {
         self.write(Arc::new(checkpoint), Some(ended));
     }
@@ -51,7 +51,7 @@ impl Checkpoints {
         self.writer.write(Saved { checkpoint, config, events, ended });
     }
 
-    /// Waits until all is written.
+    /// Waits until all are written.
     pub fn finish(&mut self) {
         let results = self.writer.finish();
         self.tell(results);
@@ -62,7 +62,7 @@ impl Checkpoints {
             let failed_before = std::mem::replace(&mut self.has_failed, result.is_err());
             if let (Err(error), false) = (result, failed_before) {
                 (self.notify)(&format!(
-                    "warning: no checkpoint could be written, the run goes on: {error}"
+                    "warning: no checkpoint could be written, the run continues: {error}"
                 ));
             }
         }
@@ -73,7 +73,7 @@ impl Observer for Checkpoints {
     fn wants_checkpoint(&mut self, position: &Position) -> bool {
         let results = self.writer.results();
         self.tell(results);
-        // The first epoch that is seen may be one that was resumed.
+        // The first epoch may be a resumed one.
         let since = *self.last_epoch.get_or_insert(position.epoch.saturating_sub(1));
         let is_due = match self.every {
             Every::Seconds(seconds) => self.last.elapsed().as_secs_f64() >= seconds,

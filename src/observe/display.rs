@@ -1,19 +1,19 @@
-//! What people see of a run on a terminal: a bar, or a dashboard.
+//! The display of a run on a terminal: a bar, or a dashboard.
 
 use super::{Bar, Dashboard, Screen};
 use crate::train::event::Observer;
 use indicatif::ProgressBar;
 
-/// What people see of a run on a terminal.
+/// The display of a run on a terminal.
 pub enum Display {
-    /// A line.
+    /// A progress bar on one line.
     Bar(Bar),
     /// The whole terminal.
     Dashboard(Dashboard),
 }
 
 impl Display {
-    /// A dashboard on `screen`, where there is one, called `name` among several; else a bar.
+    /// A dashboard on `screen`, if there is one, with `name` for one of several nets; else a bar.
     #[must_use]
     pub fn on(screen: Option<&Screen>, name: &str, bar: impl FnOnce() -> Bar) -> Self {
         match screen {
@@ -28,7 +28,7 @@ impl Display {
         matches!(self, Display::Dashboard(_))
     }
 
-    /// What sees the run.
+    /// The observer of the run.
     pub fn observer(&mut self) -> &mut dyn Observer {
         match self {
             Display::Bar(bar) => bar,
@@ -36,7 +36,7 @@ impl Display {
         }
     }
 
-    /// A handle with which to write between redraws; a dashboard takes messages by itself.
+    /// A handle with which to write between redraws; a dashboard shows messages itself.
     #[must_use]
     pub fn handle(&self) -> ProgressBar {
         match self {
@@ -45,7 +45,7 @@ impl Display {
         }
     }
 
-    /// Says whether the run keeps checkpoints, which a key asks for.
+    /// Sets whether the run keeps checkpoints, which a key requests.
     pub fn keeps_checkpoints(&mut self, does: bool) {
         if let Display::Dashboard(dashboard) = self {
             dashboard.keeps_checkpoints(does);

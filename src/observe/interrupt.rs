@@ -1,12 +1,12 @@
-//! What Ctrl-C does.
+//! Handling of Ctrl-C.
 
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::train::event::{Epoch, Flow, Observer, Progress};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Ends a run on Ctrl-C after the step at hand. A second Ctrl-C ends the process at once, with
-/// exit code 130, and so does the first one where no run is watched; files that are half written go.
+/// Ends a run on Ctrl-C after the current step. A second Ctrl-C ends the process at once, with
+/// exit code 130, and so does the first one if no run is watched; half-written files are removed.
 #[derive(Debug)]
 pub struct Interrupt(Arc<AtomicBool>);
 
@@ -19,8 +19,8 @@ struct Watched {
 static WATCHED: Mutex<Option<Watched>> = Mutex::new(None);
 
 impl Interrupt {
-    /// From now on Ctrl-C, and being asked to terminate, end the process with exit code 130, but for
-    /// what [`Interrupt::watch`] watches.
+    /// From now on Ctrl-C and termination signals end the process with exit code 130, except
+    /// for runs under [`Interrupt::watch`].
     ///
     /// # Errors
     /// When another part of the program handles these signals already.
@@ -49,8 +49,8 @@ impl Interrupt {
         Ok(())
     }
 
-    /// Watches for Ctrl-C and for being asked to terminate; calls `say` at the first one. The last that
-    /// watches is the one that is ended.
+    /// Watches for Ctrl-C and termination signals; calls `say` at the first one. The last
+    /// watcher is the one that is ended.
     ///
     /// # Errors
     /// As [`Interrupt::handle`].
@@ -83,10 +83,10 @@ fn watched() -> MutexGuard<'static, Option<Watched>> {
 }
 
 impl Drop for Interrupt {
-    /// The last of the runs has ended: there is nothing left to finish.
+    /// Stops watching when the last of the runs has ended.
     fn drop(&mut self) {
         let mut watched = watched();
-        // What watches holds one, and so does this.
+        // The watcher holds one reference, and this is another.
         if Arc::strong_count(&self.0) > 2 {
             return;
         }

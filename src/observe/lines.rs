@@ -1,4 +1,4 @@
-//! Progress for people where there is no terminal: a line for each epoch.
+//! Progress without a terminal: a line for each epoch.
 
 use super::HeldOut;
 use super::narrow::{Part, fit};
@@ -17,13 +17,13 @@ pub struct Lines<W> {
 }
 
 impl<W: Write> Lines<W> {
-    /// Lines that go to `out`; what can't be written is lost.
+    /// Lines that go to `out`; what can't be written is dropped.
     pub fn new(out: W, held_out: HeldOut) -> Self {
         Lines { out, held_out, epochs: 0, width: None }
     }
 
-    /// The same for a terminal of so many columns, where there is one: of what doesn't fit the less
-    /// important is left out.
+    /// The same for a terminal of this many columns, if there is one: the least important parts that
+    /// don't fit are left out.
     #[must_use]
     pub fn within(self, width: Option<usize>) -> Self {
         Lines { width, ..self }
@@ -56,7 +56,7 @@ impl<W: Write> Observer for Lines<W> {
     }
 }
 
-/// What a run that diverged goes on with.
+/// How a diverged run continues.
 pub(super) fn detour(diverged: &Diverged) -> String {
     let Diverged { loss, epoch, step, tensor, action, lr, rows, .. } = diverged;
     let tensor = tensor.as_ref().map_or(String::new(), |name| format!(", in {name}"));
@@ -69,11 +69,11 @@ pub(super) fn detour(diverged: &Diverged) -> String {
         OnDivergence::Stop => "no further".into(),
     };
     format!(
-        "warning: the loss is {loss} (epoch {epoch}, step {step}{tensor}): the run goes on {goes_on}"
+        "warning: the loss is {loss} (epoch {epoch}, step {step}{tensor}): the run continues {goes_on}"
     )
 }
 
-/// Loss and metrics on held-out data, a part of a line each.
+/// Loss and metrics on held-out data, each a part of a line.
 fn metrics(epoch: &Epoch, held_out: HeldOut) -> impl Iterator<Item = String> {
     let name = match held_out {
         HeldOut::Validation => "valid loss",

@@ -5,12 +5,12 @@ use crate::base::error::{Error, Result};
 use crate::train::event::{Epoch, Flow, Observer};
 use std::io::{self, ErrorKind, Write};
 
-/// A file that can be written anew.
+/// A file that can be rewritten.
 pub trait Restart: Write {
-    /// Makes it empty.
+    /// Truncates it to nothing.
     ///
     /// # Errors
-    /// When it can't be.
+    /// When it can't be truncated.
     fn restart(&mut self) -> io::Result<()>;
 }
 
@@ -28,20 +28,20 @@ impl<W: Restart> Restart for &mut W {
 }
 
 /// Writes a header and a row for each epoch as it ends: `epoch`, `step`, `train_loss`, `valid_loss` or
-/// `test_loss` where there are held-out rows, their metrics by name, `lr`, `seconds` and
-/// `samples_per_second`. Numbers are those of the event `epoch` of [`Record`](super::Record), in the same
+/// `test_loss` if there are held-out rows, their metrics by name, `lr`, `seconds` and
+/// `samples_per_second`. Numbers are those of the event `epoch` of [`Record`](super::Record), with the same
 /// digits. Each row is one write, and flushed. A run that is resumed with another metric gets a column for it, which is
 /// empty for the epochs before.
 pub struct MetricsCsv<W> {
     out: W,
     place: String,
     held_out: HeldOut,
-    /// The columns and rows that were there.
+    /// The existing columns and rows.
     kept: KeptRows,
 }
 
 impl<W: Restart> MetricsCsv<W> {
-    /// A table that goes to `out`, called `place` in errors; `kept` is what it has already.
+    /// A table that goes to `out`, called `place` in errors; `kept` is its existing content.
     pub fn new(out: W, place: impl Into<String>, held_out: HeldOut, kept: KeptRows) -> Self {
         MetricsCsv { out, place: place.into(), held_out, kept }
     }
@@ -67,7 +67,7 @@ impl<W: Restart> MetricsCsv<W> {
         cells.push(("lr", serde_json::to_string(&epoch.lr).map_err(|e| self.fail(&e))?));
         cells.push(("seconds", number(epoch.seconds)?));
         cells.push(("samples_per_second", number(epoch.samples_per_second)?));
-        // What isn't finite is null in JSON, and an empty cell here.
+        // Numbers that aren't finite are null in JSON, and empty cells here.
         for (_, cell) in &mut cells {
             if cell == "null" {
                 cell.clear();
@@ -93,7 +93,7 @@ impl<W: Restart> MetricsCsv<W> {
         })
     }
 
-    /// Writes a header of these columns and of those that are there beside them, above the rows that are there.
+    /// Writes a header of these columns and of the other existing ones, above the existing rows.
     fn begin(&mut self, names: Vec<String>) -> Result<()> {
         let before = self.kept.header.take().unwrap_or_default();
         let more: Vec<String> = before.iter().filter(|n| !names.contains(n)).cloned().collect();
@@ -134,19 +134,19 @@ impl<W: Restart> Observer for MetricsCsv<W> {
     }
 }
 
-/// What of such a table stays where a run goes on behind `epochs` epochs.
+/// The part of a table that is kept when a run resumes after `epochs` epochs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeptRows {
     /// Its length in bytes.
     pub bytes: u64,
-    /// Its columns, where it has them.
+    /// Its columns, if it has them.
     pub header: Option<Vec<String>>,
     /// Its rows.
     pub rows: Vec<Vec<String>>,
 }
 
 impl KeptRows {
-    /// That of the table `text`: up to the first row of a later epoch, or one that isn't whole.
+    /// The kept part of the table `text`: up to the first row of a later epoch, or the first incomplete row.
     #[must_use]
     pub fn of(text: &[u8], epochs: usize) -> Self {
         let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);

@@ -1,4 +1,4 @@
-//! Observers of a run: progress for people, records for programs, and what ends it early.
+//! Observers of a run: progress for people, records for programs, and early stopping.
 
 #[cfg(feature = "cli")]
 mod bar;
@@ -42,7 +42,7 @@ use crate::train::event::{
 use crate::train::snapshot::{Checkpoint, Position};
 use std::sync::Arc;
 
-/// Several observers as one; an interruption by one of them goes before a stop by another.
+/// Several observers as one; an interruption by one of them takes precedence over a stop by another.
 pub struct Together<'a>(pub Vec<&'a mut dyn Observer>);
 
 impl Observer for Together<'_> {
@@ -84,7 +84,7 @@ impl Observer for Together<'_> {
     }
 
     fn wants_checkpoint(&mut self, position: &Position) -> bool {
-        // All are asked: each keeps its own time.
+        // All are called: each keeps its own time.
         self.0.iter_mut().fold(false, |wanted, o| o.wants_checkpoint(position) | wanted)
     }
 

@@ -1,10 +1,10 @@
 //! Lines that fit a narrow terminal.
 
-/// A part of a line: how soon it is wanted, 0 first, and its text.
+/// A part of a line: its priority, 0 first, and its text.
 pub(super) type Part = (u8, String);
 
-/// As many of the parts as fit into `width` columns, two spaces apart and in their order; the sooner
-/// wanted ones are taken first, and the first one always. All of them without a width.
+/// As many of the parts as fit into `width` columns, two spaces apart and in order; those of
+/// higher priority are kept first, and the first part always. Without a width, all of them.
 pub(super) fn fit(parts: &[Part], width: Option<usize>) -> String {
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|&i| parts[i].0);
@@ -21,16 +21,16 @@ pub(super) fn fit(parts: &[Part], width: Option<usize>) -> String {
     texts.map(|((_, text), _)| text.as_str()).collect::<Vec<_>>().join("  ")
 }
 
-/// The columns of the terminal, where there is one.
+/// The columns of the terminal, if there is one.
 #[cfg(feature = "cli")]
 #[must_use]
 pub fn columns() -> Option<usize> {
     crossterm::terminal::size().ok().map(|(columns, _)| columns.into()).filter(|&n: &usize| n > 0)
 }
 
-/// Lines such as `trained     30 epochs, 8,730 steps` wrapped at words into `width` columns, with what follows
-/// below their second column. Lines that fit stay as they are, and so do those with a command or a path, which
-/// are copied.
+/// Lines such as `trained     30 epochs, 8,730 steps` wrapped at words to `width` columns, continued
+/// below their second column. Lines that fit are unchanged, and so are those with a command or a path, which
+/// users copy.
 #[cfg(feature = "cli")]
 #[must_use]
 pub fn wrap(text: &str, width: usize) -> String {
@@ -42,7 +42,7 @@ pub fn wrap(text: &str, width: usize) -> String {
         let first = line.split("  ").next().unwrap_or_default();
         let behind = line.get(first.len()..).unwrap_or_default();
         let column = line.len() - behind.trim_start().len();
-        // A table of names and values, unless the values would have no room.
+        // A table of names and values, unless there is no room for the values.
         let is_table = !behind.trim().is_empty() && column <= width / 2;
         let indent = " ".repeat(if is_table { column } else { 2.min(width / 2) });
         textwrap::fill(line, textwrap::Options::new(width).subsequent_indent(&indent))
@@ -78,7 +78,7 @@ mod tests {
         );
         assert_eq!(wrap(text, 80), text);
         let sentence = "data: digits: 64 pixels and 10 different classes";
-        assert_eq!(wrap(sentence, 40), "data: digits: 64 pixels and 10\n  different classes");
+        assert_eq!(wrap(sentence, 40), "data: digits: 64 pixels and 10 different\n  classes");
         for width in 1..60 {
             // A word that is longer than a line is broken, and nothing is lost.
             let letters = |text: &str| text.split_whitespace().collect::<String>();

@@ -6,22 +6,22 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::io::{ErrorKind, Write};
 
-/// What the data are that a run is measured on while it goes.
+/// The data that a run is evaluated on during training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldOut {
     /// Validation data.
     Validation,
-    /// Test data, where there are no validation data.
+    /// Test data, if there are no validation data.
     Test,
 }
 
-/// Writes the events of a run as JSON lines; the first is `start`, or `resume` where a run is
-/// resumed. Where the reader goes away, it ends the run as an interruption.
+/// Writes the events of a run as JSON lines; the first is `start`, or `resume` if a run is
+/// resumed. If the reader closes the pipe, it interrupts the run.
 pub struct Record<W> {
     out: W,
-    /// What it writes to, for errors.
+    /// The destination, for errors.
     place: String,
-    /// What the line `start` says besides [`Start`].
+    /// The entries of the line `start` besides [`Start`].
     about: Map<String, Value>,
     held_out: HeldOut,
     closed: bool,
@@ -39,7 +39,7 @@ impl<W: Write> Record<W> {
         Record { out, place: place.into(), about, held_out, closed: false }
     }
 
-    /// Whether the reader went away.
+    /// Whether the reader has closed the pipe.
     pub fn is_closed(&self) -> bool {
         self.closed
     }
@@ -47,11 +47,11 @@ impl<W: Write> Record<W> {
     /// Writes a line: `{"event": name, …}` with the entries of `body`.
     ///
     /// # Errors
-    /// When it can't be written, for another reason than that the reader went away.
+    /// When it can't be written, except because the reader has closed the pipe.
     pub fn event(&mut self, name: &str, body: &impl Serialize) -> Result<()> {
         let fail = |e: &dyn std::fmt::Display| {
             Error::failed(format!("cannot write {}: {e}", self.place))
-                .help("what was written before is still there")
+                .help("the lines written before are still there")
         };
         let mut line = serde_json::to_string(&Line { event: name, body }).map_err(|e| fail(&e))?;
         line.push('\n');

@@ -1,4 +1,4 @@
-//! What a program does beside its steps where weights are averaged.
+//! The ops that average weights.
 
 use super::{Plan, Tensors};
 use crate::kernels::optim::average::Share;
@@ -8,7 +8,7 @@ use crate::net::spec::Spec;
 use crate::plan::program::Op;
 
 impl Tensors {
-    /// The plan, with the ops that average weights behind all others: a moving average at the end
+    /// The plan, with the ops that average weights after all others: a moving average at the end
     /// of a step, one over epochs as a routine of its own.
     pub(super) fn finish(mut self, spec: &Spec) -> Plan {
         let share = match spec.averaging {

@@ -1,7 +1,7 @@
 //! From a spec to a program: the only place that knows the order of backpropagation.
 //!
-//! `plain` is the program as the mathematics names it. `rules` derive from it what gives the same numbers
-//! from fewer ops, or in mixed precision.
+//! `plain` is the program with one op for each mathematical operation. `rules` derive from it a program that
+//! gives the same numbers with fewer ops, or one in mixed precision.
 
 mod average;
 mod plain;
@@ -34,16 +34,16 @@ pub struct Plan {
     pub output: TensorId,
     /// The running sums of losses and scores: (1, 4).
     pub sums: TensorId,
-    /// Users' units in one of ours, for each target: (1, targets).
+    /// The unit of each target: the caller's units in one of the net's, (1, targets).
     pub unit: TensorId,
     /// All parameters in one row.
     pub parameters: TensorId,
-    /// What became of the rules that fuse its step.
+    /// Which rules fused its step, and why others didn't.
     pub rules: Vec<Verdict>,
 }
 
 impl Plan {
-    /// Whether a rule made something of the plain program.
+    /// Whether a rule changed the plain program.
     #[must_use]
     pub fn is_fused(&self) -> bool {
         self.rules.iter().any(|verdict| verdict.refused.is_none())
@@ -55,7 +55,7 @@ impl Plan {
         self.program.ops.iter().any(|op| matches!(op, Op::WholeNet(_)))
     }
 
-    /// The same in a program whose tensors have other numbers, and where some are gone.
+    /// Renumbers the tensors, some of which may have been removed.
     fn renumber(&mut self, place: &impl Fn(TensorId) -> Option<TensorId>) {
         let there = |id: TensorId| place(id).unwrap_or(id);
         for id in [&mut self.output, &mut self.sums, &mut self.unit, &mut self.parameters] {
@@ -68,7 +68,7 @@ impl Plan {
         for layer in &mut self.layers {
             (layer.weight, layer.bias) = (there(layer.weight), layer.bias.and_then(place));
             layer.a = there(layer.a);
-            // Where they are gone, A has taken their place.
+            // If they were removed, A has taken their place.
             layer.z = place(layer.z).unwrap_or(layer.a);
             (layer.shadow, layer.delta) =
                 (layer.shadow.and_then(place), layer.delta.and_then(place));
@@ -89,28 +89,28 @@ impl Plan {
 /// What a program is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Training: with gradients and optimiser state.
+    /// Training: with gradients and optimizer state.
     Train,
-    /// The same with a look at the gradients before each update: they are kept, and the update is a routine
-    /// of its own ([`Routines::update`](crate::plan::program::Routines::update)).
+    /// Training with a hook on the gradients before each update: they are kept, and the update is a separate
+    /// routine ([`Routines::update`](crate::plan::program::Routines::update)).
     TrainWithHook,
     /// Predictions and losses only.
     Evaluate,
 }
 
-/// Rows that predictions and losses take at a time: no more than there are, and fewer for a wide net.
+/// The batch size of predictions and losses: no more than there are rows, and smaller for a wide net.
 #[must_use]
 pub fn evaluation_rows(net: &Net, rows: usize) -> usize {
     let widest = net.shapes().map(|(out, cols)| out.max(cols)).max().unwrap_or(1);
     ((1 << 21) / widest).clamp(1, 1024).min(rows.max(1))
 }
 
-/// The program that `spec` asks for, on a device of such traits. In mixed precision there is one, whatever the
-/// device.
+/// The program of `spec` on a device with these traits. In mixed precision it doesn't depend on
+/// the device.
 ///
-/// Fused layers take 2L + 2 ops for a step of L layers where all rules fire (one more behind a softmax), δ_l beside
-/// the update of W_{l+2}; in mixed precision 3L + 4, since all updates wait for the last δ, which may still
-/// overflow. [`Plan::rules`] says which fired, and why not.
+/// Fused layers take 2L + 2 ops for a step of L layers if all rules fire (one more after a softmax), with δ_l
+/// beside the update of W_{l+2}; in mixed precision 3L + 4, since all updates wait for the last δ, which may
+/// still overflow. [`Plan::rules`] says which fired, and why others didn't.
 #[must_use]
 pub fn plan(spec: &Spec, batch: usize, purpose: Purpose, traits: Traits) -> Plan {
     let plain = plain(spec, batch, purpose);

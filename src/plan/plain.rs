@@ -1,4 +1,4 @@
-//! The plain program, which people read to learn and the others are compared with.
+//! The plain program: the easiest to read, and the one that the others are compared with.
 
 use super::update::update;
 use super::{Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm};
@@ -8,18 +8,18 @@ use crate::kernels::tensor::TensorId;
 use crate::net::spec::{Spec, Units};
 use crate::plan::program::{EmbeddingTensors, LayerTensors, Op, Routines};
 
-/// The plain program: the kernels that the mathematics names, one after the other.
+/// The plain program: one op for each mathematical operation, in order.
 ///
 /// Forward, for l = 1…L:    Z_l = A_{l−1} W_lᵀ ± b_l,  A_l = σ_l(Z_l)
 /// Loss:                    ∂E/∂A_L
 /// Backward, for l = L…1:   δ_l = ∂E/∂A_l ⊙ σ_l′(Z_l)   (for softmax Jᵀ ∂E/∂A_L)
 ///                          ∂E/∂W_l = δ_lᵀ A_{l−1},  ∂E/∂b_l = ± Σ_rows δ_l
 ///                          ∂E/∂A_{l−1} = δ_l W_l
-/// Update:                  edits of the gradient, then all W, b by the optimiser
+/// Update:                  edits of the gradient, then all W, b by the optimizer
 ///
-/// Where feature columns are embedded, their rows of the tables are put in their place before, and
-/// ∂E/∂A_0 gives the gradients of the tables. Where a layer has them, its normalisation follows
-/// Z_l, what a residual connection adds that, and in training dropout A_l; the way back is the same
+/// If feature columns are embedded, they are first replaced by their rows of the tables, and
+/// ∂E/∂A_0 gives the gradients of the tables. If a layer has them, normalization follows Z_l, then the
+/// sum of a residual connection, and in training dropout follows A_l; the backward pass is the same
 /// in reverse.
 #[must_use]
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
@@ -43,7 +43,7 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let evaluate = 0..ops.len();
     let mut routines = Routines { predict, evaluate: evaluate.clone(), ..Routines::default() };
     if tensors.state.is_some() {
-        // Training is the same and more, or begins anew where its passes are others.
+        // Training extends the same ops, or starts anew if its forward pass differs.
         let mut start = 0;
         routines.forward = evaluate;
         if spec.differs_in_training() {
@@ -74,13 +74,13 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     tensors.finish(spec)
 }
 
-/// What adds up the gradients of micro-batches: behind each of them, or behind the last.
+/// The op that accumulates the gradients of micro-batches: after each of them, or after the last.
 fn collect(tensors: &mut Tensors, last: bool) -> Op {
     let (g, total) = (tensors.gradients(), tensors.collected());
     Op::Collect { g, total, last }
 }
 
-/// Features to outputs, in training or not.
+/// The forward pass: features to outputs, in training or not.
 fn forward(spec: &Spec, tensors: &mut Tensors, training: bool) -> Vec<Op> {
     let embeddings = tensors.plan.embeddings.clone();
     let features = match embeddings.is_empty() {
@@ -123,17 +123,17 @@ fn forward(spec: &Spec, tensors: &mut Tensors, training: bool) -> Vec<Op> {
     ops
 }
 
-/// What mixes the rows of `x` in training.
+/// The op that mixes the rows of `x` in training (mixup).
 fn mixup(spec: &Spec, x: TensorId) -> Option<Op> {
     spec.mixup.map(|_| Op::Mixup { x })
 }
 
-/// What the activation of a layer takes: Z, or what its normalisation made of it.
+/// The input of a layer's activation: Z, or Z normalized.
 fn before_activation(t: &LayerTensors) -> TensorId {
     t.norm.map_or(t.z, |norm| norm.forward.out)
 }
 
-/// The normalisation of a layer: by the batch's own statistics in training, else by the running
+/// The normalization of a layer: by the batch's own statistics in training, else by the running
 /// ones.
 fn normalise(t: &LayerTensors, training: bool) -> Vec<Op> {
     let Some(norm) = t.norm else { return vec![] };
@@ -146,7 +146,7 @@ fn normalise(t: &LayerTensors, training: bool) -> Vec<Op> {
     }
 }
 
-/// ∂E/∂A_L to the gradients of all parameters.
+/// The backward pass: ∂E/∂A_L to the gradients of all parameters.
 fn backward(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
     let mut ops = Vec::new();
     let layers = tensors.plan.layers.clone();
@@ -155,7 +155,7 @@ fn backward(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
         let width = spec.net.input_width();
         tensors.transient("input.gradient", width)
     });
-    // What residual connections led from the outputs of layer `l`, counted from 1, comes back.
+    // The gradients through residual connections from the outputs of layer `l`, counted from 1, are added.
     let connected = |l: usize, x: TensorId| {
         let above = spec.net.layers.iter().zip(&layers).enumerate().skip(l);
         let from = above.filter(move |(at, (above, _))| above.skip > 0 && at + 1 == l + above.skip);

@@ -1,4 +1,4 @@
-//! The tensors of a spec, before there are ops.
+//! The tensors of a spec.
 
 use super::{Plan, Purpose};
 use crate::kernels::inputs::embed::Place;
@@ -16,13 +16,13 @@ use crate::plan::program::{
     EmbeddingTensors, LayerGradients, LayerTensors, NormTensors, Op, Program,
 };
 
-/// Parameters lie in one buffer, so that one op updates them all: first all weights, then all tables of embeddings
-/// and all biases, so that one number tells what is decayed.
+/// Parameters share one buffer, so that one op updates them all: first all weights, then all tables of
+/// embeddings and all biases, so that one offset separates what is decayed.
 const PARAMETERS: usize = 0;
-/// Gradients in the same places. All else has a buffer of its own.
+/// Gradients at the same offsets. All other tensors have their own buffers.
 const GRADIENTS: usize = 1;
 
-/// The tensors of a spec before there are ops.
+/// The tensors of a spec, before the ops.
 pub(super) struct Tensors {
     pub(super) plan: Plan,
     pub(super) x: TensorId,
@@ -31,7 +31,7 @@ pub(super) struct Tensors {
     pub(super) scores: TensorId,
     /// The rule of the update, and what it decays.
     pub(super) rule: Rule,
-    /// The states of the optimiser, in training.
+    /// The states of the optimizer, in training.
     pub(super) state: Option<[TensorId; 3]>,
 }
 
@@ -52,7 +52,7 @@ impl Tensors {
         self.transient("target", spec.objective.loss.targets(spec.net.outputs()))
     }
 
-    /// ∂E/∂A_L: (B, n_L); in training the last layer's δ, which is made from it in place.
+    /// ∂E/∂A_L: (B, n_L); in training the last layer's δ, which is computed from it in place.
     pub(super) fn output_gradient(&mut self) -> TensorId {
         let outputs = self.plan.program.tensor(self.plan.output).cols;
         match self.deltas.last() {
@@ -144,8 +144,8 @@ struct Places {
     tables: Vec<TensorId>,
 }
 
-/// The elements that all W take up, which stand before all else, and the places of all parameters,
-/// with `suffix` behind their names.
+/// The number of elements of all W, which come first, and the places of all parameters,
+/// with `suffix` appended to their names.
 fn add_parameters(
     p: &mut Program,
     net: &Net,
@@ -177,7 +177,7 @@ fn add_parameters(
     (len, Places { layers: weights.into_iter().zip(biases).collect(), tables })
 }
 
-/// The embeddings of the last feature columns, one behind the other in the net's input.
+/// The embeddings of the last feature columns, one after the other in the net's input.
 fn embeddings(net: &Net, tables: &Places, gradients: Option<&Places>) -> Vec<EmbeddingTensors> {
     let mut at = net.copied_features();
     let tensors = net.embeddings.iter().zip(&tables.tables).enumerate();
@@ -198,13 +198,13 @@ fn embeddings(net: &Net, tables: &Places, gradients: Option<&Places>) -> Vec<Emb
         .collect()
 }
 
-/// What happens to the images of a batch in training.
+/// The augmentation of the images of a batch in training.
 pub(super) fn augmentation(spec: &Spec) -> Option<Augmentation> {
     let key = stream_key(spec.seed, Stream::Augment, 0);
     spec.augment.map(|(augment, shape)| Augmentation::new(&augment, shape, key))
 }
 
-/// What dropout drops of the outputs of layer `l`, counted from 1, or of the inputs, `l` = 0.
+/// The dropout of the outputs of layer `l`, counted from 1, or of the inputs, `l` = 0.
 pub(super) fn dropout(spec: &Spec, l: usize) -> Option<Dropout> {
     let rate = match l.checked_sub(1) {
         Some(l) => spec.net.layers[l].dropout,
@@ -214,14 +214,14 @@ pub(super) fn dropout(spec: &Spec, l: usize) -> Option<Dropout> {
     (rate > 0.0).then_some(Dropout { rate, key })
 }
 
-/// What holds the weights within their largest norm, after a step.
+/// The ops that keep weights within their largest norm, after a step.
 pub(super) fn max_norm(spec: &Spec, tensors: &Tensors) -> impl Iterator<Item = Op> {
     let layers = tensors.plan.layers.iter();
     let limit = spec.max_norm;
     layers.filter_map(move |t| limit.map(|limit| Op::MaxNorm { w: t.weight, limit }))
 }
 
-/// The tensors of a normalisation between `of.z` and the activation of layer `l`.
+/// The tensors of a normalization between `of.z` and the activation of layer `l`.
 fn normalisation(p: &mut Program, l: usize, norm: Norm, of: &LayerTensors) -> NormTensors {
     let n = p.tensor(of.z).cols;
     let name = |what: &str| format!("layers.{l}.norm.{what}");

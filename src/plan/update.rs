@@ -1,4 +1,4 @@
-//! What the plain program does with gradients: edits, then the optimiser.
+//! The update of the plain program: edits of the gradients, then the optimizer.
 //!
 //! LAMB and Muon need whole tensors: their steps are ops of several kinds.
 
@@ -16,7 +16,7 @@ use crate::math::random::{Stream, stream_key};
 use crate::net::spec::Spec;
 use crate::plan::program::{Op, Program};
 
-/// The ops behind the gradients of a training step; none in a program that has no gradients.
+/// The ops after the gradients of a training step; none in a program without gradients.
 pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
     let Some(state) = tensors.state else { return Vec::new() };
     let g = tensors.gradients();
@@ -66,7 +66,7 @@ fn edits(spec: &Spec, tensors: &mut Tensors, g: TensorId) -> Vec<Op> {
     }
     if edits.noise > 0.0 {
         let key = stream_key(spec.seed, Stream::GradientNoise, 0);
-        // Not in one op: what lies between the tensors must stay 0, for norms.
+        // Not in one op: the padding between the tensors must stay 0, for norms.
         for g in each {
             let first = p.tensor(g).offset;
             ops.push(Op::Edit { edit: Edit::Noise { variance: edits.noise, key, first }, g });
@@ -75,12 +75,12 @@ fn edits(spec: &Spec, tensors: &mut Tensors, g: TensorId) -> Vec<Op> {
     ops
 }
 
-/// The step of LAMB: where the directions of all parameters go, and the ops that take as much of each
-/// tensor's as the trust ratio says.
+/// The step of LAMB: the tensor of the directions of all parameters, and the ops that step along them by the
+/// trust ratio of each tensor.
 fn lamb(tensors: &mut Tensors) -> (TensorId, Vec<Op>) {
     let w = tensors.plan.parameters;
     let p = &mut tensors.plan.program;
-    // In the places of the parameters.
+    // At the offsets of the parameters.
     let buffer = p.buffers.len();
     p.buffers.push(0);
     let mut steps = Vec::new();
@@ -105,8 +105,8 @@ fn lamb(tensors: &mut Tensors) -> (TensorId, Vec<Op>) {
     (u, steps)
 }
 
-/// The step of Muon on all weight matrices but the output layer's, and AdamW on the parameters that
-/// stand behind those.
+/// The step of Muon on all weight matrices but the output layer's, and AdamW on the parameters
+/// after those.
 fn muon(tensors: &mut Tensors, g: TensorId, state: [TensorId; 3]) -> Vec<Op> {
     let rule = tensors.rule;
     let Some((output, hidden)) = tensors.plan.layers.split_last() else { return Vec::new() };
@@ -143,7 +143,7 @@ fn muon(tensors: &mut Tensors, g: TensorId, state: [TensorId; 3]) -> Vec<Op> {
     ops
 }
 
-/// Room for the changes of w and g that L-BFGS keeps. Its steps are led by the host.
+/// Room for the changes of w and g that L-BFGS keeps. Its steps are driven by the host.
 fn add_history(tensors: &mut Tensors) {
     let w = tensors.plan.parameters;
     let p = &mut tensors.plan.program;
@@ -156,7 +156,7 @@ fn add_history(tensors: &mut Tensors) {
 }
 
 /// X ← a X + (b A + c A²) X with A = X Xᵀ where X is `wide`, or else X (b A + c A²) with A = Xᵀ X,
-/// which is the same from the smaller products.
+/// which is the same with smaller products.
 fn newton_schulz(x: TensorId, [gram, square, next]: [TensorId; 3], wide: bool) -> [Op; 5] {
     let [a, b, c] = MUON_COEFFICIENTS;
     let product = |form, a, b, c| Op::Matmul { form, a, b, bias: None, c };
@@ -174,7 +174,7 @@ fn newton_schulz(x: TensorId, [gram, square, next]: [TensorId; 3], wide: bool) -
     ]
 }
 
-/// The tensors that lie in `whole`, which spans a buffer.
+/// The tensors inside `whole`, which spans a buffer.
 fn parts(p: &Program, whole: TensorId) -> Vec<TensorId> {
     let inside = |id: &TensorId| p.tensor(*id).buffer == p.tensor(whole).buffer && *id != whole;
     (0..p.tensors.len()).map(TensorId).filter(inside).collect()

@@ -1,5 +1,5 @@
-//! The plain training step, in which every op is followed by a look at what it wrote: for finding
-//! where values stop being finite.
+//! The plain training step in which every op is followed by a check of what it wrote, to find
+//! where values become NaN or infinite.
 
 use super::{Plan, Purpose, plain};
 use crate::kernels::Access;
@@ -7,10 +7,10 @@ use crate::kernels::tensor::{Role, TensorId};
 use crate::net::spec::Spec;
 use crate::plan::program::{Op, Routines};
 
-/// The widest tensor that is looked at: up to here f32 counts columns exactly.
+/// The widest tensor that is checked: up to here f32 counts columns exactly.
 const WIDEST: usize = 1 << 24;
 
-/// A look at a tensor.
+/// A check of a tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watch {
     /// The op that wrote it.
@@ -21,18 +21,18 @@ pub struct Watch {
     pub found: TensorId,
 }
 
-/// A program whose ops are each followed by a look at what they wrote.
+/// A program whose ops are each followed by a check of what they wrote.
 #[derive(Debug, Clone)]
 pub struct Watched {
-    /// The program; of its routines there are `gradient`, `part` and `step`.
+    /// The program, with the routines `gradient`, `part` and `step`.
     pub plan: Plan,
-    /// The looks of the routine `gradient`, in order.
+    /// The checks of the routine `gradient`, in order.
     pub gradient: Vec<Watch>,
     /// Those of the rest of the routine `step`.
     pub update: Vec<Watch>,
 }
 
-/// The plain training program of `spec` for up to `batch` rows at a time, with looks at all that a step
+/// The plain training program of `spec` for up to `batch` rows at a time, with checks of all that a step
 /// writes.
 #[must_use]
 pub fn watched(spec: &Spec, batch: usize) -> Watched {
@@ -53,7 +53,7 @@ pub fn watched(spec: &Spec, batch: usize) -> Watched {
         let written: Vec<TensorId> = written.map(|(id, _)| id).collect();
         ops.push(op.clone());
         for id in written {
-            // All parameters at once are looked at one by one.
+            // If an op writes all parameters, each is checked separately.
             let each = if id == plan.parameters { parameters.clone() } else { vec![id] };
             for x in each {
                 let t = p.tensor(x);

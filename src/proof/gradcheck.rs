@@ -15,14 +15,14 @@ use crate::net::spec::Spec;
 use crate::plan::{self, Plan, Purpose};
 use std::sync::Arc;
 
-/// What to check, and how strictly.
+/// The options of a check.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// The largest relative error that passes.
     pub threshold: f64,
     /// h, relative to max(1, |w|).
     pub step: f64,
-    /// The most parameters that are checked; a seeded choice where the net has more.
+    /// The most parameters that are checked; a seeded random choice if the net has more.
     pub limit: usize,
     /// The rows of the batch, the first ones of the data.
     pub rows: usize,
@@ -60,11 +60,11 @@ pub struct Worst {
 pub struct Report {
     /// Parameters that were compared.
     pub checked: usize,
-    /// Parameters that were passed over because E has a kink within h of them.
+    /// Parameters that were skipped because E has a kink within h of them.
     pub kinks: usize,
     /// The largest relative error that passes.
     pub threshold: f64,
-    /// The worst parameter; none where no parameter could be compared.
+    /// The worst parameter; none if no parameter could be compared.
     pub worst: Option<Worst>,
     /// Whether it passes.
     pub passed: bool,
@@ -73,7 +73,7 @@ pub struct Report {
 /// Checks the gradients of `spec`'s net with these weights on the first rows of `data`.
 ///
 /// # Errors
-/// When spec, weights and data don't go together.
+/// When spec, weights and data don't fit together.
 pub fn check(
     spec: &Spec,
     weights: &[LayerWeights],
@@ -87,7 +87,7 @@ pub fn check(
     check_plan(spec, &plan, weights, preprocessing.samples(data)?, options)
 }
 
-/// As [`check`], with a plan of one's own.
+/// As [`check`], with your own plan.
 ///
 /// # Errors
 /// As [`check`].
@@ -111,7 +111,7 @@ pub fn check_plan(
         mixing: mixing(spec, 0),
         ..Step::default()
     };
-    // E as the backward pass has it: with the scale rounded to f32.
+    // E as in the backward pass: with the scale rounded to f32.
     let terms = rows as f64 * f64::from(step.loss_scale);
     let mut error = Error { backend, data, plan: plan.clone(), step, terms };
 
@@ -170,13 +170,13 @@ pub fn check_plan(
         let (numerical, noise) = (slopes.central, slopes.noise);
         let agrees = relative(analytic, numerical, noise) <= options.threshold;
         if !agrees {
-            // At a kink the slopes to the two sides differ by as much for a smaller h, and the
-            // numerical gradient lies between them; a smooth E has them come together.
+            // At a kink the difference of the slopes to the two sides doesn't shrink with h, and the
+            // numerical gradient lies between them; for a smooth E they converge.
             let finer = error.slopes(*tensor, values, index, h / 8.0)?;
             let (gap, finer_gap) = (slopes.above - slopes.below, finer.above - finer.below);
             let stays = finer_gap.abs() > 0.5 * gap.abs() && gap.abs() > 4.0 * finer.noise;
             let explains = (analytic - numerical).abs() <= gap.abs();
-            // Near a kink, it lies within h and no longer within h / 8.
+            // Near a kink, the kink is within h but not within h / 8.
             let passes = relative(analytic, finer.central, finer.noise) <= options.threshold;
             if (stays && explains) || passes {
                 report.kinks += 1;
@@ -201,7 +201,7 @@ pub fn check_plan(
             });
         }
     }
-    // What could hardly be compared is not passed.
+    // A check that could compare hardly anything doesn't pass.
     report.passed &= report.checked > report.kinks;
     Ok(report)
 }
@@ -212,7 +212,7 @@ struct Error {
     data: DataId,
     plan: Plan,
     step: Step,
-    /// What E would be if every row had a loss of 1.
+    /// The value of E if every row had a loss of 1.
     terms: f64,
 }
 
@@ -248,7 +248,7 @@ impl Error {
     }
 }
 
-/// How E changes about a parameter.
+/// The slopes of E around a parameter.
 struct Slopes {
     /// (E(w + h) − E(w − h)) / 2h.
     central: f64,

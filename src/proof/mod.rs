@@ -1,4 +1,4 @@
-//! Why a result is right: parity with f64 op by op, and gradients against differences.
+//! Verification: parity with f64 op by op, and gradients against finite differences.
 
 pub mod gradcheck;
 pub mod parity;

@@ -1,4 +1,4 @@
-//! From a subject to its report.
+//! Makes the report of a subject.
 
 use super::influence::Inputs;
 use super::subject::Predictor;
@@ -12,11 +12,11 @@ use crate::data::{Data, Preprocessing};
 use crate::train::event::Ending;
 use serde_json::Value;
 
-/// Makes the report of a run: of the files in its directory, and of the data where they are at hand.
-/// `session` is one on the model's net, which holds the weights of a model of one net; without it nothing
-/// is predicted beyond what the model was judged on.
+/// Makes the report of a run from the files in its directory and, if available, the data.
+/// `session` holds the model's net, with the weights of a model of a single net; without it only the
+/// predictions of the evaluation are used.
 ///
-/// What can't be made is said in [`RunReport::not_computed`], and the rest is made.
+/// Parts that can't be made are listed in [`RunReport::not_computed`].
 pub fn build(subject: &Subject<'_>, session: Option<&mut Session>) -> RunReport {
     let own = curves::events(subject.directory);
     let end = curves::end(&own);
@@ -71,7 +71,7 @@ pub fn build(subject: &Subject<'_>, session: Option<&mut Session>) -> RunReport 
     report
 }
 
-/// Importance, partial dependence and regions, as far as there is what they are made of.
+/// Importance, partial dependence and regions, if their inputs are available.
 fn explain(
     subject: &Subject<'_>,
     session: &mut Session,
@@ -84,7 +84,7 @@ fn explain(
     let Some(inputs) = Inputs::of(subject) else {
         say(
             "importance and partial dependence of columns",
-            "the inputs are the pixels of images, of which none alone means anything",
+            "the inputs are pixels of images, which have no meaning individually",
         );
         return;
     };
@@ -93,7 +93,7 @@ fn explain(
     match subject.held_out.iter().find(|held| held.at_hand().is_some()) {
         None if report.not_computed.is_empty() => say(
             "importance of columns",
-            "no rows were held out: permuted rows are compared with rows that the net didn't learn",
+            "no rows were held out: importance is measured on rows that the net wasn't trained on",
         ),
         None => {}
         Some(held) => match influence::influence(held, &inputs, &mut predictor) {
@@ -122,7 +122,7 @@ fn explain(
     }
 }
 
-/// What came of making a part; where nothing did, why.
+/// The part, or a note of why it couldn't be made.
 fn noted<T>(missing: &mut Vec<NotComputed>, part: &str, made: Result<T>) -> Option<T> {
     made.map_err(|e| missing.push(NotComputed { part: part.into(), why: e.to_string() })).ok()
 }
@@ -132,7 +132,7 @@ fn run_name(subject: &Subject<'_>) -> String {
     let whole = std::path::absolute(subject.directory).unwrap_or_default();
     let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
     let name = name.unwrap_or_else(|| subject.directory.display().to_string());
-    // Of a part of a run the run too: `houses-1/net-2`.
+    // For a part of a run, the run too: `houses-1/net-2`.
     let parent = whole.parent().filter(|_| name.starts_with("net-") || name.starts_with("fold-"));
     match parent.and_then(|parent| parent.file_name()) {
         Some(parent) => format!("{}/{name}", parent.to_string_lossy()),
@@ -140,7 +140,7 @@ fn run_name(subject: &Subject<'_>) -> String {
     }
 }
 
-/// A path for a shell.
+/// A path, quoted for a shell.
 fn quoted(path: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@,".contains(c);
     match !path.is_empty() && path.chars().all(is_plain) {
@@ -167,7 +167,7 @@ fn curves_of(subject: &Subject<'_>) -> Vec<Curve> {
     subject.nets.iter().filter_map(of).collect()
 }
 
-/// What is predicted, by the model and its training rows.
+/// The targets, from the model and its training rows.
 fn target(subject: &Subject<'_>) -> TargetSummary {
     let Preprocessing { classes, labels, encoding, targets, .. } = &subject.model.preprocessing;
     let columns = encoding.as_ref().filter(|e| e.header.named).map(|e| e.targets.clone());
@@ -206,8 +206,8 @@ fn net_summary(subject: &Subject<'_>, end: Option<&Value>) -> NetSummary {
     let found = end.and_then(|end| serde_json::from_value(end["ending"].clone()).ok());
     let ending = found.map(|ending| match ending {
         Ending::Done => "all epochs are done",
-        Ending::Stopped => "the value asked for with --stop-at was reached",
-        Ending::Patience => "no epoch was better for as long as --patience says",
+        Ending::Stopped => "the value of --stop-at was reached",
+        Ending::Patience => "no epoch improved for the number of epochs given by --patience",
         Ending::TimeLimit => "the time limit was reached",
         Ending::Interrupted => "it was interrupted",
     });

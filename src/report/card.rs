@@ -11,18 +11,18 @@ use std::path::Path;
 
 /// The file of the card in a run directory.
 pub const CARD: &str = "README.md";
-/// What the last line begins with, which holds the digest of all before it: so a card that somebody
-/// edited is told from one that may be replaced.
+/// The start of the last line, which holds the digest of all before it: an edited card is thus
+/// distinguished from one that may be replaced.
 const MARK: &str = "<!-- made by wgrad, and replaced by it as long as nobody edits it: ";
 const END: &str = " -->";
-/// The columns whose ranges are told.
+/// The most columns whose ranges are listed.
 const COLUMNS: usize = 60;
-/// The classes that are named.
+/// The most classes that are named.
 const CLASSES: usize = 60;
-/// The longest name.
+/// The longest name, in characters.
 const NAME: usize = 80;
 
-/// Writes the card of a run into its directory. One that was edited, or that something else wrote, stays.
+/// Writes the card of a run into its directory. A file that was edited or written by something else is kept.
 ///
 /// # Errors
 /// When it can't be written.
@@ -36,7 +36,7 @@ pub fn write(directory: &Path, report: &RunReport) -> Result<()> {
     write_atomically(&path, |out| writeln!(out, "{text}{MARK}{digest}{END}"))
 }
 
-/// Whether the card at `path` is a file as wgrad wrote it, with nothing changed since.
+/// Whether the card at `path` is unchanged since wgrad wrote it.
 #[must_use]
 pub fn is_own(path: &Path) -> bool {
     let is_file = path.symlink_metadata().is_ok_and(|file| file.is_file());
@@ -53,7 +53,7 @@ fn digest(text: &str) -> String {
     })
 }
 
-/// A text as a double-quoted scalar of YAML, which JSON's strings are but for what isn't printable.
+/// A text as a double-quoted scalar of YAML, which JSON strings are, except for unprintable characters.
 fn quoted(text: &str) -> String {
     let printable = |c: char| match c {
         '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' | '\u{2028}' | '\u{2029}' => ' ',
@@ -107,7 +107,7 @@ fn task(report: &RunReport) -> (&'static str, &'static str) {
 fn head(report: &RunReport) -> String {
     let (task, task_name) = task(report);
     let mut text =
-        String::from("---\n# license: fill in the license under which you hand the model on\n");
+        String::from("---\n# license: fill in the license under which you distribute the model\n");
     text += "library_name: wgrad\n";
     let _ = writeln!(text, "pipeline_tag: {task}");
     text += "tags:\n- wgrad\n- feed-forward\n";
@@ -208,7 +208,7 @@ fn data(report: &RunReport) -> String {
 /// The rows of each part, in a sentence or two.
 fn parts(report: &RunReport, rows: Rows) -> String {
     let mut parts = vec![format!("{} to train on", count(rows.training, "row"))];
-    for (rows, what) in [(rows.validation, "for validation"), (rows.test, "for a test")] {
+    for (rows, what) in [(rows.validation, "for validation"), (rows.test, "for testing")] {
         if rows > 0 {
             parts.push(format!("{} {what}", thousands(rows as f64)));
         }
@@ -218,10 +218,10 @@ fn parts(report: &RunReport, rows: Rows) -> String {
         _ if !is_by_folds && parts.len() == 1 => ", none held out.",
         _ if !is_by_folds => ".",
         1 => {
-            ". For validation, as many nets as there are folds were trained on all rows but those of a fold; this one was then trained on all."
+            ". For validation, one net per fold was trained on all rows but those of the fold; this net was then trained on all rows."
         }
         _ => {
-            ". Each net was trained on all of them but a part of its own, which is its validation set."
+            ". Each net was trained on all of them except its own fold, which is its validation set."
         }
     };
     format!("{}{folds}", parts.join(", "))
@@ -258,7 +258,7 @@ fn metrics(report: &RunReport) -> String {
 fn table(judged: &Evaluation) -> String {
     let rows = judged.rows.map_or(String::new(), |rows| format!(" ({})", count(rows, "row")));
     let by = match judged.out_of_fold {
-        true => ", each row as the one net predicts it that was not trained on it",
+        true => ", each row predicted by the one net that was not trained on it",
         false => "",
     };
     let mut text =
@@ -293,7 +293,7 @@ fn limits(report: &RunReport) -> String {
             for (name, distribution) in target.names.iter().zip(&target.distributions) {
                 if let Distribution::Numbers { min, max, .. } = distribution {
                     all.push(format!(
-                        "{} was between {} and {} in training; predictions far beyond are not to be expected.",
+                        "{} was between {} and {} in training; predictions far outside this range are unlikely.",
                         escaped(name),
                         tidy(*min),
                         tidy(*max)
@@ -311,16 +311,16 @@ fn limits(report: &RunReport) -> String {
         }
     }
     if report.columns.is_some() {
-        all.push("Values outside the ranges above, and categories that are not in the training data, are taken without a refusal: predictions for them are less sure than the metrics say.".into());
+        all.push("Values outside the ranges above, and categories that are not in the training data, are accepted without an error: predictions for them are less reliable than the metrics suggest.".into());
     }
     if let Some(epochs) = report.net.interrupted_after {
         let after = count(epochs, "epoch");
         all.push(format!(
-            "Training was interrupted after {after}: this is the model as it was then."
+            "Training was interrupted after {after}: this is the model at that point."
         ));
     }
-    all.push("The metrics are of rows of the same source. How it does on data of another time, place or group is unknown.".into());
-    all.push("Nothing was measured of how fair its predictions are to groups of people.".into());
+    all.push("The metrics are on rows from the same source. The performance on data from another time, place or group is unknown.".into());
+    all.push("The fairness of its predictions to groups of people was not measured.".into());
     all.extend(report.warnings.iter().map(|warning| escaped(&super::plots::cut(warning, 400))));
     format!(
         "## Limits\n\n{}\n",

@@ -1,21 +1,21 @@
-//! What the columns of a table hold, and what became of each.
+//! The columns of a table: their values, and the encoding of each.
 
 use super::{NotComputed, Rows, sample};
 use crate::data::{Column, Encoder, Encoding, Kind, MISSING, Role, Table, Targets, Values};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// The most columns that are described one by one.
+/// The most columns that are described individually.
 const COLUMNS: usize = 200;
-/// The most values that the distributions are taken of, over all columns.
+/// The most values from which distributions are taken, over all columns.
 const VALUES: usize = 1_000_000;
-/// The most rows that they are taken of.
+/// The most rows from which they are taken.
 const ROWS: usize = 10_000;
 /// The bins of a histogram.
 const BINS: usize = 24;
-/// The categories of a column that are named.
+/// The most categories of a column that are named.
 const SHARES: usize = 6;
-/// A histogram leaves out the outermost hundredths where the range is this many times theirs.
+/// A histogram excludes the outermost percentiles if the full range is this many times wider.
 const LONG_TAIL: f64 = 3.0;
 
 /// A column of the table.
@@ -25,15 +25,15 @@ pub struct ColumnSummary {
     pub name: String,
     /// `feature`, `target`, `weight`, `reserved` or `ignored`.
     pub role: String,
-    /// What it holds: `number`, `category`, …; none where it wasn't read.
+    /// Its kind: `number`, `category`, …; none where it wasn't read.
     pub kind: Option<String>,
     /// How many rows lack a value.
     pub missing: usize,
-    /// What it is turned into; none where nothing is learnt from it.
+    /// Its encoding; none if nothing is learned from it.
     pub input: Option<String>,
     /// The number of inputs.
     pub inputs: usize,
-    /// Why nothing is learnt from it.
+    /// Why nothing is learned from it.
     pub left_out: Option<String>,
     /// Its values in the training rows.
     pub distribution: Option<Distribution>,
@@ -53,7 +53,7 @@ pub enum Distribution {
         median: f64,
         /// The largest.
         max: f64,
-        /// Where the bins begin and end: equal widths; what lies beyond is counted in the outermost.
+        /// The range of the bins, which have equal widths; values beyond are counted in the outermost bins.
         range: [f64; 2],
         /// The rows of each bin.
         counts: Vec<usize>,
@@ -62,7 +62,7 @@ pub enum Distribution {
     Shares {
         /// The most frequent ones.
         shares: Vec<Share>,
-        /// How many different ones there are.
+        /// The number of different ones.
         distinct: usize,
         /// The rows with a value.
         rows: usize,
@@ -79,7 +79,7 @@ pub struct Share {
 }
 
 impl Distribution {
-    /// That of numbers, NaN apart; none of no number.
+    /// The distribution of numbers, without NaN; none if there are no numbers.
     pub(super) fn of_numbers(values: impl Iterator<Item = f64>, is_time: bool) -> Option<Self> {
         let mut sorted: Vec<f64> = values.filter(|x| x.is_finite()).collect();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -101,7 +101,7 @@ impl Distribution {
         Some(Distribution::Numbers { is_time, min, median: at(0.5), max, range, counts })
     }
 
-    /// That of names.
+    /// The distribution of names.
     fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let mut counts: HashMap<&str, usize> = HashMap::new();
         names.for_each(|name| *counts.entry(name).or_default() += 1);
@@ -179,7 +179,7 @@ fn role(role: Role) -> &'static str {
     }
 }
 
-/// Why nothing is learnt from a column, where that is so and it isn't the target.
+/// Why nothing is learned from a column; none if it is used or is the target.
 fn left_out(column: &Column) -> Option<String> {
     match (column.role, column.kind) {
         (Role::Target(_), _) => None,
@@ -192,7 +192,7 @@ fn left_out(column: &Column) -> Option<String> {
     }
 }
 
-/// How many of the targets of some rows are of each class or label.
+/// The number of rows of each class or label.
 pub(super) fn shares(targets: &Targets) -> Vec<Share> {
     let share = |(name, rows): (&String, usize)| Share { name: name.clone(), rows };
     match targets {
@@ -209,7 +209,7 @@ pub(super) fn shares(targets: &Targets) -> Vec<Share> {
     }
 }
 
-/// The distributions of the targets of some rows, where they are numbers.
+/// The distributions of targets that are numbers.
 pub(super) fn distributions(targets: &Targets) -> Vec<Distribution> {
     let Targets::Numbers(m) = targets else { return Vec::new() };
     let rows = sample(m.rows(), ROWS, 1);
@@ -218,30 +218,30 @@ pub(super) fn distributions(targets: &Targets) -> Vec<Distribution> {
     all.unwrap_or_default()
 }
 
-/// What to say where a table is only known by a sample of its rows.
+/// The note for a table that is only known by a sample of its rows.
 pub(super) fn sampled(known: usize, rows: Rows) -> Option<NotComputed> {
     (known < rows.training).then(|| NotComputed {
         part: "distributions, importance and partial dependence over all rows".into(),
         why: format!(
-            "the table is larger than --memory-limit: they are taken of a sample of {known} of its {} training rows",
+            "the table is larger than --memory-limit: they are computed from a sample of {known} of its {} training rows",
             rows.training
         ),
     })
 }
 
-/// What kind of target is predicted.
+/// The kind of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetKind {
-    /// One class a row.
+    /// One class per row.
     Classes,
-    /// Any number of labels a row.
+    /// Any number of labels per row.
     Labels,
     /// Numbers.
     Numbers,
 }
 
-/// What is predicted.
+/// The targets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TargetSummary {
     /// Its kind.
@@ -252,16 +252,16 @@ pub struct TargetSummary {
     pub names: Vec<String>,
     /// How many training rows have each class or label.
     pub shares: Vec<Share>,
-    /// Of numbers, their distribution in the training rows, in the order of `names`.
+    /// For numbers, their distribution in the training rows, in the order of `names`.
     pub distributions: Vec<super::Distribution>,
 }
 
 /// The columns of a table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Columns {
-    /// How many there are.
+    /// The number of columns.
     pub total: usize,
-    /// How many rows the distributions are of.
+    /// The number of rows in the distributions.
     pub sampled_rows: usize,
     /// The columns in the order of the table, up to a number.
     pub columns: Vec<ColumnSummary>,

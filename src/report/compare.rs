@@ -10,7 +10,7 @@ use crate::net::metrics::Metrics;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
 
-/// The runs whose curves are drawn into one plot.
+/// The most runs with curves in one plot.
 const CURVES: usize = 4;
 /// The most settings that are listed.
 const SETTINGS: usize = 60;
@@ -42,7 +42,7 @@ fn section(name: &str, content: &Markup) -> Markup {
     html! { @if !content.0.is_empty() { section { h2 { (name) } (content) } } }
 }
 
-/// What each run is called: by its name, and where several have the same by its number too.
+/// The name of a run, with its number if several have the same name.
 fn name(reports: &[RunReport], i: usize) -> String {
     let own = &reports[i].run;
     match reports.iter().filter(|report| report.run == *own).count() {
@@ -56,7 +56,7 @@ fn runs(reports: &[RunReport]) -> Markup {
         "The runs",
         &html! {
             table {
-                caption { "What each run trained on what" }
+                caption { "The net and data of each run" }
                 thead {
                     tr {
                         @for title in ["run", "data", "net", "device"] { th scope="col" { (title) } }
@@ -129,7 +129,7 @@ fn metrics(reports: &[RunReport], judged: &[Option<&Evaluation>], part: &str) ->
             }
         }))
         @if rows.windows(2).any(|pair| pair[0] != pair[1]) {
-            (note("The runs were judged on different numbers of rows: their metrics are not of the same rows."))
+            (note("The runs were evaluated on different numbers of rows: their metrics are not comparable."))
         }
     }
 }
@@ -159,7 +159,7 @@ fn curves(reports: &[RunReport]) -> Markup {
         }
         Figure {
             name: format!("loss-{}", i + 1),
-            caption: "Loss on the held-out rows, or on the training rows where none were held out; of an ensemble its first net. Losses compare only where runs minimize the same.".into(),
+            caption: "Loss on the held-out rows, or on the training rows where none were held out; for an ensemble, of its first net. Losses are comparable only between runs that minimize the same objective.".into(),
             legend: chunk.iter().map(|(name, _)| name.clone()).collect(),
             drawing: chart.draw(),
         }

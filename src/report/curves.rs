@@ -1,4 +1,4 @@
-//! How training went, from the events of a run.
+//! Learning curves, from the events of a run.
 
 use super::finite;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// The most points of a curve.
 const POINTS: usize = 400;
-/// The entries of an `epoch` event that are no metric.
+/// The entries of an `epoch` event that aren't metrics.
 const OTHERS: [&str; 10] = [
     "event",
     "epoch",
@@ -27,9 +27,9 @@ const OTHERS: [&str; 10] = [
 pub struct Curve {
     /// Its name in an ensemble.
     pub net: Option<String>,
-    /// What it was watched on: `validation` or `test`; none where nothing was held out.
+    /// The data it was evaluated on during training: `validation` or `test`; none if nothing was held out.
     pub watched: Option<String>,
-    /// Its epochs, of very many only some.
+    /// Its epochs; a subset if there are very many.
     pub points: Vec<EpochPoint>,
     /// The epoch whose weights were kept as the best one.
     pub kept: Option<usize>,
@@ -44,9 +44,9 @@ pub struct Curve {
 pub struct EpochPoint {
     /// The epoch, from 1.
     pub epoch: usize,
-    /// The mean training loss while it ran.
+    /// The mean training loss over the epoch.
     pub train_loss: Option<f64>,
-    /// The loss on the rows that it was watched on.
+    /// The loss on the held-out rows.
     pub held_out_loss: Option<f64>,
     /// The learning rate of its last step.
     pub lr: Option<f64>,
@@ -65,9 +65,9 @@ pub(super) fn end(events: &[Value]) -> Option<&Value> {
     events.iter().rev().find(|event| event["event"] == "end")
 }
 
-/// The curve that events tell; none without an epoch.
+/// The curve of some events; none without an epoch.
 pub(super) fn curve(events: &[Value], net: Option<String>) -> Option<Curve> {
-    // Where a run was resumed, the last word on an epoch counts.
+    // If a run was resumed, the last event of an epoch counts.
     let mut epochs: BTreeMap<usize, &Value> = BTreeMap::new();
     for event in events.iter().filter(|event| event["event"] == "epoch") {
         epochs.insert(event["epoch"].as_u64()? as usize, event);

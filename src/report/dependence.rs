@@ -8,19 +8,19 @@ use crate::data::{Data, Dataset, Encoder, Features, Predictions, Values};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// Multiply-adds that may be spent.
+/// The budget of multiply-adds.
 const WORK: usize = 100_000_000;
-/// The columns that are looked at: those of the largest importance.
+/// The number of columns: those of the largest importance.
 const COLUMNS: usize = 6;
 /// The rows over which predictions are averaged, and the fewest.
 const ROWS: [usize; 2] = [100, 20];
-/// The values of a column of numbers.
+/// The number of values of a numeric column.
 const POINTS: usize = 16;
 /// The most frequent categories of a column.
 const CATEGORIES: usize = 8;
-/// The outputs that are shown.
+/// The most outputs that are shown.
 const SERIES: usize = 4;
-/// The share of the rows that lies below the first and above the last value.
+/// The fraction of the rows below the first and above the last value.
 const TAIL: f64 = 0.02;
 
 /// The mean prediction where a column has each of some values in all rows (Friedman, "Greedy function
@@ -29,11 +29,11 @@ const TAIL: f64 = 0.02;
 pub struct Dependence {
     /// The column.
     pub column: String,
-    /// The values as people write them.
+    /// The values as text.
     pub values: Vec<String>,
-    /// The same as numbers, ascending; empty of categories.
+    /// The same as numbers, ascending; empty for categories.
     pub numbers: Vec<f64>,
-    /// Whether the values have an order, as numbers and times do.
+    /// Whether the values are ordered, like numbers and times.
     pub is_ordered: bool,
     /// The outputs that are shown: a class whose probability, or a target whose value is predicted.
     pub outputs: Vec<String>,
@@ -109,7 +109,7 @@ fn mean(found: &Predictions, output: usize, copy: usize, rows: usize) -> f64 {
     of_rows.map(|row| found.value(row, output)).sum::<f64>() / rows as f64
 }
 
-/// The outputs that are shown: of two classes the second, of more the most frequent ones.
+/// The outputs that are shown: of two classes the second, of more classes the most frequent ones.
 fn outputs(target: &TargetSummary) -> Vec<(usize, String)> {
     let name = |i: usize| target.names.get(i).cloned().unwrap_or_else(|| (i + 1).to_string());
     let count = target.names.len();
@@ -127,7 +127,7 @@ fn outputs(target: &TargetSummary) -> Vec<(usize, String)> {
     }
 }
 
-/// The values of a column at which predictions are averaged; none where it has less than two.
+/// The values of a column at which predictions are averaged; none if it has less than two.
 fn grid(subject: &Subject<'_>, training: &Dataset, column: usize, inputs: &Inputs) -> Option<Grid> {
     let (name, own) = &inputs.columns[column];
     let encoder =
@@ -152,7 +152,7 @@ fn grid(subject: &Subject<'_>, training: &Dataset, column: usize, inputs: &Input
             Grid { values, numbers: Vec::new(), is_ordered: false, rows }
         }
         (Some(values), Some(_)) => {
-            // Of times as text the first input tells their order.
+            // For times as text, the first input gives their order.
             let is_text = matches!(values, Values::Texts(_));
             let number = |row: usize| match is_text {
                 false => values.number(raw_row(row)),
@@ -161,7 +161,7 @@ fn grid(subject: &Subject<'_>, training: &Dataset, column: usize, inputs: &Input
             };
             let text = |row: usize| values.text(raw_row(row)).unwrap_or_default();
             let grid = spread(&looked, number, text);
-            // They are no numbers to draw an axis of.
+            // They can't be numbers on an axis.
             if is_text { Grid { numbers: Vec::new(), ..grid } } else { grid }
         }
         (None, None) => {

@@ -23,10 +23,10 @@ pub struct WrongRow {
     pub truth: String,
     /// What is predicted.
     pub predicted: String,
-    /// How wrong that is: −ln of the probability of what is the case; of numbers |error|, of several the
-    /// mean of |error| / RMSE.
+    /// The error of the prediction: −ln of the probability of the true class; of numbers |error|, of several
+    /// the mean of |error| / RMSE.
     pub error: f64,
-    /// The first columns that are learnt from, with their values in this row.
+    /// The first columns that are learned from, with their values in this row.
     pub values: Vec<(String, String)>,
     /// The row, where it is an image.
     pub picture: Option<Picture>,
@@ -119,7 +119,7 @@ fn row_name(held: &HeldOut<'_>, subject: &Subject<'_>, row: usize) -> String {
     }
 }
 
-/// The first columns of a row that are learnt from.
+/// The first columns of a row that are learned from.
 fn values(held: &HeldOut<'_>, subject: &Subject<'_>, row: usize) -> Vec<(String, String)> {
     let (Some(rows), Some(Data::Table(table))) = (held.rows, subject.data) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Bootstrap intervals of metrics: how much they depend on which rows happened to be held out.
+//! Bootstrap intervals of metrics: how much they depend on the choice of held-out rows.
 
 use super::sample;
 use crate::base::error::Result;
@@ -8,26 +8,26 @@ use crate::train::evaluation::Report;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// How often the rows are drawn anew.
+/// The number of resamples.
 pub(super) const RESAMPLES: usize = 200;
-/// Rows times outputs that are measured anew, over all resamples: some ten milliseconds.
+/// The most rows times outputs over all resamples, which take about ten milliseconds.
 const WORK: usize = 1_000_000;
-/// The fewest rows that tell an interval.
+/// The fewest rows for an interval.
 pub(super) const LEAST: usize = 20;
-/// The share of the resamples outside the interval, at either end.
+/// The fraction of the resamples outside the interval, at either end.
 const OUTSIDE: f64 = 0.025;
-/// Metrics whose bootstrap distribution isn't centered on them: more rows of the same kind don't make
-/// the calibration error of resamples the one that was measured, and the median of few rows takes few values.
+/// Metrics whose bootstrap distribution isn't centered on them: the calibration
+/// error of resamples is biased however many rows there are.
 const BIASED: [&str; 1] = ["calibration_error"];
 
 /// Intervals by the names of metrics, and the rows that they are estimated from.
 pub(super) type Intervals = (BTreeMap<&'static str, [f64; 2]>, usize);
 
-/// 95% intervals of the metrics of predictions by name, and the rows that they are estimated from; none of
+/// 95% intervals of the metrics of predictions by name, and the rows that they are estimated from; none for
 /// too few rows.
 ///
-/// The percentile bootstrap (Efron, Tibshirani, "An introduction to the bootstrap", 1993, chapter 13). Of
-/// many rows n it is taken of a sample of m of them, and its distances from the metric of the sample are
+/// The percentile bootstrap (Efron, Tibshirani, "An introduction to the bootstrap", 1993, chapter 13). With
+/// many rows n it uses a sample of m of them, and its distances from the metric of the sample are
 /// multiplied by √(m/n) (Bickel, Götze, van Zwet, "Resampling fewer than n observations", 1997).
 ///
 /// # Errors
@@ -59,7 +59,7 @@ pub(super) fn intervals(
         let mut drawn = vec![0.0; m];
         (0..m).for_each(|_| drawn[(random.uniform() * m as f64) as usize] += 1.0);
         drawn.iter_mut().zip(&base).for_each(|(count, weight)| *count *= weight);
-        // Where a resample has no weight, it tells nothing.
+        // A resample without weight gives no value.
         Report::new(&chosen, &truth, Some(&drawn)).ok().map(|report| report.values())
     };
     let resamples: Vec<_> = (0..RESAMPLES).into_par_iter().filter_map(resample).collect();

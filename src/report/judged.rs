@@ -1,4 +1,4 @@
-//! What a model is worth on held-out rows, from its predictions for them.
+//! The evaluation of a model on held-out rows, from its predictions for them.
 
 use super::examples::wrong_rows;
 use super::intervals::{RESAMPLES, intervals};
@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The most classes whose confusion matrix is told as a whole.
+/// The most classes whose full confusion matrix is included.
 const MATRIX: usize = 30;
-/// The most frequent mistakes that are told.
+/// The number of most frequent confusions that are included.
 const MISTAKES: usize = 20;
 /// The most points of a plot of residuals.
 const POINTS: usize = 500;
-/// The most outputs whose residuals are told.
+/// The most outputs whose residuals are included.
 const OUTPUTS: usize = 6;
 
 /// A model on one held-out part.
@@ -26,36 +26,36 @@ const OUTPUTS: usize = 6;
 pub struct Evaluation {
     /// `validation` or `test`.
     pub part: String,
-    /// The number of rows; none where only the events of the run tell of it.
+    /// The number of rows; none if it is known only from the events of the run.
     pub rows: Option<usize>,
-    /// Whether each row is predicted by the net of an ensemble alone that didn't see it.
+    /// Whether each row is predicted only by the net of an ensemble that held it out.
     pub out_of_fold: bool,
     /// The objective.
     pub loss: Option<f64>,
-    /// The metrics, those first that people look at first.
+    /// The metrics, most important first.
     pub metrics: Vec<Metric>,
-    /// The same metrics of predictions that cost nothing.
+    /// The same metrics of the baselines.
     pub baselines: Vec<BaselineValues>,
-    /// How often rows were drawn for the intervals, and the rows that they are estimated from.
+    /// The number of resamples for the intervals, and of rows that they are estimated from.
     pub resamples: Option<[usize; 2]>,
     /// Each class or label.
     pub classes: Vec<ClassRow>,
-    /// The weight of the rows of each actual class (outer) predicted as each class (inner); empty where
-    /// there are many classes, or none.
+    /// The weight of the rows of each actual class (outer) predicted as each class (inner); empty for
+    /// many classes, or none.
     pub confusion: Vec<Vec<f64>>,
     /// The most frequent mistakes.
     pub mistakes: Vec<Mistake>,
-    /// How right predictions of one confidence are.
+    /// The calibration curve.
     pub calibration: Vec<CalibrationPoint>,
-    /// Of two classes, how well they are told apart at each threshold.
+    /// For two classes, the ROC and precision-recall curves.
     pub ranking: Option<RankingCurves>,
-    /// Of numbers, predictions beside the truth.
+    /// For numbers, predictions and true values.
     pub residuals: Vec<Residuals>,
     /// The rows that are predicted worst.
     pub wrong_rows: Vec<WrongRow>,
 }
 
-/// A metric with its 95% interval, where there is one.
+/// A metric with its 95% interval, if there is one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
     /// Its name, as in `metrics.jsonl`.
@@ -84,20 +84,20 @@ pub struct ClassRow {
     pub support: f64,
     /// The weight of the rows predicted as it.
     pub predicted: f64,
-    /// The share of those predicted as it that are.
+    /// The fraction of rows predicted as it that are of it.
     pub precision: f64,
-    /// The share of its rows that are predicted as it.
+    /// The fraction of its rows that are predicted as it.
     pub recall: f64,
     /// The harmonic mean of both.
     pub f1: f64,
-    /// This class against the rest.
+    /// ROC AUC of this class against the rest.
     pub roc_auc: Option<f64>,
 }
 
-/// Rows of one class that were taken for another.
+/// Rows of one class that were predicted as another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Mistake {
-    /// The class that they are of.
+    /// Their true class.
     pub actual: String,
     /// The class that was predicted.
     pub predicted: String,
@@ -105,32 +105,32 @@ pub struct Mistake {
     pub weight: f64,
 }
 
-/// Predictions of about one confidence.
+/// A bin of predictions with similar confidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationPoint {
     /// Their weight.
     pub weight: f64,
     /// Their mean confidence, or the mean predicted probability.
     pub confidence: f64,
-    /// The share of them that is right, or the share of rows that have the label.
+    /// The fraction of them that is correct, or of rows that have the label.
     pub accuracy: f64,
 }
 
-/// Predictions of one number beside the truth.
+/// Predictions and true values of one target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Residuals {
     /// The name of the target.
     pub target: String,
-    /// (Truth, prediction) of the rows, of many only a sample.
+    /// (Truth, prediction) of the rows; a sample if there are many.
     pub points: Vec<[f64; 2]>,
     /// The distribution of prediction − truth.
     pub errors: Option<super::Distribution>,
 }
 
-/// Judges predictions for held-out rows.
+/// Evaluates predictions for held-out rows.
 ///
 /// # Errors
-/// When a metric can't be taken.
+/// When a metric can't be computed.
 pub(super) fn judged(
     held: &HeldOut<'_>,
     subject: &Subject<'_>,
@@ -255,7 +255,7 @@ fn label_bins(
     bins.into_iter().filter(|bin| bin[0] > 0.0).map(point).collect()
 }
 
-/// What the last event of a run tells of a part, where its data could not be opened.
+/// The evaluation of a part from the last event of a run, if its data could not be opened.
 pub(super) fn of_event(end: &Value, part: &str) -> Option<Evaluation> {
     let (key, baselines) = match part {
         "validation" => ("valid", "baselines"),
@@ -267,7 +267,7 @@ pub(super) fn of_event(end: &Value, part: &str) -> Option<Evaluation> {
     };
     let mut values = numbers(end.get(key)?);
     let loss = values.remove("loss");
-    // In the order of people, as far as it is known.
+    // The most important first, for those that are known.
     let mut names: Vec<&str> =
         crate::net::metrics::Metrics::all_names().filter(|n| values.contains_key(*n)).collect();
     names.extend(values.keys().map(String::as_str));

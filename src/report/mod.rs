@@ -1,14 +1,14 @@
-//! What a person wants to see of a finished run: one struct ([`RunReport`]), written as `report.json`, from
-//! which alone the page `report.html` and the model card are made, so that no number is computed twice.
+//! The report of a finished run: one struct ([`RunReport`]), written as `report.json`, from
+//! which the page `report.html` and the model card are made, so that no number is computed twice.
 //!
 //! ```text
 //! Subject ─ build ─▶ RunReport ─ report.json ─▶ RunReport ─ page ─▶ report.html
 //!                                                         └ card ─▶ README.md
 //! ```
 //!
-//! What it may cost is bounded, whatever the data are: rows are sampled with a fixed seed, and the rows
-//! that the net predicts beyond those it is judged on follow from a budget of multiply-adds
-//! (`influence.rs`). What is left out is said in [`RunReport::not_computed`].
+//! Its cost is bounded for any data: rows are sampled with a fixed seed, and the number of additional
+//! predictions follows from a budget of multiply-adds (`influence.rs`). What is left out is listed in
+//! [`RunReport::not_computed`].
 
 mod build;
 pub mod card;
@@ -63,7 +63,7 @@ pub const JSON: &str = "report.json";
 pub const HTML: &str = "report.html";
 
 impl RunReport {
-    /// As a text of JSON.
+    /// The report as JSON.
     ///
     /// # Errors
     /// When it can't be written as JSON.
@@ -72,19 +72,19 @@ impl RunReport {
             .map_err(|e| Error::failed(format!("cannot write the report as JSON: {e}")))
     }
 
-    /// From such a text.
+    /// Reads a report from JSON.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the text isn't a report.
     pub fn from_json(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|e| {
-            Error::data(format!("not a report: {e}")).help("make it again: wgrad report RUN")
+            Error::data(format!("not a report: {e}")).help("rebuild it: wgrad report RUN")
         })
     }
 }
 
 /// Up to `most` of `rows` rows, in ascending order: all of them, or as many drawn with a fixed seed;
-/// `what` tells draws apart.
+/// `what` distinguishes draws.
 fn sample(rows: usize, most: usize, what: u64) -> Vec<usize> {
     if rows <= most {
         return (0..rows).collect();
@@ -101,7 +101,7 @@ fn sample(rows: usize, most: usize, what: u64) -> Vec<usize> {
     chosen
 }
 
-/// The number, where it is finite: JSON has no other.
+/// The number, if it is finite: JSON has no other numbers.
 fn finite(x: f64) -> Option<f64> {
     x.is_finite().then_some(x)
 }

@@ -14,13 +14,13 @@ const SIDE: u32 = 96;
 /// An image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Picture {
-    /// It, as `data:image/png;base64,…`.
+    /// The image, as `data:image/png;base64,…`.
     pub uri: String,
-    /// Its pixels in a row.
+    /// Its width in pixels.
     pub width: u32,
-    /// Its rows of pixels.
+    /// Its height in pixels.
     pub height: u32,
-    /// What it shows, in words.
+    /// A description of what it shows.
     pub about: String,
 }
 
@@ -53,8 +53,8 @@ impl Picture {
     }
 }
 
-/// How the inputs of a net are laid out as an image: pixels row after row, the channels of a pixel side
-/// by side.
+/// How the inputs of a net are laid out as an image: pixels row by row, with interleaved
+/// channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
     pub width: u32,
@@ -64,8 +64,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// That of a model of images: as its preprocessing says, or a square of grey pixels where that has as
-    /// many as there are inputs.
+    /// The layout of a model of images: that of its preprocessing, or a square of gray pixels if the number of
+    /// inputs is a square.
     pub fn of(preprocessing: &Preprocessing, is_image: bool, inputs: usize) -> Option<Self> {
         if let Some(shape) = preprocessing.image {
             return Some(Layout {
@@ -116,7 +116,7 @@ impl Layout {
     }
 
     /// Weights of the inputs of `units` units as images side by side, `columns` of them in a row: blue
-    /// below 0, orange above, white at 0, each unit by its own largest. Channels are added up.
+    /// below 0, orange above, white at 0, each unit scaled by its own largest. Channels are summed.
     ///
     /// # Errors
     /// When it can't be written as PNG.
@@ -147,7 +147,7 @@ impl Layout {
     }
 }
 
-/// A color for −1…1: blue, white, orange, which every kind of color vision tells apart.
+/// A color for −1…1: blue, white, orange, which can be distinguished with any kind of color vision.
 fn diverging(x: f32) -> [u8; 4] {
     let end: [f32; 3] = if x < 0.0 { [0.0, 114.0, 178.0] } else { [213.0, 94.0, 0.0] };
     let t = x.abs().min(1.0);

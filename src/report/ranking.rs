@@ -1,4 +1,4 @@
-//! The curves behind ROC AUC and average precision, for two classes.
+//! The ROC and precision-recall curves of two classes.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 const POINTS: usize = 200;
 
 /// The receiver operating characteristic and the precision-recall curve of scores of the positive class:
-/// `rows` gives (score, whether it is positive, weight). None where one of the classes has no weight.
+/// `rows` gives (score, whether it is positive, weight). None if one of the classes has no weight.
 ///
 /// A point for each threshold, from the highest score down; equal scores make one point. The average
-/// precision is Σ (R_i − R_{i−1}) P_i over them, without interpolation, as scikit-learn has it.
+/// precision is Σ (R_i − R_{i−1}) P_i over them, without interpolation, as in scikit-learn.
 pub(super) fn ranking(
     rows: impl Iterator<Item = (f32, bool, f64)>,
     positive: String,
@@ -66,10 +66,10 @@ fn thinned(points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     kept
 }
 
-/// How well two classes are told apart.
+/// The ranking of two classes by their score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RankingCurves {
-    /// The class that the score is of: the second.
+    /// The positive class, whose score it is: the second.
     pub positive: String,
     /// (False positive rate, true positive rate).
     pub roc: Vec<[f64; 2]>,
@@ -77,7 +77,7 @@ pub struct RankingCurves {
     pub precision_recall: Vec<[f64; 2]>,
     /// The area under the latter, without interpolation.
     pub average_precision: f64,
-    /// The share of the positive class: the precision of guessing.
+    /// The fraction of the positive class: the precision of random guessing.
     pub share: f64,
 }
 

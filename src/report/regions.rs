@@ -1,4 +1,4 @@
-//! What a model of two numeric inputs predicts over their plane.
+//! The predictions of a model with two numeric inputs over their plane.
 
 use super::influence::Inputs;
 use super::subject::Predictor;
@@ -9,13 +9,13 @@ use crate::math::loss::index_of_max;
 use crate::math::matrix::Matrix;
 use serde::{Deserialize, Serialize};
 
-/// Multiply-adds that may be spent.
+/// The budget of multiply-adds.
 const WORK: usize = 100_000_000;
-/// The cells of a side, and the fewest that show anything.
+/// The cells per side, and the fewest that are useful.
 const SIDE: [usize; 2] = [60, 16];
 /// The rows that are drawn as points.
 const POINTS: usize = 300;
-/// How far the plane goes beyond the rows, as a share of their range.
+/// How far the plane goes beyond the rows, as a fraction of their range.
 const MARGIN: f64 = 0.05;
 
 /// Predictions over a plane.
@@ -27,13 +27,13 @@ pub struct Regions {
     pub ranges: [[f64; 2]; 2],
     /// The cells of a side.
     pub side: usize,
-    /// Of each cell, row after row from the bottom, the class by its number, or the predicted value.
+    /// The predicted class number or value of each cell, row by row from the bottom.
     pub cells: Vec<f64>,
     /// Rows of the training data: their two inputs, and their class by its number or their value.
     pub points: Vec<[f64; 3]>,
 }
 
-/// The regions of a model of classes or of one number with two numeric inputs; none of any other.
+/// The regions of a model of classes or of one number with two numeric inputs; none for any other.
 ///
 /// # Errors
 /// When the device was lost.

@@ -1,4 +1,4 @@
-//! The figures of a report as files of their own.
+//! The figures of a report as separate files.
 
 use super::RunReport;
 use super::figures::{self, Figure};
@@ -14,13 +14,13 @@ pub struct Plot {
 }
 
 impl Plot {
-    /// It as a document of SVG.
+    /// The plot as an SVG document.
     #[must_use]
     pub fn svg(&self) -> String {
         standalone(&self.drawing.svg().into_string())
     }
 
-    /// It as a file of PNG, of twice as many pixels as the drawing has units.
+    /// The plot as a PNG file, with two pixels per unit of the drawing.
     ///
     /// # Errors
     /// When it can't be encoded.
@@ -29,7 +29,7 @@ impl Plot {
     }
 }
 
-/// All figures of a report, each with a name of its own.
+/// All figures of a report, each with a unique name.
 #[must_use]
 pub fn plots(report: &RunReport) -> Vec<Plot> {
     let kind = report.target.kind;
@@ -51,10 +51,10 @@ pub fn plots(report: &RunReport) -> Vec<Plot> {
     plots
 }
 
-/// A drawing of a page as a document of its own, with its styles.
+/// A drawing of a page as a separate document, with its styles.
 fn standalone(drawing: &str) -> String {
     let mut style = STYLE.to_string();
-    // Renderers of SVG know no custom properties: each series has its own rules.
+    // SVG renderers don't support custom properties: each series has its own rules.
     for series in 0..4 {
         let of = |property: &str| format!("var({property})");
         let rules = [
@@ -76,7 +76,7 @@ fn standalone(drawing: &str) -> String {
     for (name, color) in COLORS {
         style = style.replace(&format!("var({name})"), color);
     }
-    // A paper behind it.
+    // A white background.
     let body =
         format!("<style>{style}</style><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>");
     let drawing = drawing.replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" ", 1);

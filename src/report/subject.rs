@@ -1,4 +1,4 @@
-//! What a report is made of: a model, its run's files, and where they are at hand the data.
+//! The inputs of a report: a model, the files of its run and, if available, the data.
 
 use crate::backend::session::Session;
 use crate::base::error::{Error, Result};
@@ -14,13 +14,13 @@ pub struct Subject<'a> {
     /// The run directory.
     pub directory: &'a Path,
     /// The directories whose `metrics.jsonl` have the curves, with the name of each net; the run's own,
-    /// without a name, where it is of one net.
+    /// without a name, for a single net.
     pub nets: Vec<(Option<String>, std::path::PathBuf)>,
     /// The model.
     pub model: &'a Model,
-    /// The layers of its net in words.
+    /// The layers of its net, as text.
     pub layers: String,
-    /// What its outputs were divided by.
+    /// The temperature that its logits are divided by.
     pub temperature: Option<f64>,
     /// The name of the training data.
     pub data_name: Option<&'a str>,
@@ -30,48 +30,48 @@ pub struct Subject<'a> {
     pub data: Option<&'a Data>,
     /// The rows of `data` that were trained on.
     pub training_rows: &'a [usize],
-    /// The training rows as the net takes them.
+    /// The encoded training rows.
     pub training: Option<&'a Dataset>,
-    /// How many rows each part has.
+    /// The number of rows of each part.
     pub rows: Option<super::Rows>,
-    /// The parts that the model was judged on.
+    /// The parts that the model was evaluated on.
     pub held_out: Vec<HeldOut<'a>>,
-    /// What was doubted before training.
+    /// The warnings before training.
     pub warnings: &'a [String],
     /// Parts that can't be computed, and why.
     pub not_computed: Vec<super::NotComputed>,
 }
 
-/// Rows that a model was judged on.
+/// Rows that a model was evaluated on.
 pub struct HeldOut<'a> {
     /// `validation` or `test`.
     pub part: &'static str,
     /// The objective.
     pub loss: f64,
-    /// What is said of the predictions.
+    /// The metrics of the predictions.
     pub report: &'a Report,
-    /// The metrics of predictions that cost nothing, by name.
+    /// The metrics of the baselines, by name.
     pub baselines: Vec<(&'static str, &'a [Value])>,
     /// (rows, classes), (rows, labels) or (rows, outputs).
     pub predictions: &'a Predictions,
-    /// What is the case, in the units of the targets.
+    /// The true targets, in their units.
     pub truth: &'a Targets,
-    /// How much each row counts, where they don't count alike.
+    /// The weight of each row, if rows are weighted.
     pub weights: Option<&'a [f32]>,
-    /// The rows as the net takes them: all, in the order of the predictions, or none where they are not
-    /// held in memory.
+    /// The encoded rows, in the order of the predictions; none if they aren't
+    /// in memory.
     pub features: Option<Arc<Features>>,
-    /// Some of them as the net takes them, each with its number among the predictions, where not all are held
+    /// Some of the encoded rows, each with its index among the predictions, if not all are
     /// in memory.
     pub sampled: Option<(Vec<usize>, Arc<Features>)>,
-    /// The rows of the data that they are; none where they come from elsewhere.
+    /// Their row numbers in the data; none if they come from elsewhere.
     pub rows: Option<&'a [usize]>,
-    /// The net of an ensemble that didn't see each row, and alone predicts it; none where all do.
+    /// The net of an ensemble that held out each row and alone predicts it; none if all nets do.
     pub nets: Option<Vec<usize>>,
 }
 
 impl HeldOut<'_> {
-    /// The rows that are at hand as the net takes them, and the number of each among the predictions.
+    /// The available encoded rows, and the index of each among the predictions.
     #[must_use]
     pub fn at_hand(&self) -> Option<(Vec<usize>, &Features)> {
         match (&self.features, &self.sampled) {
@@ -86,7 +86,7 @@ impl HeldOut<'_> {
 pub struct Predictor<'a> {
     model: &'a Model,
     session: &'a mut Session,
-    /// The nets of an ensemble as models of their own.
+    /// The nets of an ensemble as separate models.
     alone: Vec<Option<Model>>,
 }
 
@@ -96,7 +96,7 @@ impl<'a> Predictor<'a> {
         Predictor { model, session, alone: vec![None; model.members.len()] }
     }
 
-    /// Multiply-adds of a prediction of one row, by the whole model.
+    /// The multiply-adds of a prediction of one row by the whole model.
     #[must_use]
     pub fn work(&self) -> usize {
         (self.model.net.parameters().max(1)).saturating_mul(self.model.members.len().max(1))
@@ -120,13 +120,13 @@ impl<'a> Predictor<'a> {
         squares
     }
 
-    /// What is done to features before they meet the net.
+    /// The preprocessing of features.
     #[must_use]
     pub fn preprocessing(&self) -> &'a Preprocessing {
         &self.model.preprocessing
     }
 
-    /// The predictions for rows as the net takes them, by net `net`, or by all of them.
+    /// The predictions for encoded rows, by net `net`, or by all nets.
     ///
     /// # Errors
     /// When the device was lost, or there is no such net.
@@ -151,11 +151,11 @@ impl<'a> Predictor<'a> {
 /// The rows of each part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {
-    /// Those that are trained on.
+    /// Training rows.
     pub training: usize,
-    /// Those that are held out for validation.
+    /// Validation rows.
     pub validation: usize,
-    /// Those that are only measured on.
+    /// Test rows.
     pub test: usize,
 }
 

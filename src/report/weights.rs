@@ -5,11 +5,11 @@ use super::{Distribution, Picture, Subject};
 use crate::data::Dataset;
 use serde::{Deserialize, Serialize};
 
-/// The most weights of a layer that its histogram counts: of more, evenly spaced ones.
+/// The most weights of a layer in its histogram: with more, evenly spaced ones are used.
 const WEIGHTS: usize = 200_000;
-/// The units of the first layer that are shown.
+/// The most units of the first layer that are shown.
 const UNITS: usize = 32;
-/// The pixels of all images of units together.
+/// The most pixels of all images of units together.
 const PIXELS: usize = 100_000;
 
 /// The weights of a layer, those of all nets of an ensemble together.
@@ -23,7 +23,7 @@ pub struct LayerHistogram {
     pub activation: String,
     /// The number of its weights in one net.
     pub weights: usize,
-    /// The share of them that is 0.
+    /// The fraction of them that is 0.
     pub zeros: f64,
     /// Their distribution.
     pub distribution: Option<Distribution>,
@@ -53,7 +53,7 @@ pub(super) fn histograms(subject: &Subject<'_>) -> Vec<LayerHistogram> {
     shapes.map(of).collect()
 }
 
-/// The weights of the first layer's first units as images, where the inputs are images; of an ensemble
+/// The weights of the first layer's first units as images, if the inputs are images; for an ensemble,
 /// those of its first net.
 pub(super) fn first_layer(subject: &Subject<'_>) -> Option<Picture> {
     let model = subject.model;

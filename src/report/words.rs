@@ -1,9 +1,9 @@
-//! Metrics and baselines in the words that people use.
+//! Display names of metrics and baselines, and formats of their values.
 
 use crate::base::words::{short, thousands};
 use crate::train::evaluation::Value;
 
-/// How a metric is called, and whether it is a share of one.
+/// The display name of a metric, and whether it is shown as a percentage.
 #[must_use]
 pub fn shown(name: &str) -> (&str, bool) {
     match name {
@@ -18,7 +18,7 @@ pub fn shown(name: &str) -> (&str, bool) {
         "precision_micro" => ("precision, micro", true),
         "recall_micro" => ("recall, micro", true),
         "f1_micro" => ("F1, micro", true),
-        "subset_accuracy" => ("all labels right", true),
+        "subset_accuracy" => ("all labels correct", true),
         "hamming_loss" => ("labels wrong", true),
         "calibration_error" => ("calibration error", true),
         "mape" => ("MAPE", true),
@@ -38,19 +38,19 @@ pub fn shown(name: &str) -> (&str, bool) {
     }
 }
 
-/// The value of a metric: a share as percent.
+/// The value of a metric: a fraction as percent.
 #[must_use]
 pub fn value((name, x): Value) -> String {
     of_name(name, x)
 }
 
-/// As [`value`], of a metric whose name was read from a file.
+/// As [`value`], for a metric whose name was read from a file.
 #[must_use]
 pub fn of_name(name: &str, x: f64) -> String {
     match shown(name).1 {
         true if x < 10.0 => percent(x),
         true => format!("{}%", thousands(x * 100.0)),
-        // Scores without a unit, whose fourth digit is noise already. A sum with 0 makes 0 of −0.
+        // Scores without a unit, whose fourth digit is noise. Adding 0 turns −0 into 0.
         false if matches!(name, "roc_auc" | "r2" | "brier") && x.abs() < 1000.0 => {
             format!("{:.4}", (x * 1e4).round() / 1e4 + 0.0)
         }
@@ -58,7 +58,7 @@ pub fn of_name(name: &str, x: f64) -> String {
     }
 }
 
-/// A number in up to four significant digits, without zeros that say nothing.
+/// A number in up to four significant digits, without trailing zeros.
 #[must_use]
 pub fn tidy(x: f64) -> String {
     let text = short(x);
@@ -68,7 +68,7 @@ pub fn tidy(x: f64) -> String {
     }
 }
 
-/// A share as percent, in more digits where it is close to all: 99.97% is not 100%.
+/// A fraction as percent, with more digits if it is close to 1: 99.97% is not 100%.
 #[must_use]
 pub fn percent(x: f64) -> String {
     let decimals = if (0.99..1.0).contains(&x) { 2 } else { 1 };
@@ -86,7 +86,7 @@ pub fn count(n: usize, what: &str) -> String {
     }
 }
 
-/// What of metrics is told first, for each kind of target.
+/// The metrics that are shown first, for each kind of target.
 #[must_use]
 pub fn first_metrics(kind: super::TargetKind) -> &'static [&'static str] {
     match kind {

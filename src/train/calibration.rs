@@ -1,9 +1,9 @@
-//! Calibration of predicted probabilities by a temperature: logits are divided by the number T that makes
-//! the log loss of held-out rows least (Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural
-//! networks", 2017, section 4.2). Which class is the most probable one stays as it is.
+//! Temperature scaling of predicted probabilities: logits are divided by the number T that minimizes
+//! the log loss of held-out rows (Guo, Pleiss, Sun, Weinberger, "On calibration of modern neural
+//! networks", 2017, section 4.2). The most probable class doesn't change.
 //!
 //! A net whose output layer is linear is calibrated by dividing the weights and biases of that layer, so
-//! that whatever runs the net predicts calibrated probabilities ([`Model::divide_outputs`]).
+//! that any program that runs the net predicts calibrated probabilities ([`Model::divide_outputs`]).
 //!
 //! [`Model::divide_outputs`]: crate::Model::divide_outputs
 
@@ -14,18 +14,18 @@ use crate::math::loss::{Link, log_sum_exp};
 use crate::math::matrix::Matrix;
 use crate::train::model::Model;
 
-/// ln T is taken to be normally distributed around 0 with this deviation before any row is seen: few
-/// rows move T little.
+/// The standard deviation of the normal prior on ln T, with mean 0: few
+/// rows change T little.
 const PRIOR: f64 = 0.3;
 /// T and 1 / T are at most this.
 const LARGEST: f64 = 5.0;
-/// More rows than this change T by nothing that shows: evenly spread ones are taken.
+/// More rows than this hardly change T: evenly spaced ones are used.
 const ROWS: usize = 20_000;
-/// ln T is found to this.
+/// The precision of ln T.
 const PRECISION: f64 = 1e-4;
 
-/// The temperature for what several nets, or one, give for held-out rows: their outputs, (N, n_L) each,
-/// are divided by it before the link, and what the nets predict is averaged. None where the targets or
+/// The temperature for the outputs of one or more nets for held-out rows: outputs, (N, n_L) each,
+/// are divided by it before the link, and the predictions of the nets are averaged. None if the targets or
 /// the link are not those of probabilities.
 #[must_use]
 pub fn temperature(
@@ -67,7 +67,7 @@ pub fn temperature(
             weight(row) * of
         };
         let mean_weight = total / taken.len() as f64;
-        // In order: the sum is the same however many threads there are.
+        // In order: the sum doesn't depend on the number of threads.
         let each: Vec<f64> = taken.par_iter().with_min_len(256).map(of_row).collect();
         each.iter().sum::<f64>() / mean_weight + 0.5 * (log_t / PRIOR).powi(2)
     };
@@ -75,8 +75,8 @@ pub fn temperature(
     (total > 0.0 && found.is_finite()).then_some(found)
 }
 
-/// Divides the outputs of a model's nets by the temperature that suits their outputs for `data`,
-/// (N, n_L) each: that temperature, where there is one and the output layer is linear.
+/// Divides the outputs of a model's nets by the temperature fitted to their outputs for `data`,
+/// (N, n_L) each; returns the temperature, if there is one and the output layer is linear.
 ///
 /// # Errors
 /// When the data have no targets of the model.
@@ -97,14 +97,14 @@ fn log_loss_of_class(outputs: &[Vec<f64>], class: usize) -> f64 {
     (outputs.len() as f64).ln() - log_sum_exp(&each)
 }
 
-/// −ln of the mean of the probabilities of what output `c` of each net should say.
+/// −ln of the mean over the nets of the probability of the true value of output `c`.
 fn log_loss_of_bit(outputs: &[Vec<f64>], c: usize, bit: bool) -> f64 {
     let side = if bit { -1.0 } else { 1.0 };
     let each: Vec<f64> = outputs.iter().map(|y| -log_sum_exp(&[0.0, side * y[c]])).collect();
     (outputs.len() as f64).ln() - log_sum_exp(&each)
 }
 
-/// Where a function that falls and then rises is least, by golden sections (Kiefer 1953).
+/// The minimum of a unimodal function by golden-section search (Kiefer 1953).
 fn least(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
     let ratio = (5f64.sqrt() - 1.0) / 2.0;
     let (mut a, mut b) = (high - ratio * (high - low), low + ratio * (high - low));

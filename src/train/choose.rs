@@ -1,5 +1,5 @@
-//! `--device auto`: the fastest device by measurement. Some of the real work is done on the CPU and on each
-//! GPU, and what was found is remembered for nets of the same shape.
+//! `--device auto`: the fastest device by measurement. Part of the real work is done on the CPU and on each
+//! GPU, and the choice is cached for nets of the same shape.
 //!
 //! ```no_run
 //! use wgrad::backend::device::Choice;
@@ -36,33 +36,33 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Seconds for which each device is timed, its first step aside.
+/// The time for which each device is measured, in seconds, without its first step.
 const TIMED: f64 = 0.1;
-/// Where all of the work takes the CPU no longer than this, in seconds, no GPU is opened for it.
+/// If the CPU does all of the work within this many seconds, no GPU is opened.
 const SHORT: f64 = 1.0;
-/// Batches of rows that are timed on.
+/// The number of batches that are measured.
 const BATCHES: usize = 20;
-/// Rows that are predicted at first when a device is timed.
+/// The number of rows that are predicted first when a device is measured.
 const FEW_ROWS: usize = 256;
-/// Rows that predictions are timed on at most.
+/// The most rows on which predictions are measured.
 const MANY_ROWS: usize = 1 << 16;
-/// Choices that are remembered at most.
+/// The most cached choices.
 const REMEMBERED: usize = 500;
 
-/// What a device is to be opened for.
+/// The work for which a device is opened.
 #[derive(Debug, Clone, Copy)]
 pub enum Work<'a> {
     /// Training.
     Training {
-        /// What is trained.
+        /// The spec of the training.
         spec: &'a Spec,
         /// The training rows, or a sample of them.
         data: &'a Dataset,
-        /// What was fitted to them.
+        /// The preprocessing fitted to them.
         preprocessing: &'a Preprocessing,
-        /// All rows that are trained on.
+        /// The number of all training rows.
         rows: usize,
-        /// All steps that are made.
+        /// The number of all steps.
         steps: usize,
     },
     /// Predictions.
@@ -71,7 +71,7 @@ pub enum Work<'a> {
         model: &'a Model,
         /// The rows, or the first of them.
         features: &'a Arc<Features>,
-        /// All rows, where their number is known.
+        /// The number of all rows, if known.
         rows: Option<usize>,
     },
 }
@@ -102,7 +102,7 @@ impl<'a> Work<'a> {
         Work::Predictions { model, features, rows: Some(features.rows()) }
     }
 
-    /// How much there is to do, in steps or rows, where it is known.
+    /// The amount of work, in steps or rows, if known.
     fn amount(&self) -> Option<usize> {
         match self {
             Work::Training { steps, .. } => Some(*steps),
@@ -110,7 +110,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// What it is counted in.
+    /// The unit of the amount.
     fn unit(&self) -> &'static str {
         match self {
             Work::Training { .. } => "steps",
@@ -123,7 +123,8 @@ impl<'a> Work<'a> {
         !matches!(self, Work::Training { spec, .. } if spec.precision != Precision::F32)
     }
 
-    /// What decides how long a step or a row takes: net, batch, optimizer, devices, version.
+    /// A key of everything that decides how long a step or a row takes: net, batch, optimizer, devices,
+    /// version.
     fn key(&self, candidates: &[Candidate]) -> String {
         let devices: Vec<&str> = candidates.iter().map(|c| c.key.as_str()).collect();
         let what = match self {
@@ -133,7 +134,7 @@ impl<'a> Work<'a> {
                 format!("{net:?} {objective:?} {optimizer:?} {batch} {plan:?} {precision:?}")
             }
             Work::Predictions { model, features, .. } => {
-                // Of the rows at a time only the magnitude matters.
+                // Of the number of rows at a time only the magnitude matters.
                 let at_a_time = features.rows().min(MANY_ROWS).next_power_of_two();
                 format!("predictions {:?} {:?} {at_a_time}", model.net, model.objective)
             }
@@ -142,7 +143,7 @@ impl<'a> Work<'a> {
         digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Times some of it on a device.
+    /// Measures part of it on a device.
     fn time(&self, candidate: &Candidate) -> Result<Timed> {
         let backend = (candidate.open)()?;
         match *self {
@@ -151,7 +152,7 @@ impl<'a> Work<'a> {
                 let some = data.select(&(0..rows).collect::<Vec<_>>());
                 let scaling = preprocessing.clone();
                 let mut trainer = Trainer::on_part(spec, &some, data, scaling, backend)?;
-                // Before it is taken, and not at the end of an epoch, it shows whether it compiles them.
+                // Kernels that don't compile are found here, not at the end of an epoch.
                 trainer.prepare()?;
                 let (seconds, count) = time_steps(&mut trainer, TIMED)?;
                 let multiplier = trainer.admission().map(|admission| admission.multiplier);
@@ -167,10 +168,10 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Opens the chosen device for some work: with [`Choice::Auto`], where there is a GPU, the fastest by
-/// measurement, but the CPU for work that it does within a second. `threads` are those of the CPU. A device
-/// that fails, such as an adapter whose driver can't compile the kernels, is passed over
-/// ([`Opened::passed_over`]); one that was asked for by name is an error.
+/// Opens the chosen device for some work: with [`Choice::Auto`], if there is a GPU, the fastest by
+/// measurement, or the CPU for work that it does within a second. `threads` are those of the CPU. A device
+/// that fails, such as an adapter whose driver can't compile the kernels, is skipped
+/// ([`Opened::passed_over`]); if it was requested by name, that is an error.
 ///
 /// # Errors
 /// As [`device::open`], and when the work can't be done on any device.
@@ -200,23 +201,23 @@ pub fn open(choice: &Choice, threads: Option<usize>, work: &Work<'_>) -> Result<
     fastest(&candidates, work, memory)
 }
 
-/// A device that may be taken.
+/// A device that may be chosen.
 struct Candidate {
-    /// As users know it.
+    /// Its name for users.
     name: String,
-    /// What it is recognized by: with its driver, or its threads.
+    /// Its key in the cache, with its driver or threads.
     key: String,
-    /// What it is opened by.
+    /// The choice that opens it.
     device: Choice,
     open: Box<dyn Fn() -> Result<Box<dyn Backend>>>,
 }
 
-/// A choice that was made before.
+/// A cached choice.
 #[derive(Serialize, Deserialize)]
 struct Remembered {
     device: String,
     why: String,
-    /// What a step or a row takes the CPU, in seconds, where it can do it.
+    /// The CPU's time for a step or a row, in seconds, if it can run the work.
     #[serde(default)]
     cpu_seconds: Option<f64>,
     /// As [`Opened::passed_over`].
@@ -224,20 +225,20 @@ struct Remembered {
     passed_over: Vec<String>,
 }
 
-/// The time that all of the work takes, where it is known and short.
+/// The time of all of the work, if it is known and short.
 fn short_for(seconds: f64, work: &Work<'_>) -> Option<f64> {
     let whole = seconds * work.amount()? as f64;
     (whole < SHORT).then_some(whole)
 }
 
-/// Takes the fastest of `candidates`; `memory` is the file in which choices are remembered.
+/// Chooses the fastest of `candidates`; `memory` is the file of the cache.
 fn fastest(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) -> Result<Opened> {
     let key = work.key(candidates);
     let is_cpu = |candidate: &Candidate| candidate.device == Choice::Cpu;
-    let short_why = |whole: f64| format!("the whole run takes it about {}", duration(whole));
+    let short_why = |whole: f64| format!("it takes about {} for the whole run", duration(whole));
     let mut choices = memory.as_deref().map(recall).unwrap_or_default();
     if let Some(before) = choices.get(&key) {
-        // How much there is to do isn't part of the key.
+        // The amount of work isn't part of the key.
         let short = before.cpu_seconds.and_then(|seconds| short_for(seconds, work));
         let (found, why, passed_over) = match short {
             Some(whole) => (candidates.iter().find(|c| is_cpu(c)), short_why(whole), Vec::new()),
@@ -265,7 +266,7 @@ fn fastest(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) -
                     if let Some(whole) = short_for(found.seconds, work) {
                         let Timed { backend, multiplier, .. } = found;
                         let (device, why) = (Choice::Cpu, short_why(whole));
-                        // No other device was looked at.
+                        // No other device was measured.
                         let passed_over = Vec::new();
                         return Ok(Opened { backend, device, why, multiplier, passed_over });
                     }
@@ -309,13 +310,13 @@ fn fastest(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) -
     Ok(Opened { backend, device: first.device.clone(), why, multiplier, passed_over })
 }
 
-/// The choices in a file; none where it isn't whole.
+/// The choices in a file; none if it is damaged.
 fn recall(path: &Path) -> BTreeMap<String, Remembered> {
     let text = std::fs::read(path).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
-/// Writes the choices; what can't be written is measured again.
+/// Writes the choices; if that fails, they are measured again.
 fn remember(path: &Path, choices: &BTreeMap<String, Remembered>) {
     let made = path.parent().is_some_and(|parent| std::fs::create_dir_all(parent).is_ok());
     if let (true, Ok(text)) = (made, serde_json::to_vec(choices)) {
@@ -323,18 +324,18 @@ fn remember(path: &Path, choices: &BTreeMap<String, Remembered>) {
     }
 }
 
-/// How fast a device is.
+/// The measured speed of a device.
 struct Timed {
     /// Seconds for a step or a row.
     seconds: f64,
-    /// Steps or rows that were timed.
+    /// The number of steps or rows that were timed.
     count: usize,
     backend: Box<dyn Backend>,
-    /// What multiplies, in mixed precision.
+    /// The multiplier, in mixed precision.
     multiplier: Option<Multiplier>,
 }
 
-/// The seconds that a step takes, and how many steps tell it: they are timed for `about` so many
+/// The seconds per step and the number of steps measured, for about `about`
 /// seconds.
 ///
 /// # Errors
@@ -354,8 +355,8 @@ pub fn time_steps(trainer: &mut Trainer, about: f64) -> Result<(f64, usize)> {
     }
 }
 
-/// The seconds that the prediction of a row takes, and how many rows tell it: more and more of them, and
-/// then all at hand again and again, for `about` so many seconds.
+/// The seconds per predicted row and the number of rows measured: increasing numbers of rows, then
+/// all available ones repeatedly, for about `about` seconds.
 fn time_rows(
     model: &Model,
     session: &mut Session,

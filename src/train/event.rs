@@ -1,4 +1,4 @@
-//! What observers of a run see.
+//! The events of a run, and its observers.
 
 use crate::base::error::Result;
 use crate::kernels::tensor::HostTensor;
@@ -8,18 +8,18 @@ use crate::train::snapshot::{Checkpoint, Position};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// How a run begins.
+/// The start of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Start {
     /// The device, as shown to users.
     pub device: String,
     /// `cpu`, `vulkan`, `metal`, `dx12`.
     pub backend: String,
-    /// Weights and biases.
+    /// The number of parameters.
     pub parameters: usize,
-    /// Training rows.
+    /// The number of training rows.
     pub rows: usize,
-    /// Rows held out.
+    /// The number of validation rows.
     pub validation_rows: usize,
     /// Batch size.
     pub batch_size: usize,
@@ -27,27 +27,27 @@ pub struct Start {
     pub epochs: usize,
     /// Steps of an epoch.
     pub steps_per_epoch: usize,
-    /// Steps that were done before, where it goes on with a run.
+    /// The steps done before, if a run is resumed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_step: Option<u64>,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Progress {
     /// The current epoch, from 1.
     pub epoch: usize,
-    /// All epochs.
+    /// The number of epochs.
     pub epochs: usize,
     /// Steps done since the run began: the one step counter.
     pub step: u64,
     /// Steps of the whole run.
     pub steps: u64,
-    /// The training loss of this epoch so far, where it was read.
+    /// The training loss of this epoch so far, if it was read.
     pub loss: Option<f64>,
-    /// Training rows a second in this epoch.
+    /// Training rows per second in this epoch.
     pub samples_per_second: f64,
-    /// Seconds that the rest will take at this pace.
+    /// Estimated seconds left.
     pub seconds_left: f64,
 }
 
@@ -58,7 +58,7 @@ pub struct Epoch {
     pub epoch: usize,
     /// Steps done since the run began.
     pub step: u64,
-    /// The mean training loss while the epoch ran.
+    /// The mean training loss over the epoch.
     pub train_loss: f64,
     /// The loss on the validation rows.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,7 +70,7 @@ pub struct Epoch {
     pub lr: f32,
     /// Seconds since the run began.
     pub seconds: f64,
-    /// Training rows a second.
+    /// Training rows per second.
     pub samples_per_second: f64,
 }
 
@@ -87,18 +87,18 @@ fn by_name<S: serde::Serializer>(
 pub enum Ending {
     /// All epochs are done.
     Done,
-    /// An observer asked for it, satisfied.
+    /// An observer stopped it, with a complete result.
     Stopped,
-    /// No epoch was better for as long as the spec's patience.
+    /// Early stopping: no epoch improved within the spec's patience.
     Patience,
-    /// Its time was up.
+    /// The time limit was reached.
     TimeLimit,
-    /// The user asked for it.
+    /// The user interrupted it.
     Interrupted,
 }
 
 impl Ending {
-    /// As a word for users.
+    /// Its name for users.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -110,16 +110,16 @@ impl Ending {
     }
 }
 
-/// Where a run met the first value that is NaN or infinite, and what it does about it.
+/// The first value of a run that is NaN or infinite, and what is done about it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Diverged {
-    /// The loss that showed it; a finite one where only the weights behind the last step do.
+    /// The loss that showed it; finite if only the weights after the last step show it.
     pub loss: f64,
     /// The epoch, from 1.
     pub epoch: usize,
     /// The step, from 1.
     pub step: u64,
-    /// The layer, from 1; none for the input, the loss, and where it wasn't found.
+    /// The layer, from 1; none for the input, the loss, and if it wasn't found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer: Option<usize>,
     /// The tensor, as in `layers.0.z`.
@@ -128,7 +128,7 @@ pub struct Diverged {
     /// The op that wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub op: Option<String>,
-    /// The first training rows of the batch in which it is so, as users count them.
+    /// The first affected training rows of the batch, as users count them.
     pub rows: Vec<String>,
     /// What is done about it.
     pub action: OnDivergence,
@@ -136,33 +136,33 @@ pub struct Diverged {
     pub lr: f32,
 }
 
-/// A learning rate that was changed by hand.
+/// A manual change of the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RateChange {
     /// The epoch, from 1.
     pub epoch: usize,
-    /// Steps done when it was changed: it holds from the next step on.
+    /// Steps done when it was changed: it applies from the next step on.
     pub step: u64,
-    /// What the scheduled learning rate is multiplied by from there on.
+    /// The factor on the scheduled learning rate from there on.
     pub factor: f32,
     /// The learning rate of the next step.
     pub lr: f32,
 }
 
-/// One training step as an observer asked to see it: what it did to the weights, and the gradient there.
+/// One training step, sampled for an observer: its change of the weights, and the gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepSample {
     /// The epoch, from 1.
     pub epoch: usize,
     /// Steps done since the run began, this one included.
     pub step: u64,
-    /// Training rows that the gradients are over; 0 where there are none.
+    /// The number of training rows of the gradients; 0 if there are none.
     pub gradient_rows: usize,
     /// The layers with weights, first to last.
     pub layers: Vec<LayerSample>,
     /// All parameters after the step.
     pub parameters: Vec<HostTensor>,
-    /// Seconds that looking took, beside the step itself.
+    /// Seconds that sampling took, besides the step itself.
     pub seconds: f64,
 }
 
@@ -172,16 +172,16 @@ pub struct LayerSample {
     /// Its name in files: `layers.0`.
     pub name: String,
     /// ‖∂L/∂W‖₂ at the weights before the step, L the mean loss over some of the training rows, not over
-    /// the step's batch; none where the net is too large to compute it beside the training.
+    /// the step's batch; none if the net is too large to compute it during training.
     pub gradient_norm: Option<f64>,
-    /// ‖ΔW‖₂ / ‖W‖₂: how much the step changed the weights, relative to what they were before.
+    /// ‖ΔW‖₂ / ‖W‖₂: the change of the weights by the step, relative to the weights before.
     pub update_ratio: f64,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct End {
-    /// Why.
+    /// Why it ended.
     pub ending: Ending,
     /// Epochs done.
     pub epochs: usize,
@@ -189,15 +189,15 @@ pub struct End {
     pub steps: u64,
     /// Seconds since the run began.
     pub seconds: f64,
-    /// Loss and metrics on the validation rows, after the last step, also where the weights of a better
+    /// Loss and metrics on the validation rows, after the last step, even if the weights of a better
     /// epoch are kept.
     pub valid: Option<Metrics>,
 }
 
-/// Whether to go on.
+/// Whether training continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// Go on.
+    /// Continue.
     Continue,
     /// End after this step; the run is complete.
     Stop,
@@ -205,12 +205,12 @@ pub enum Flow {
     Interrupt,
 }
 
-/// Sees the events of a run, and may end it. Every method does nothing by default.
+/// An observer receives the events of a run, and may end it. Every method does nothing by default.
 pub trait Observer {
     /// The run begins.
     ///
     /// # Errors
-    /// Ends the run.
+    /// An error ends the run.
     fn start(&mut self, start: &Start) -> Result<()> {
         let _ = start;
         Ok(())
@@ -225,63 +225,63 @@ pub trait Observer {
     /// An epoch is done.
     ///
     /// # Errors
-    /// Ends the run.
+    /// An error ends the run.
     fn epoch(&mut self, epoch: &Epoch) -> Result<Flow> {
         let _ = epoch;
         Ok(Flow::Continue)
     }
 
-    /// The loss was no longer finite, and the run goes on as its spec says.
+    /// The loss was NaN or infinite, and the run continues as its spec says.
     ///
     /// # Errors
-    /// Ends the run.
+    /// An error ends the run.
     fn diverged(&mut self, diverged: &Diverged) -> Result<()> {
         let _ = diverged;
         Ok(())
     }
 
-    /// How many steps from now the step comes that it wants to see as a [`StepSample`]: 0 for the next one,
-    /// none for none; asked as often as [`Observer::progress`] is called. No result depends on it.
+    /// The number of steps until the one that it wants as a [`StepSample`]: 0 for the next one,
+    /// none for no sample; called as often as [`Observer::progress`]. No result depends on it.
     fn steps_to_sample(&mut self, position: &Position) -> Option<usize> {
         let _ = position;
         None
     }
 
-    /// The step that it wanted to see.
+    /// The requested sample of a step.
     ///
     /// # Errors
-    /// Ends the run.
+    /// An error ends the run.
     fn sample(&mut self, sample: &StepSample) -> Result<()> {
         let _ = sample;
         Ok(())
     }
 
-    /// What the learning rate is to be multiplied by from the next step on; asked as often as
-    /// [`Observer::progress`] is called.
+    /// The factor on the learning rate from the next step on; called as often as
+    /// [`Observer::progress`].
     fn rate_factor(&mut self) -> Option<f32> {
         None
     }
 
-    /// The learning rate was changed, as an observer wanted.
+    /// The learning rate was changed, as an observer requested.
     ///
     /// # Errors
-    /// Ends the run.
+    /// An error ends the run.
     fn rate_changed(&mut self, change: &RateChange) -> Result<()> {
         let _ = change;
         Ok(())
     }
 
-    /// Whether it wants a checkpoint of the run as it is at `position`; asked as often as
-    /// [`Observer::progress`] is called, and after each epoch.
+    /// Whether it wants a checkpoint of the run at `position`; called as often as
+    /// [`Observer::progress`], and after each epoch.
     fn wants_checkpoint(&mut self, position: &Position) -> bool {
         let _ = position;
         false
     }
 
-    /// The checkpoint that it wanted.
+    /// The requested checkpoint.
     ///
     /// # Errors
-    /// Ends the run.
+    /// An error ends the run.
     fn checkpoint(&mut self, checkpoint: &Arc<Checkpoint>) -> Result<()> {
         let _ = checkpoint;
         Ok(())

@@ -1,7 +1,7 @@
-//! What the weights of a trained net tell of how it was trained, in plain words. Rare and right: a
+//! Findings from the weights of a trained net about its training. They must be rare and right: a
 //! finding that is often wrong is not read, and the bundled sets raise none.
 //!
-//! Looked at are the net's forward and backward pass over a few hundred training rows, on the CPU, by
+//! They come from a forward and backward pass over a few hundred training rows, on the CPU, with
 //! the plain program.
 
 use crate::backend::cpu::Cpu;
@@ -16,30 +16,30 @@ use crate::net::spec::{Spec, Units};
 use crate::plan::{self, Plan, Purpose};
 use std::sync::Arc;
 
-/// Rows that are looked at, unless the net is large.
+/// The number of rows, unless the net is large.
 const ROWS: usize = 256;
-/// Rows times parameters that are looked at: some milliseconds.
+/// The most rows times parameters, which take a few milliseconds.
 const WORK: usize = 50_000_000;
-/// Nets of more parameters are not looked at.
+/// Nets with more parameters are skipped.
 const LARGEST: usize = 20_000_000;
 /// The largest |σ′| of a unit that learns nothing.
 const FLAT: f64 = 1e-3;
-/// The part of a layer's units that must learn nothing to be said.
+/// The fraction of a layer's units that must learn nothing to be reported.
 const PART: f64 = 0.5;
-/// How much smaller or larger than the last layer's the gradients of the first must be to be said.
+/// The ratio of the gradients of the first and the last layer from which it is reported.
 const APART: f64 = 1e4;
-/// The least change of the weights, relative to what they were drawn as.
+/// The least change of the weights, relative to the initial weights.
 const LEAST_CHANGE: f64 = 1e-3;
-/// Scaled inputs that differ by no more than this are the same.
+/// Scaled inputs that differ by no more than this count as equal.
 const SAME: f32 = 1e-6;
-/// Fewer steps can't have changed them much.
+/// Fewer steps can't have changed the weights much.
 const FEWEST_STEPS: u64 = 20;
 
-/// One sentence for each thing that went wrong, with what to do about it. `drawn` are the weights
-/// that the run began with, `steps` how many it did.
+/// One sentence for each problem, with what to do about it. `drawn` are the initial weights, `steps` is the
+/// number of steps.
 ///
 /// # Errors
-/// When the net doesn't go with the data.
+/// When the net doesn't fit the data.
 pub fn findings(
     spec: &Spec,
     samples: &Samples,
@@ -61,7 +61,7 @@ pub fn findings(
 /// The loss of the net with these weights on a few hundred of the rows.
 ///
 /// # Errors
-/// When the net doesn't go with the data.
+/// When the net doesn't fit the data.
 pub fn loss(spec: &Spec, samples: &Samples, weights: &[LayerWeights]) -> Result<f64> {
     let mut probe = Probe::new(spec, samples, weights)?;
     probe.run(probe.plan.program.routines.evaluate.clone())?;
@@ -73,16 +73,16 @@ pub fn loss(spec: &Spec, samples: &Samples, weights: &[LayerWeights]) -> Result<
 /// The norms of the gradients of a net's weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GradientNorms {
-    /// The rows that the loss is the mean over.
+    /// The number of rows in the mean loss.
     pub rows: usize,
     /// ‖∂L/∂W‖₂ of each layer.
     pub norms: Vec<f64>,
 }
 
-/// The norm of each layer's gradient, over a few hundred of the rows; none of a net that is too large.
+/// The norm of each layer's gradient, over a few hundred of the rows; none for a net that is too large.
 ///
 /// # Errors
-/// When the net doesn't go with the data.
+/// When the net doesn't fit the data.
 pub fn gradient_norms(
     spec: &Spec,
     samples: &Samples,
@@ -101,22 +101,22 @@ pub fn gradient_norms(
     Ok(Some(GradientNorms { rows: probe.rows, norms }))
 }
 
-/// The sentence for rows whose inputs, as the net meets them, are all the same: no weight is to blame, and
-/// nothing else that was found is the cause. None where any row differs, or there is one row only.
+/// The finding for rows whose encoded inputs are all the same, which explains any other finding. None if any
+/// row differs, or there is only one row.
 #[must_use]
 pub fn same_inputs(samples: &Samples) -> Option<String> {
     let (features, scale) = (&samples.features, &samples.affine.scale);
     let is_same = |row: usize| {
         (0..features.cols()).all(|col| {
             let difference = features.value(row, col) - features.value(0, col);
-            // Scales are there for each column, or for none.
+            // There are scales for each column, or for none.
             (difference * scale.get(col).copied().unwrap_or(1.0)).abs() <= SAME
         })
     };
     (samples.rows() > 1 && (1..samples.rows()).all(is_same)).then(|| {
         format!(
-            "the inputs of all {} rows are the same, so the net can only give them all the same answer: \
-             look at the data, whose content is lost; no other option helps",
+            "the inputs of all {} rows are the same, so the net can only predict the same for all of them: \
+             check the data, whose content is lost; no option can help",
             samples.rows()
         )
     })
@@ -167,7 +167,7 @@ impl<'a> Probe<'a> {
         Ok(values)
     }
 
-    /// Layers half of whose units have no slope at any row.
+    /// Layers half of whose units have zero slope at all rows.
     fn flat_units(&mut self) -> Result<Vec<String>> {
         let mut found = Vec::new();
         let layers = self.plan.layers.clone();
@@ -192,8 +192,8 @@ impl<'a> Probe<'a> {
             }
             let dead = flat.iter().filter_map(|&u| of(u)).all(|a| a.is_rectifier());
             let (what, cure) = match dead {
-                true => ("are dead: they give the same for all rows", "leaky-relu or gelu"),
-                false => ("are saturated: they hardly answer to their input", "relu"),
+                true => ("are dead: their output is the same for all rows", "leaky-relu or gelu"),
+                false => ("are saturated: they hardly respond to their input", "relu"),
             };
             found.push(format!(
                 "{} of the {} units of layer {} {what}, and learn nothing; try a lower --lr, another \
@@ -222,12 +222,12 @@ impl<'a> Probe<'a> {
         };
         let told = |what: &str, cure: &str| {
             Some(format!(
-                "the gradients {what} on their way back: those of the first layer are {:.0e} of \
+                "the gradients {what} in the backward pass: those of the first layer are {:.0e} of \
                  those of the last, relative to the weights; {cure}",
                 first / last
             ))
         };
-        // A net that fits its data has no gradients to speak of.
+        // A net that fits its data has hardly any gradients.
         Ok(match () {
             () if !first.is_finite() || !last.is_finite() || *last < 1e-12 => None,
             () if *first * APART < *last => {
@@ -245,7 +245,7 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|x| x * x).sum::<f64>().sqrt()
 }
 
-/// Weights that hardly changed.
+/// The finding for weights that hardly changed.
 fn change(weights: &[LayerWeights], drawn: &[LayerWeights], steps: u64) -> Option<String> {
     fn all(layers: &[LayerWeights]) -> impl Iterator<Item = f64> {
         layers.iter().flat_map(|l| l.weight.data()).map(|&w| f64::from(w))

@@ -10,24 +10,24 @@ use crate::train::trainer::Trainer;
 
 /// Batch size.
 const BATCH: usize = 64;
-/// Enough steps to come near the optimum of a convex loss on standardised columns.
+/// The number of steps that gets close to the optimum of a convex loss on standardized columns.
 const STEPS: f64 = 2000.0;
-/// Fewer steps would make a strawman: there is no linear model then.
+/// With fewer steps the baseline would be unfairly weak: there is no linear model then.
 const FEWEST_STEPS: f64 = 200.0;
-/// Its share of the operations of the whole training.
+/// Its fraction of the operations of the whole training.
 const SHARE: f64 = 0.1;
-/// The operations that it may take however short the training is, about a quarter of a second of
-/// one core, and the most however long it is, about a second.
+/// The operations that are always allowed, however short the training, about a quarter of a second on
+/// one core, and the most for any training, about a second.
 const OPERATIONS: [f64; 2] = [1e9, 4e9];
 /// η of Adam, from here to 0 by the cosine.
 const RATE: f32 = 0.02;
 
 /// Trains the linear model of a run: logistic, softmax or linear regression by the run's own loss
-/// and output activation, on the same samples. None where the net has no hidden layers and is
-/// itself that model, where the model would cost too much (see below), or where it diverged.
+/// and output activation, on the same samples. None if the net has no hidden layers and is
+/// itself that model, if the model would cost too much (see below), or if it diverged.
 ///
 /// It takes up to 2,000 steps of Adam over 64 rows, and stays within 10% of the operations of the
-/// training; where that is less than 10⁹ operations, within these, and always within 4 · 10⁹. The
+/// training; if that is less than 10⁹ operations, within 10⁹, and always within 4 · 10⁹. The
 /// bounds count operations rather than seconds, so that the same run gives the same model.
 ///
 /// # Errors
@@ -41,7 +41,7 @@ pub fn fit(
     Ok(fit_on(spec, training, preprocessing, backend)?.0)
 }
 
-/// As [`fit`], with the backend, to be used otherwise.
+/// As [`fit`]; also returns the backend for other uses.
 ///
 /// # Errors
 /// As [`fit`].

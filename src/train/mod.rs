@@ -1,5 +1,5 @@
-//! A run from drawn weights to a model, and what it is worth: the loop, its events, the trained net, evaluation,
-//! speed.
+//! A run from initial weights to a model: the training loop, its events, the trained net, evaluation,
+//! benchmarks.
 
 #[cfg(feature = "data")]
 pub mod bench;

@@ -22,19 +22,19 @@ const MOST_PIXELS: u32 = 4096;
 pub struct Model {
     /// The net.
     pub net: Net,
-    /// What it was trained on; decides what turns outputs into predictions.
+    /// The training objective, which decides how outputs become predictions.
     pub objective: Objective,
-    /// What is done to the data before they meet the net.
+    /// The preprocessing of the data.
     pub preprocessing: Preprocessing,
-    /// The parameters of each layer: of one net, or of each net of an ensemble, whose predictions are
+    /// The parameters of each layer, for one net, or for each net of an ensemble, whose predictions are
     /// averaged.
     pub members: Vec<Vec<LayerWeights>>,
 }
 
 impl Model {
     /// Predictions for each row of `features`, in order: probabilities of the classes (N, classes),
-    /// or values in the units of the targets (N, outputs); under the loss `gaussian-nll` the means of
-    /// all targets, and then their standard deviations (N, 2 · targets).
+    /// or values in the units of the targets (N, outputs); with the loss `gaussian-nll` the means of
+    /// all targets, followed by their standard deviations (N, 2 · targets).
     ///
     /// # Errors
     /// When the columns are not those of the training data, or the device was lost.
@@ -51,7 +51,7 @@ impl Model {
     /// As [`Model::predict`], a batch at a time: calls `take` with (first row, predictions).
     ///
     /// # Errors
-    /// As [`Model::predict`], and what `take` returns.
+    /// As [`Model::predict`], and errors of `take`.
     pub fn predict_batches(
         &self,
         features: Arc<Features>,
@@ -64,8 +64,9 @@ impl Model {
         self.outputs(&mut session, &data, |first, outputs| take(first, self.predictions(outputs)))
     }
 
-    /// The outputs for uploaded rows, in order: calls `take` with (first row, (rows, n_L)). Those of an
-    /// ensemble, for all rows at once, predict the mean of what its nets predict ([`Link::combine`]).
+    /// The outputs for uploaded rows, in order: calls `take` with (first row, (rows, n_L)). For an
+    /// ensemble, all rows at once, with outputs that predict the mean of its nets' predictions
+    /// ([`Link::combine`]).
     fn outputs(
         &self,
         session: &mut Session,
@@ -79,8 +80,8 @@ impl Model {
         take(0, self.objective.loss.link().combine(&nets))
     }
 
-    /// The outputs of each net for the rows of `data`, (N, n_L) each, in a session as
-    /// [`Model::predict_in`] takes it.
+    /// The outputs of each net for the rows of `data`, (N, n_L) each, in a session as for
+    /// [`Model::predict_in`].
     ///
     /// # Errors
     /// As [`Model::predict`].
@@ -114,7 +115,7 @@ impl Model {
     }
 
     /// Divides the outputs of every net by a number, in the weights and biases of the last layer, which
-    /// must be linear: see [`calibration`](crate::train::calibration). False, and nothing is done, where it
+    /// must be linear: see [`calibration`](crate::train::calibration). Returns false, without a change, if it
     /// isn't.
     pub fn divide_outputs(&mut self, by: f32) -> bool {
         if self.net.layers.last().is_none_or(|last| !last.is_linear()) {
@@ -128,7 +129,7 @@ impl Model {
     }
 
     /// As [`Model::predict`], in a session that holds the weights of this model's net, such as its
-    /// trainer's; those of an ensemble are written into it one after the other.
+    /// trainer's; for an ensemble, the weights of each net are written into it in turn.
     ///
     /// # Errors
     /// As [`Model::predict`].
@@ -154,7 +155,7 @@ impl Model {
         self.evaluate_in(&mut session, data)
     }
 
-    /// As [`Model::evaluate`], in a session as [`Model::predict_in`] takes it.
+    /// As [`Model::evaluate`], in a session as for [`Model::predict_in`].
     ///
     /// # Errors
     /// As [`Model::evaluate`].
@@ -170,14 +171,14 @@ impl Model {
         metrics
     }
 
-    /// Whether no number in it is NaN or infinite.
+    /// Whether all parameters are finite.
     #[must_use]
     pub fn is_finite(&self) -> bool {
         self.members.iter().flatten().all(LayerWeights::is_finite)
     }
 
-    /// Loss and metrics on `data`, and the predictions for its rows, as [`Model::evaluate_in`] and
-    /// [`Model::predict_in`] give them: the rows are uploaded once.
+    /// Loss and metrics on `data`, and the predictions for its rows, as by [`Model::evaluate_in`] and
+    /// [`Model::predict_in`], with a single upload of the rows.
     ///
     /// # Errors
     /// As [`Model::evaluate`].
@@ -206,7 +207,7 @@ impl Model {
         Ok((metrics?, all))
     }
 
-    /// Loss and metrics of outputs for samples with targets, (N, n_L), as a device adds them up.
+    /// Loss and metrics of outputs for samples with targets, (N, n_L), summed as on a device.
     fn measure(&self, samples: &Samples, outputs: &Matrix<f32>) -> Metrics {
         let loss = self.objective.loss;
         let (rows, cols) = (outputs.rows(), outputs.cols());
@@ -217,7 +218,7 @@ impl Model {
         };
         let y: Vec<f64> = outputs.data().iter().map(|&y| y.into()).collect();
         let t: Vec<f64> = match &samples.targets {
-            // A single output tells two classes apart.
+            // A single output is for two classes.
             Some(Targets::Classes { labels, .. }) if targets == 1 => {
                 labels.iter().map(|&label| label.into()).collect()
             }
@@ -245,19 +246,19 @@ impl Model {
         Metrics::from_sums(sums, rows, self.objective, &summary)
     }
 
-    /// The class that a row of predictions says, as a place in the class names.
+    /// The predicted class of a row of predictions, as an index into the class names.
     #[must_use]
     pub fn class(&self, predictions: &[f32]) -> usize {
         crate::math::loss::index_of_max(predictions)
     }
 
-    /// The columns of a prediction: classes, or outputs.
+    /// The number of columns of a prediction: classes, or outputs.
     #[must_use]
     pub fn predicted_columns(&self) -> usize {
         self.preprocessing.classes.as_ref().map_or(self.net.outputs(), Vec::len)
     }
 
-    /// The loaded net on `backend` for up to `rows` rows, without what only training needs.
+    /// The loaded net on `backend` for up to `rows` rows, without what is only needed for training.
     ///
     /// # Errors
     /// When the weights don't fit the net, or the net the device.
@@ -275,14 +276,14 @@ impl Model {
         predictions(outputs, self.objective, &self.preprocessing)
     }
 
-    /// Whether the net embeds what the preprocessing makes indices of.
+    /// Whether the net's embeddings match the indices of the preprocessing.
     fn fits_embeddings(&self) -> bool {
         let shapes = |all: &[Embedding]| all.iter().map(|e| (e.values, e.dims)).collect::<Vec<_>>();
         let encoding = self.preprocessing.encoding.as_ref();
         encoding.is_none_or(|e| shapes(&e.embeddings()) == shapes(&self.net.embeddings))
     }
 
-    /// Checks that everything fits together, as after reading from a file.
+    /// Checks that everything fits together, for example after reading from a file.
     ///
     /// # Errors
     /// When it doesn't.
@@ -311,7 +312,7 @@ impl Model {
             })
             && self.preprocessing.features.keeps_last(self.net.embeddings.len())
             && match self.preprocessing.classes {
-                // A single output tells two classes apart.
+                // A single output is for two classes.
                 Some(_) if self.net.outputs() == 1 => outputs == 2,
                 _ => outputs == self.net.outputs(),
             };
@@ -319,11 +320,11 @@ impl Model {
             return Ok(());
         }
         Err(Error::data("the preprocessing of the model doesn't fit its net")
-            .help("the file was changed: train again"))
+            .help("the file was modified: train again"))
     }
 }
 
-/// Turns a net's outputs, (rows, n_L), into predictions, as [`Model::predict`] has them.
+/// Turns a net's outputs, (rows, n_L), into predictions, as in [`Model::predict`].
 pub(crate) fn predictions(
     mut outputs: Matrix<f32>,
     objective: Objective,
@@ -332,7 +333,7 @@ pub(crate) fn predictions(
     let (rows, cols) = (outputs.rows(), outputs.cols());
     outputs.data_mut().chunks_exact_mut(cols).for_each(|row| objective.loss.link().apply(row));
     match (&preprocessing.classes, &preprocessing.labels) {
-        // A single output says how likely the second class is.
+        // A single output is the probability of the second class.
         (Some(_), _) if cols == 1 => Predictions::F32(Matrix::from_fn(rows, 2, |r, c| {
             let p = outputs.row(r)[0];
             if c == 1 { p } else { 1.0 - p }

@@ -2,12 +2,11 @@
 //! high, shows between which rates a net learns (Smith, "Cyclical learning rates for training neural
 //! networks", WACV 2017).
 //!
-//! The rate that is suggested is half of the one at which the smoothed loss is the lowest, which is about
+//! The suggested rate is half of the one at which the smoothed loss is lowest, which is about
 //! the largest that still learns; the best rate is usually near the largest that doesn't diverge (Bengio,
-//! "Practical recommendations for gradient-based training of deep architectures", 2012). What short
-//! trainings with ten rates come to stands beside it in `benches/RESULTS.md`. A tenth of it, or the
-//! steepest descent, is four to ten times too low there: on the ramp a low rate has had few steps
-//! only.
+//! "Practical recommendations for gradient-based training of deep architectures", 2012). `benches/RESULTS.md`
+//! compares it with short trainings at ten rates. A tenth of it, or the rate of steepest descent, is four to
+//! ten times too low there: on the ramp a low rate has had only a few steps.
 
 use crate::base::error::{Error, Result};
 use crate::train::trainer::Trainer;
@@ -20,7 +19,7 @@ pub struct Ramp {
     pub lowest: f32,
     /// The last one.
     pub highest: f32,
-    /// How many steps there are.
+    /// The number of steps.
     pub steps: usize,
 }
 
@@ -46,7 +45,7 @@ impl Ramp {
         }
         let Ramp { lowest, highest, steps } = self;
         Err(Error::usage(format!("a ramp from {lowest} to {highest} in {steps} steps"))
-            .help(format!("it rises from above 0, in at least {FEWEST_STEPS} steps")))
+            .help(format!("it must rise from above 0, in at least {FEWEST_STEPS} steps")))
     }
 }
 
@@ -57,41 +56,41 @@ pub struct Point {
     pub lr: f32,
     /// The mean loss of the step's rows, before the step.
     pub loss: f64,
-    /// The same without the noise of single batches: the mean over the neighbours on the ramp.
+    /// The same without the noise of single batches: the mean over the neighbors on the ramp.
     pub smoothed: f64,
 }
 
-/// What a range test found.
+/// The result of a range test.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RangeTest {
     /// The steps, up to where the loss had grown far beyond its lowest.
     pub points: Vec<Point>,
-    /// The rate to take: half of the one at which the smoothed loss is the lowest, in two digits.
-    /// None where the loss didn't fall.
+    /// The suggested rate: half of the one at which the smoothed loss is lowest, to two digits.
+    /// None if the loss didn't fall.
     pub suggested: Option<f32>,
-    /// Where the smoothed loss is the lowest: rates from here on are too high.
+    /// The rate at which the smoothed loss is lowest: rates from here on are too high.
     pub lowest_at: f32,
-    /// Where the smoothed loss falls fastest by the logarithm of η: a careful choice.
+    /// The rate at which the smoothed loss falls fastest with the logarithm of η: a careful choice.
     pub steepest_at: f32,
-    /// Where the test ended before the end of the ramp.
+    /// The rate at which the test ended, if before the end of the ramp.
     pub diverged_at: Option<f32>,
 }
 
-/// Fewer steps tell nothing.
+/// Fewer steps show nothing.
 const FEWEST_STEPS: usize = 50;
-/// The ramp ends where the loss lies above twice its start by so many times as much as it had fallen, …
+/// The ramp ends when the loss exceeds twice its initial value by this multiple of its fall, …
 const RISE: f64 = 2.0;
-/// … over so many steps in a row.
+/// … for this many steps in a row.
 const ROW: usize = 5;
-/// Decades of η over which the loss is smoothed, as the deviation of a normal weight.
+/// The standard deviation of the Gaussian that smooths the loss, in decades of η.
 const WIDTH: f64 = 0.12;
-/// The suggested rate as a part of the one with the lowest loss.
+/// The suggested rate as a fraction of the one with the lowest loss.
 const MARGIN: f32 = 0.5;
-/// The smoothed loss must fall by this part of its noise or more to have fallen.
+/// The smoothed loss must fall by at least this multiple of its noise to count as fallen.
 const NOISE: f64 = 1.0;
 
-/// Runs the ramp on a trainer that has not begun, whose weights are spoilt by it. The schedule is
-/// passed over, momentum and weight decay are those of the run.
+/// Runs the ramp on a trainer that has not begun, whose weights are no longer usable after it. The schedule is
+/// ignored, momentum and weight decay are those of the run.
 ///
 /// # Errors
 /// For a ramp that doesn't rise or has too few steps; when the device was lost.
@@ -105,7 +104,7 @@ pub fn run(trainer: &mut Trainer, ramp: &Ramp) -> Result<RangeTest> {
             break;
         }
         losses.push(loss);
-        // Of some steps together, so that no lucky batch sets the mark.
+        // Averaged over some steps, so that a lucky batch doesn't set the minimum.
         let last = &losses[losses.len().saturating_sub(2 * ROW)..];
         lowest = lowest.min(last.iter().sum::<f64>() / last.len() as f64);
         let first = losses.iter().take(2 * ROW);
@@ -122,7 +121,7 @@ pub fn run(trainer: &mut Trainer, ramp: &Ramp) -> Result<RangeTest> {
             format!("the loss is not finite after {} steps", losses.len()),
         )
         .at(format!("a learning rate of {}", ramp.rate(losses.len())))
-        .help("look for values far off in the data, or scale them with --scaling standard"));
+        .help("check the data for outliers, or scale them with --scaling standard"));
     }
     Ok(judge(ramp, &losses))
 }
@@ -134,13 +133,13 @@ fn judge(ramp: &Ramp, losses: &[f64]) -> RangeTest {
     let smoothed: Vec<f64> = (0..losses.len()).map(|i| smooth(losses, i, width)).collect();
     let lowest = (0..losses.len()).min_by(|&a, &b| smoothed[a].total_cmp(&smoothed[b]));
     let lowest = lowest.unwrap_or_default();
-    // The deviation of a batch's loss from the curve, about which the curve itself is surer.
+    // The deviation of a batch's loss from the curve; the curve itself is more certain.
     let deviations = losses.iter().zip(&smoothed).take(lowest + 1).map(|(l, s)| (l - s).powi(2));
     let noise = (deviations.sum::<f64>() / (lowest + 1) as f64).sqrt();
     let has_fallen = smoothed[0] - smoothed[lowest] > NOISE * noise;
     let slope = |&i: &usize| smoothed[i + 1] - smoothed[i - 1];
     let steepest = (1..lowest).min_by(|a, b| slope(a).total_cmp(&slope(b)));
-    // At the lowest point the ramp has stayed for few steps only: a run must bear its rate for long.
+    // The ramp spends only a few steps at the lowest point, but a run must stay stable at its rate.
     let suggested = has_fallen.then(|| two_digits(MARGIN * ramp.rate(lowest)));
     RangeTest {
         points: (0..losses.len())
@@ -153,7 +152,7 @@ fn judge(ramp: &Ramp, losses: &[f64]) -> RangeTest {
     }
 }
 
-/// The mean about element `i`, by normal weights of so many elements' deviation.
+/// The mean around element `i`, with Gaussian weights of this standard deviation in elements.
 fn smooth(values: &[f64], i: usize, width: f64) -> f64 {
     let reach = (3.0 * width).ceil() as usize;
     let range = i.saturating_sub(reach)..(i + reach + 1).min(values.len());
@@ -166,7 +165,7 @@ fn smooth(values: &[f64], i: usize, width: f64) -> f64 {
     sum / total
 }
 
-/// A rate that people can type: more digits would say more than the test knows.
+/// A rounded rate: more digits would claim more than the test knows.
 fn two_digits(rate: f32) -> f32 {
     format!("{rate:.1e}").parse().unwrap_or(rate)
 }

@@ -1,4 +1,4 @@
-//! Rows of a data set, ready for a device, whose targets the loss can take.
+//! Rows of a data set, ready for a device, with targets that are valid for the loss.
 
 use crate::base::error::{Error, Result};
 use crate::data::{Dataset, Preprocessing, Samples, Targets};
@@ -22,7 +22,7 @@ pub(crate) fn samples(
     Ok(samples)
 }
 
-/// Refuses numbers of which the loss can't be taken; `place` says where one stands, by its row and
+/// Refuses targets that are invalid for the loss; `place` describes the place of one, by its row and
 /// output.
 ///
 /// # Errors
@@ -38,8 +38,8 @@ pub fn check_targets(
     }
     match m.data().iter().position(|&t| t < 0.0) {
         None => Ok(()),
-        Some(i) => Err(Error::data(format!("the target {} under the loss {loss}", m.data()[i]))
+        Some(i) => Err(Error::data(format!("the target {} with the loss {loss}", m.data()[i]))
             .at(place(i / m.cols(), i % m.cols()))
-            .help("counts and shares are from 0 on: correct it, or take another loss")),
+            .help("counts and fractions must be 0 or more: correct it, or use another loss")),
     }
 }

@@ -1,4 +1,4 @@
-//! What a run is at one moment, in host memory: enough to go on from it exactly.
+//! The state of a run in host memory: enough to continue exactly.
 
 use crate::data::Fingerprint;
 use crate::kernels::tensor::HostTensor;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// How far a run is.
+/// The position of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
@@ -17,23 +17,23 @@ pub struct Position {
     pub step: u64,
     /// Epochs done.
     pub epoch: usize,
-    /// Steps done of the epoch at hand.
+    /// Steps done of the current epoch.
     pub within: usize,
 }
 
-/// What the net and the optimiser hold at a position.
+/// The state of net and optimizer at a position.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
-    /// Where the run is.
+    /// The position of the run.
     pub position: Position,
-    /// The running sums of the epoch at hand: loss and scores.
+    /// The running sums of the current epoch: loss and scores.
     pub sums: [f32; 4],
-    /// All parameters, and all that the optimiser keeps.
+    /// All parameters, and the state of the optimizer.
     pub tensors: Vec<HostTensor>,
 }
 
 impl Snapshot {
-    /// Whether no value in it is NaN or infinite.
+    /// Whether all values are finite.
     #[must_use]
     pub fn is_finite(&self) -> bool {
         self.tensors.iter().all(|t| t.values.iter().fold(true, |all, x| all & x.is_finite()))
@@ -51,20 +51,20 @@ pub struct Best {
     pub metric: String,
     /// Loss and metrics on the validation rows.
     pub metrics: Metrics,
-    /// All that predictions need; empty where the last weights are kept.
+    /// All tensors that predictions need; empty if the last weights are kept.
     pub tensors: Vec<HostTensor>,
 }
 
-/// What a run did that its settings don't tell: about steps after which the loss was no longer finite, and
-/// about its learning rate, by hand.
+/// Deviations of a run from its settings: after divergence, and by manual changes of the learning
+/// rate.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Detours {
-    /// How often the learning rate was halved.
+    /// The number of times the learning rate was halved.
     pub halvings: u32,
-    /// The steps that are passed over.
+    /// The steps that are skipped.
     pub skipped: BTreeSet<u64>,
-    /// What the learning rate was multiplied by by hand, in the order of steps.
+    /// The manual factors on the learning rate, in the order of steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rates: Vec<RateFactor>,
 }
@@ -73,14 +73,14 @@ pub struct Detours {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateFactor {
-    /// The steps that are done before the first with this factor.
+    /// The number of steps done before the first with this factor.
     pub step: u64,
-    /// What the scheduled learning rate is multiplied by.
+    /// The factor on the scheduled learning rate.
     pub factor: f32,
 }
 
 impl Detours {
-    /// What the learning rate of the step after `done` steps is multiplied by, by hand.
+    /// The manual factor on the learning rate of the step after `done` steps.
     #[must_use]
     pub fn rate_factor(&self, done: u64) -> f32 {
         self.rates.iter().rev().find(|rate| rate.step <= done).map_or(1.0, |rate| rate.factor)
@@ -90,28 +90,28 @@ impl Detours {
 /// A run that can be resumed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
-    /// Net and optimiser.
+    /// Net and optimizer.
     pub now: Snapshot,
-    /// The start of the epoch at hand, where the run may go back to it.
+    /// The start of the current epoch, if the run may return to it.
     pub epoch_start: Option<Snapshot>,
-    /// The best epoch so far, where epochs are compared.
+    /// The best epoch so far, if epochs are compared.
     pub best: Option<Arc<Best>>,
-    /// What was done about divergence so far.
+    /// The deviations so far.
     pub detours: Detours,
     /// The lowest and the highest training loss of an epoch so far.
     pub losses: Option<[f64; 2]>,
     /// The lowest loss of the held-out rows so far, and the last.
     pub held_out_losses: Option<[f64; 2]>,
-    /// What the schedule has seen of the loss.
+    /// The state of the plateau schedule.
     pub plateau: Plateau,
     /// Seconds that the run has taken.
     pub seconds: f64,
-    /// The settings that must be the same for going on, as text.
+    /// The settings that must be unchanged to resume, as text.
     pub settings: String,
-    /// What multiplies, in mixed precision: another would give other bits.
+    /// The multiplier, in mixed precision: another one would give other bits.
     pub multiplier: Option<Multiplier>,
     /// The training rows.
     pub data: Fingerprint,
-    /// The held-out rows that it was judged by; none where there were none so far.
+    /// The held-out rows that it was evaluated on; none if there were none so far.
     pub validation: Option<Fingerprint>,
 }

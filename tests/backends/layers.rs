@@ -1,65 +1,35 @@
-//! Programs of fused layers: each op against f64 by the parity rule, whole runs against the plain program,
-//! every tile against every other bit by bit, and the launches of a step, counted.
+//! Programs of fused layers: each op against f64 by the parity rule, whole runs against the plain program.
 
 use crate::adapter::has_gpu;
-use pollster::FutureExt as _;
+use crate::forward::forward;
 use rand::RngExt;
-use std::ops::Range;
-use std::sync::Arc;
+use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
 use wgrad::backend::session::LayerWeights;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Traffic, Values, ValuesMut};
-use wgrad::data::{Affine, Dataset, Features, Preprocessing, Samples, Targets};
-use wgrad::kernels::Step;
-use wgrad::kernels::products::matmul::Form;
-use wgrad::kernels::products::tile::{TILES, Tuning, choices};
-use wgrad::kernels::tensor::{Extent, Role, TensorId};
+use wgrad::data::{Dataset, Features, Preprocessing, Targets};
 use wgrad::math::embedding::Embedding;
 use wgrad::math::matrix::Matrix;
 use wgrad::math::random::{Random, Stream};
 use wgrad::net::metrics::Metrics;
 use wgrad::net::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
-use wgrad::plan::program::{Op, Program};
-use wgrad::plan::{self, Purpose, Traits};
+use wgrad::plan::program::Op;
+use wgrad::plan::{Purpose, Traits};
 use wgrad::train::bench::Case;
-use wgrad::{Activation, Loss, Optimizer, Trainer};
+use wgrad::{Activation, Loss, Optimizer, Trainer, plan};
 
-/// A backend that fuses as it is told, whatever the net.
+/// A backend with a given fusion, independent of the net.
 struct Fusing(Box<dyn Backend>, Traits);
 
 impl Backend for Fusing {
-    fn info(&self) -> &DeviceInfo {
-        self.0.info()
-    }
+    forward!(0: info load upload forget write run read traffic);
     fn traits(&self) -> Traits {
         self.1
-    }
-    fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
-        self.0.load(program)
-    }
-    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
-        self.0.upload(samples)
-    }
-    fn forget(&mut self, data: DataId) {
-        self.0.forget(data);
-    }
-    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
-        self.0.write(tensor, values)
-    }
-    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
-        self.0.run(ops, data, steps)
-    }
-    fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
-        self.0.read(tensor, values)
-    }
-    fn traffic(&self) -> Traffic {
-        self.0.traffic()
     }
 }
 
 /// A net, data for it and a run, all drawn at random; classes in even rounds, numbers in odd ones.
-fn draw(random: &mut Random, round: usize, smooth: bool) -> (Spec, Dataset) {
+pub fn draw(random: &mut Random, round: usize, smooth: bool) -> (Spec, Dataset) {
     let (rows, cols) = (random.random_range(30..300), random.random_range(1..150));
     let outputs = random.random_range(1 + usize::from(round.is_multiple_of(2))..12);
     let mut net = Net::new(cols);
@@ -99,7 +69,7 @@ fn draw(random: &mut Random, round: usize, smooth: bool) -> (Spec, Dataset) {
     (spec, Dataset::new("random", features, targets).unwrap())
 }
 
-fn run(
+pub fn run(
     backend: Box<dyn Backend>,
     spec: &Spec,
     data: &Dataset,
@@ -132,7 +102,7 @@ fn fused_layers_and_plain_runs_end_with_the_same_weights_and_metrics() {
         let ((plain, plain_metrics), (fused, fused_metrics)) =
             (on(PlanKind::Plain), on(PlanKind::Fused));
         let off = difference(&plain, &fused);
-        // In f64 nothing is left of rounding but the last bit of the f32 that is read.
+        // In f64 only the rounding of the f32 result remains.
         assert!(off < 1e-6, "round {round}: {off} in {spec:?}");
         let (a, b) = (plain_metrics.loss, fused_metrics.loss);
         assert!((a - b).abs() < 1e-9 * a.abs().max(1.0), "round {round}: {a} and {b}");
@@ -188,110 +158,7 @@ fn fused_layers_on_the_gpu_keep_the_parity_rule_and_repeat_bit_by_bit() {
     }
 }
 
-/// So that a choice of tiles, which may be measured, changes no result.
-#[test]
-fn every_tile_gives_the_same_bits() {
-    if !has_gpu("tiles") {
-        return;
-    }
-    let mut random = Random::new(23, Stream::Check, 0);
-    for (round, wide) in [(0, 0), (2, 0), (3, 750)] {
-        let (mut spec, data) = draw(&mut random, round, false);
-        if wide > 0 {
-            // Elements enough for the long stretches.
-            spec.net.layers.insert(0, Layer::new(wide, Activation::Relu));
-            spec.net.layers.insert(1, Layer::new(wide, Activation::Relu));
-            spec.batch_size = 4;
-            spec.epochs = 1;
-        } else if round == 2 {
-            // Rows that may be read four elements at a time.
-            let hidden = spec.net.layers.len() - 1;
-            let hidden = spec.net.layers[..hidden].iter_mut();
-            hidden.for_each(|layer| layer.units = layer.units.next_multiple_of(4));
-            spec.net.layers.insert(0, Layer::new(68, Activation::Relu));
-        }
-        let rows = data.rows().min(if wide > 0 { 12 } else { 90 });
-        let data = data.select(&(0..rows).collect::<Vec<_>>());
-        let program =
-            plan::plan(&spec, spec.batch_size.min(data.rows()), Purpose::Train, Traits::LAYERS);
-        let batch = program.program.batch;
-        // The trainer's program may hold more rows than a batch has, for evaluation.
-        let batches = [batch, plan::evaluation_rows(&spec.net, data.rows().min(256)).max(batch)];
-        let all: Vec<_> = batches
-            .iter()
-            .flat_map(|&batch| {
-                let program = plan::plan(&spec, batch, Purpose::Train, Traits::LAYERS).program;
-                program.ops.iter().map(|op| program.products(op)).collect::<Vec<_>>()
-            })
-            .filter(|products| !products.is_empty())
-            .collect();
-        let runs: Vec<_> = (0..TILES.len())
-            .map(|tile| {
-                let allowed = all.iter().filter(|products| choices(products, None).contains(&tile));
-                let choices = allowed.map(|products| (products.clone(), tile)).collect();
-                let mut gpu = Gpu::open(0).unwrap();
-                gpu.set_tuning(Tuning { choices, ..Tuning::default() });
-                run(Box::new(gpu), &spec, &data, PlanKind::Fused).0
-            })
-            .collect();
-        for (tile, weights) in TILES.iter().zip(&runs) {
-            assert!(*weights == runs[0], "round {round}: {tile} differs from {}", TILES[0]);
-        }
-    }
-}
-
-/// The same of the plain program's products, in all forms, with rows of lengths that are multiples
-/// of four and that aren't.
-#[test]
-fn every_tile_gives_the_same_product() {
-    if !has_gpu("tiled products") {
-        return;
-    }
-    let mut random = Random::new(25, Stream::Check, 0);
-    for (round, [m, n, k]) in
-        [[5, 7, 3], [33, 70, 130], [64, 36, 68], [130, 12, 300], [728, 724, 12]]
-            .into_iter()
-            .enumerate()
-    {
-        for form in [Form::Nn, Form::Nt, Form::Tn] {
-            let mut program = Program::new(1);
-            let mut add = |name, [rows, cols]: [usize; 2]| {
-                program.add(name, Role::Transient, Extent::Fixed(rows), cols)
-            };
-            let a = add("a", if form == Form::Tn { [k, m] } else { [m, k] });
-            let b = add("b", if form == Form::Nt { [n, k] } else { [k, n] });
-            let c = add("c", [m, n]);
-            program.ops = vec![Op::Matmul { form, a, b, bias: None, c }];
-            let products = program.products(&program.ops[0]);
-            let program = Arc::new(program);
-            let mut values = |len: usize| (0..len).map(|_| random.normal() as f32).collect();
-            let (x, y): (Vec<f32>, Vec<f32>) = (values(m * k), values(k * n));
-            let run = |tile: usize| {
-                let mut gpu = Gpu::open_with(0, round % 2 == 0).unwrap();
-                let choices = [(products.clone(), tile)].into();
-                gpu.set_tuning(Tuning { choices, ..Tuning::default() });
-                gpu.load(program.clone()).block_on().unwrap();
-                let features = Arc::new(Features::F32(Matrix::from_fn(1, 1, |_, _| 0.0)));
-                let affine = Affine::identity(1);
-                let rows = Samples { features, affine, targets: None, weights: None };
-                let data = gpu.upload(Arc::new(rows)).block_on().unwrap();
-                gpu.write(a, Values::F32(&x)).block_on().unwrap();
-                gpu.write(b, Values::F32(&y)).block_on().unwrap();
-                gpu.run(0..1, data, &[Step { rows: 1, ..Step::default() }]).block_on().unwrap();
-                let mut found = vec![0.0; m * n];
-                gpu.read(c, ValuesMut::F32(&mut found)).block_on().unwrap();
-                found
-            };
-            let first = run(0);
-            assert!(first.iter().any(|&x| x != 0.0));
-            for (choice, tile) in TILES.iter().enumerate().skip(1) {
-                assert!(run(choice) == first, "{form:?} {m} {n} {k}: {tile} differs");
-            }
-        }
-    }
-}
-
-/// What the kernels don't take stays an op beside those that they do.
+/// Ops that aren't fused remain as separate ops.
 #[test]
 fn units_with_activations_of_their_own_stay_an_op() {
     let units = Units::Each(vec![Activation::Tanh, Activation::Sine]);
@@ -309,10 +176,10 @@ fn units_with_activations_of_their_own_stay_an_op() {
     assert_eq!(step.len(), 8, "with the output and the sums of scores");
 }
 
-/// A feature, and what switches it on.
+/// A feature, and the function that enables it.
 type Feature<'a> = (&'a str, &'a dyn Fn(&mut Spec));
 
-/// Each feature that is an op of its own, beside fused layers.
+/// Each feature that is a separate op, with fused layers.
 #[test]
 fn features_beside_fused_layers_train_as_in_the_plain_program() {
     let named = |name: &str| Optimizer::ALL.into_iter().find(|o| o.name() == name).unwrap();
@@ -371,7 +238,7 @@ fn features_beside_fused_layers_train_as_in_the_plain_program() {
     }
 }
 
-/// What needs all gradients before a step begins, behind the kernels of whole rows.
+/// Ops that need all gradients before the update, after the kernel of whole rows.
 #[test]
 fn kept_gradients_behind_whole_rows_train_as_in_the_plain_program() {
     if !has_gpu("kept gradients behind whole rows") {
@@ -416,57 +283,6 @@ fn kept_gradients_behind_whole_rows_train_as_in_the_plain_program() {
     }
 }
 
-/// Counted on any adapter, with few rows: launches don't depend on them.
-#[test]
-fn steps_take_as_few_launches_as_promised() {
-    if !has_gpu("launches of a step") {
-        return;
-    }
-    for name in ["S64", "S128", "T", "M", "H"] {
-        let full = Case::find(name).unwrap();
-        // A long batch is cut into parts, which makes no difference to how many launches there are.
-        let batch = if name == "T" { 512 } else { 8 };
-        let case = Case { batch, rows: 2 * batch, ..full };
-        let backend = Box::new(Gpu::open(0).unwrap());
-        let (spec, data) = (case.spec(), case.data().unwrap());
-        let layers = spec.net.layers.len() as u64;
-        let (is_whole, most) = match name {
-            "M" | "H" => (false, 2 * layers + 2),
-            _ => (true, 3),
-        };
-        let at_full_size = plan::plan(&full.spec(), full.batch, Purpose::Train, backend.traits());
-        assert_eq!(at_full_size.has_whole_net(), is_whole, "{name}");
-        let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
-        let before = trainer.session().backend().traffic().dispatches;
-        trainer.run_steps(2).unwrap();
-        let launched = trainer.session().backend().traffic().dispatches - before;
-        assert!(launched <= 2 * most, "{name}: {launched} launches in two steps");
-        assert!(at_full_size.program.routines.step.len() as u64 <= most, "{name} at full size");
-    }
-}
-
-/// Counted on any adapter: S, of which the batch is cut so that software adapters keep up.
-#[test]
-fn many_steps_go_into_one_submission_and_little_is_read_back() {
-    if !has_gpu("submissions") {
-        return;
-    }
-    let case = Case { batch: 8, rows: 1024, ..Case::find("S64").unwrap() };
-    let (spec, data) = (case.spec(), case.data().unwrap());
-    let backend = Box::new(Gpu::open(0).unwrap());
-    let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
-    let mut run = |steps: usize| {
-        let before = trainer.session().backend().traffic();
-        trainer.run_steps(steps).unwrap();
-        let after = trainer.session().backend().traffic();
-        (after.submissions - before.submissions, after.bytes_read - before.bytes_read)
-    };
-    let (submissions, read) = run(64);
-    assert!(submissions <= 64 / 16, "{submissions} submissions");
-    assert_eq!(read, 16, "the sums of the losses and scores");
-    assert_eq!(run(1).1, read, "however many steps there are");
-}
-
 /// A batch that is cut into parts has the same gradients as one that is not.
 #[test]
 fn gradients_in_parts_agree_with_whole_ones() {
@@ -509,27 +325,4 @@ fn gradients_in_parts_agree_with_whole_ones() {
     let failed: Vec<_> = report.ops.iter().filter(|op| !op.passed).collect();
     assert!(report.passed, "{failed:#?}");
     assert!(report.ops.iter().any(|op| op.op.starts_with("gradient parts")));
-}
-
-/// Measuring changes which tiles are taken, and nothing else.
-#[test]
-fn measured_tiles_give_the_bits_of_the_default_ones() {
-    if !has_gpu("measured tiles") {
-        return;
-    }
-    let mut random = Random::new(24, Stream::Check, 0);
-    let (mut spec, data) = draw(&mut random, 1, false);
-    spec.epochs = 1;
-    let default = || {
-        let mut gpu = Gpu::open(0).unwrap();
-        gpu.set_tuning(Tuning::default());
-        gpu
-    };
-    let mut measuring = default();
-    measuring.measure_tiles();
-    let program = plan::plan(&spec, spec.batch_size, Purpose::Train, Traits::LAYERS).program;
-    measuring.load(Arc::new(program)).block_on().unwrap();
-    assert!(!measuring.tuning().choices.is_empty(), "something was measured");
-    let found = run(Box::new(measuring), &spec, &data, PlanKind::Fused).0;
-    assert!(found == run(Box::new(default()), &spec, &data, PlanKind::Fused).0);
 }

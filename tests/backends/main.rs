@@ -1,4 +1,4 @@
-//! Programs, the plans that make them and the backends that run them: fused and plain, on the CPU and on GPUs.
+//! Programs, their plans and backends: fused and plain, on the CPU and on GPUs.
 
 #[path = "../adapter/mod.rs"]
 mod adapter;
@@ -11,10 +11,15 @@ mod cuts;
 mod embeddings;
 mod export_wgsl;
 mod features;
+#[path = "../forward/mod.rs"]
+mod forward;
+mod launches;
 mod layers;
 mod limits;
+mod nets;
 mod plans;
 mod shaders;
 mod subgroups;
 #[path = "../ten_steps/mod.rs"]
 mod ten_steps;
+mod tiles;

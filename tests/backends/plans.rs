@@ -6,22 +6,17 @@ use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
 use wgrad::backend::session::LayerWeights;
-use wgrad::data::Storage;
 use wgrad::data::{Dataset, Features, Preprocessing, Targets};
-use wgrad::kernels::products::tile::Tuning;
 use wgrad::kernels::tensor::Role;
-use wgrad::math::embedding::Embedding;
 use wgrad::math::gemm::Gemm;
 use wgrad::math::matrix::Matrix;
 use wgrad::math::optim::Averaging;
 use wgrad::math::random::{Random, Stream};
-use wgrad::math::schedule::{MomentumCycle, Schedule, Span};
 use wgrad::net::metrics::Metrics;
-use wgrad::net::spec::{Bias, Layer, Net, Norm, PlanKind, Spec, Units};
-use wgrad::net::stopping::{Keep, Stopping};
-use wgrad::plan::{self, Purpose, Traits};
+use wgrad::net::spec::{Bias, Layer, Net, PlanKind, Spec, Units};
+use wgrad::plan::{Purpose, Traits};
 use wgrad::train::event::{Epoch, Flow, Observer};
-use wgrad::{Activation, Loss, Optimizer, Trainer};
+use wgrad::{Activation, Loss, Optimizer, Trainer, plan};
 
 fn run<T: Gemm>(spec: &Spec, data: &Dataset, plan: PlanKind) -> (Vec<LayerWeights>, Metrics) {
     run_on(Box::new(Cpu::<T>::new(Some(2)).unwrap()), spec, data, plan)
@@ -104,7 +99,7 @@ fn fused_and_plain_runs_end_with_the_same_weights_and_metrics() {
         let (spec, data) = draw(&mut random, round);
         let (plain, plain_metrics) = run::<f64>(&spec, &data, PlanKind::Plain);
         let (fused, fused_metrics) = run::<f64>(&spec, &data, PlanKind::Fused);
-        // In f64 nothing is left of rounding but the last bit of the f32 that is read.
+        // In f64 only the rounding of the f32 result remains.
         let off = difference(&plain, &fused);
         assert!(off < 1e-6, "round {round}: {off} in {spec:?}");
         let losses = (plain_metrics.loss, fused_metrics.loss);
@@ -133,8 +128,8 @@ fn the_fused_plan_gives_the_same_bits_with_any_number_of_threads() {
     }
 }
 
-/// Whatever a run keeps: parameters, the optimiser's state and averages, in the order of the program's
-/// tensors, however the backend lays them out. What one plan kept, the other goes on with.
+/// The state of a run: parameters, the optimizer's state and averages, in the order of the program's
+/// tensors, independent of the backend's layout. One plan can continue with the state of the other.
 #[test]
 fn both_plans_keep_the_same_state_and_go_on_from_each_other() {
     let random = &mut Random::new(13, Stream::Check, 0);
@@ -183,7 +178,7 @@ fn both_plans_keep_the_same_state_and_go_on_from_each_other() {
             assert_eq!(found.now.tensors.len(), expected.now.tensors.len());
             for (found, expected) in found.now.tensors.iter().zip(&expected.now.tensors) {
                 assert_eq!((&found.name, found.shape), (&expected.name, expected.shape));
-                // Between parameters there is room, which one plan passes over and the other doesn't.
+                // Between parameters there is padding, which one plan skips and the other doesn't.
                 let is_part = found.name.starts_with("layers.");
                 for i in (0..found.values.len()).filter(|&i| is_part || is_parameter(i)) {
                     let (f, e, name) = (found.values[i], expected.values[i], &found.name);
@@ -292,244 +287,4 @@ fn a_long_batch_on_the_gpu_keeps_the_parity_rule() {
     let allowed = wgrad::proof::parity::FACTOR * f64::from(difference(&single, &exact))
         + wgrad::proof::parity::FLOOR;
     assert!(off <= allowed, "{off} > {allowed}");
-}
-
-/// Counted on any adapter: the launches of a step, and the submissions of an epoch.
-#[test]
-fn a_fused_step_of_a_small_net_is_two_launches() {
-    if !has_gpu("launches of a fused step") {
-        return;
-    }
-    let data = wgrad::data::digits();
-    let net = Net::new(64).layer(128, Activation::Relu).layer(10, Activation::Identity);
-    let mut spec = Spec::new(net, Loss::CrossEntropy).epochs(1);
-    spec.batch_size = 8;
-    let backend = Box::new(Gpu::open(0).unwrap());
-    let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), backend).unwrap();
-    let before = trainer.session().backend().traffic();
-    let began = std::time::Instant::now();
-    let end = trainer.fit(None, &mut ()).unwrap();
-    let after = trainer.session().backend().traffic();
-    assert_eq!(after.dispatches - before.dispatches, 2 * end.steps);
-    // A submission is to take a tenth of a second: on a slow machine there are more.
-    let tenths = began.elapsed().as_millis() as u64 / 100;
-    assert!(after.submissions - before.submissions <= end.steps / 8 + 2 * tenths, "{after:?}");
-}
-
-/// What a feature does to a spec.
-type Change = fn(&mut Spec);
-
-/// Features as a user leaves them out, as they are on, and whether they are ops of their own: the rest
-/// are numbers that a step is told.
-const FEATURES: [(&str, Change, Change, bool); 22] = [
-    (
-        "dropout",
-        |s| s.net = s.net.clone().dropout(0.0),
-        |s| s.net = s.net.clone().dropout(0.5),
-        true,
-    ),
-    ("input dropout", |s| s.net.input_dropout = 0.0, |s| s.net.input_dropout = 0.2, true),
-    (
-        "norm",
-        |s| s.net = s.net.clone().norm(None),
-        |s| s.net = s.net.clone().norm(Some(Norm::Layer)),
-        true,
-    ),
-    (
-        "residual",
-        |s| s.net = s.net.clone().residual(0),
-        |s| s.net = s.net.clone().residual(1),
-        true,
-    ),
-    ("max-norm", |s| s.max_norm = None, |s| s.max_norm = Some(3.0), true),
-    ("l1", |s| s.edits.l1 = 0.0, |s| s.edits.l1 = 0.1, true),
-    ("clip-value", |s| s.edits.clip_value = None, |s| s.edits.clip_value = Some(1.0), true),
-    ("clip-norm", |s| s.edits.clip_norm = None, |s| s.edits.clip_norm = Some(1.0), true),
-    (
-        "clip-global-norm",
-        |s| s.edits.clip_global_norm = None,
-        |s| s.edits.clip_global_norm = Some(1.0),
-        true,
-    ),
-    ("gradient-noise", |s| s.edits.noise = 0.0, |s| s.edits.noise = 0.1, true),
-    (
-        "ema",
-        |s| s.averaging = Averaging::None,
-        |s| s.averaging = Averaging::Ema { decay: 0.9 },
-        true,
-    ),
-    (
-        "swa",
-        |s| s.averaging = Averaging::None,
-        |s| s.averaging = Averaging::Swa { fraction: 0.5 },
-        false,
-    ),
-    (
-        "augment",
-        |s| s.augment = None,
-        |s| s.augment = Some(("shift(1)".parse().unwrap(), [8, 8, 1])),
-        true,
-    ),
-    ("mixup", |s| s.mixup = None, |s| s.mixup = Some(0.2), true),
-    ("micro-batch", |s| s.micro_batch = Some(64), |s| s.micro_batch = Some(8), true),
-    (
-        "embeddings",
-        |s| s.net = s.net.clone().embed(vec![]),
-        |s| s.net = s.net.clone().embed(vec![Embedding::new(17, 3)]),
-        true,
-    ),
-    ("label-smoothing", |s| s.label_smoothing = 0.0, |s| s.label_smoothing = 0.1, false),
-    ("weight-decay", |s| s.weight_decay = 0.0, |s| s.weight_decay = 0.1, false),
-    ("schedule", |s| s.schedule = Schedule::Constant, |s| s.schedule = Schedule::Cosine, false),
-    ("warmup", |s| s.warmup = Span::Steps(0), |s| s.warmup = Span::Steps(10), false),
-    (
-        "cycle-momentum",
-        |s| s.cycle_momentum = None,
-        |s| {
-            s.schedule = "one-cycle".parse().unwrap();
-            s.cycle_momentum = Some(MomentumCycle::default());
-        },
-        false,
-    ),
-    (
-        "stopping",
-        |s| s.stopping = Stopping::default(),
-        |s| {
-            s.stopping = Stopping { keep: Keep::Best, patience: Some(3), ..Stopping::default() };
-        },
-        false,
-    ),
-];
-
-/// The launches of a training step on a GPU.
-fn launches(spec: &Spec) -> usize {
-    let batch = spec.batch_size;
-    let program = plan::plan(spec, batch, Purpose::Train, Traits::GPU).program;
-    program.check().unwrap();
-    let step = &program.ops[program.routines.step.clone()];
-    let storage = Storage { bytes: true, classes: true, weighted: false };
-    step.iter().map(|op| program.launches(op, storage, usize::MAX, &Tuning::default()).len()).sum()
-}
-
-/// A step with a feature that is off launches what a step launches that has never heard of it; and
-/// what is on shows in the count, or is proven to cost no launch.
-#[test]
-fn a_feature_that_is_off_costs_no_launch() {
-    let spec = |width: usize, plan: PlanKind| {
-        let net = Net::new(64)
-            .layer(width, Activation::Tanh)
-            .layer(width, Activation::Tanh)
-            .layer(10, Activation::Identity);
-        Spec { plan, ..Spec::new(net, Loss::CrossEntropy) }
-    };
-    let plain = spec(16, PlanKind::Plain);
-    // Whole rows, fused layers with 2L + 2, and plain: gather, three layers forth and back, loss, update.
-    for (bare, expected) in [
-        (spec(16, PlanKind::Fused), 2),
-        (spec(512, PlanKind::Fused), 8),
-        (plain.clone(), launches(&plain)),
-    ] {
-        assert_eq!(launches(&bare), expected);
-        let mut all_off = bare.clone();
-        for (feature, off, on, is_op) in FEATURES {
-            off(&mut all_off);
-            let mut with = bare.clone();
-            on(&mut with);
-            with.check().unwrap();
-            assert_ne!(with, bare, "{feature}");
-            let count = launches(&with);
-            // In the plain plan augmentation takes the place of gathering.
-            let is_exchanged = feature == "augment" && bare.plan == PlanKind::Plain;
-            // The kernel of whole rows drops beside.
-            let is_within = feature.contains("dropout") && expected == 2;
-            let more = is_op && !is_exchanged && !is_within;
-            assert!(count >= expected, "{feature}: {count} launches of {expected}");
-            assert_eq!(count > expected, more, "{feature}: {count} launches of {expected}");
-            off(&mut with);
-            let schedule = bare.schedule;
-            assert_eq!(launches(&Spec { schedule, ..with }), expected, "{feature} off again");
-        }
-        assert_eq!(launches(&all_off), expected);
-    }
-}
-
-/// A feature, the launches of its step at most, and what switches it on.
-type Counted<'a> = (&'a str, usize, &'a dyn Fn(&mut Spec));
-
-/// Of a step of 64-512-512-512-10 with a batch of 64 rows: what rules leave as ops beside fused ones. The
-/// counts are those of a prototype, and may only fall.
-#[test]
-fn features_are_launches_beside_fused_ones() {
-    let base = || {
-        let net = Net::new(64)
-            .layer(512, Activation::Tanh)
-            .layer(512, Activation::Tanh)
-            .layer(512, Activation::Tanh)
-            .layer(10, Activation::Identity);
-        Spec::new(net, Loss::CrossEntropy)
-    };
-    let embedded = |s: &mut Spec, tables: usize| {
-        s.net = s.net.clone().embed(vec![Embedding::new(17, 3); tables]);
-    };
-    let named = |name: &str| Optimizer::ALL.into_iter().find(|o| o.name() == name).unwrap();
-    let cases: [Counted<'_>; 18] = [
-        ("none", 10, &|_| ()),
-        ("input dropout", 12, &|s| s.net.input_dropout = 0.2),
-        ("augment", 11, &|s| s.augment = Some(("shift(1)".parse().unwrap(), [8, 8, 1]))),
-        ("mixup", 14, &|s| s.mixup = Some(0.2)),
-        ("one embedding", 15, &|s| embedded(s, 1)),
-        ("three embeddings", 19, &|s| embedded(s, 3)),
-        ("layer norm", 23, &|s| s.net = s.net.clone().norm(Some(Norm::Layer))),
-        ("batch norm", 26, &|s| s.net = s.net.clone().norm(Some(Norm::Batch))),
-        ("residual 1", 18, &|s| s.net = s.net.clone().residual(1)),
-        ("residual 2", 14, &|s| s.net = s.net.clone().residual(2)),
-        ("clip global norm", 17, &|s| s.edits.clip_global_norm = Some(1.0)),
-        ("l1", 18, &|s| s.edits.l1 = 0.1),
-        ("last micro-batch", 15, &|s| s.micro_batch = Some(8)),
-        ("lamb", 54, &|s| s.optimizer = named("lamb")),
-        ("muon", 104, &|s| s.optimizer = named("muon")),
-        ("amsgrad", 14, &|s| s.optimizer = named("amsgrad")),
-        ("max-norm", 14, &|s| s.max_norm = Some(1.0)),
-        ("dropout", 16, &|s| s.net = s.net.clone().dropout(0.5)),
-    ];
-    for (feature, most, change) in cases {
-        let mut spec = base();
-        change(&mut spec);
-        spec.batch_size = 64;
-        spec.check().unwrap();
-        let count = launches(&spec);
-        let plain = launches(&Spec { plan: PlanKind::Plain, ..spec });
-        println!("{feature}: {count} launches, plain {plain}");
-        assert!(count <= most, "{feature}: {count} launches, {most} at most");
-    }
-}
-
-/// Small nets run whole rows through the net: three launches at most where nothing needs all gradients, six
-/// where something does.
-#[test]
-fn features_of_small_nets_are_few_launches() {
-    let cases: [Counted<'_>; 9] = [
-        ("none", 2, &|_| ()),
-        ("dropout", 3, &|s| s.net = s.net.clone().dropout(0.5)),
-        ("input dropout", 3, &|s| s.net.input_dropout = 0.2),
-        ("clip global norm", 6, &|s| s.edits.clip_global_norm = Some(1.0)),
-        ("clip value", 6, &|s| s.edits.clip_value = Some(1.0)),
-        ("l1", 6, &|s| s.edits.l1 = 0.1),
-        ("last micro-batch", 6, &|s| s.micro_batch = Some(8)),
-        ("ema", 3, &|s| s.averaging = Averaging::Ema { decay: 0.9 }),
-        ("max-norm", 5, &|s| s.max_norm = Some(1.0)),
-    ];
-    for (feature, most, change) in cases {
-        let net = Net::new(64)
-            .layer(16, Activation::Tanh)
-            .layer(16, Activation::Relu)
-            .layer(10, Activation::Identity);
-        let mut spec = Spec::new(net, Loss::CrossEntropy);
-        change(&mut spec);
-        spec.batch_size = 64;
-        spec.check().unwrap();
-        let count = launches(&spec);
-        println!("{feature}: {count} launches");
-        assert!(count <= most, "{feature}: {count} launches, {most} at most");
-    }
 }

@@ -1,10 +1,10 @@
-//! Reductions by subgroups give the bits of those by barriers, on whatever adapter there is.
+//! Reductions by subgroups give the bits of those by barriers, on any available adapter.
 
 use crate::adapter::{has_gpu, say};
 use wgrad::backend::gpu::Gpu;
 use wgrad::backend::session::LayerWeights;
 use wgrad::data::{Preprocessing, Scaling, digits};
-use wgrad::kernels::ALL;
+use wgrad::kernels::{ALL, REDUCE};
 use wgrad::math::optim::GradientEdits;
 use wgrad::net::metrics::Metrics;
 use wgrad::net::spec::{Layer, Net, Norm, PlanKind, Spec, Units};
@@ -20,6 +20,7 @@ fn kernels_for_subgroups_are_valid() {
     for kernel in ALL.iter() {
         for size in [4, 8, 16, 32, 64] {
             let text = kernel.wgsl_for_subgroups(size);
+            assert_eq!(text != kernel.wgsl(), kernel.wgsl().contains(REDUCE), "{}", kernel.entry);
             if text == kernel.wgsl() {
                 break;
             }
@@ -36,12 +37,12 @@ fn kernels_for_subgroups_are_valid() {
     assert!(reduce >= 5 * 10, "{reduce} texts differ");
 }
 
-/// How the reductions of a run are made.
+/// The kind of reductions in a run.
 #[derive(Clone, Copy, PartialEq)]
 enum By {
     Barriers,
     Subgroups,
-    /// Of which the shaders believe that invocations are missing.
+    /// With shaders that assume missing invocations.
     PartialSubgroups,
 }
 

@@ -1,5 +1,5 @@
-//! Categories and booleans that a trained model meets in another spelling, or never met in training:
-//! read where they mean the same, else counted and said, or refused.
+//! Categories and booleans in another spelling than in training, or unknown ones:
+//! read if they mean the same, otherwise counted and reported, or refused.
 
 use crate::cli_support::Place;
 use arrow_array::{
@@ -7,7 +7,7 @@ use arrow_array::{
 };
 use std::sync::Arc;
 
-/// The ways to take a column of categories.
+/// The encodings of a column of categories.
 const WAYS: [&str; 3] = ["--one-hot grade", "--hash grade", "--embed grade"];
 
 /// The number of a row's category, from 1 on.
@@ -15,7 +15,7 @@ fn grade(row: usize) -> usize {
     1 + row * 7 % 5 % 3
 }
 
-/// A table whose target follows a category, which is written so for its number and the row, and a
+/// A table whose target depends on a category, spelled by a function of its number and the row, and on a
 /// number.
 fn table(rows: usize, write: impl Fn(usize, usize) -> String) -> String {
     let row = |i: usize| {
@@ -25,7 +25,7 @@ fn table(rows: usize, write: impl Fn(usize, usize) -> String) -> String {
     std::iter::once("grade,x,y\n".to_string()).chain((0..rows).map(row)).collect()
 }
 
-/// The same as a file that knows types.
+/// The same as a file with types.
 fn parquet(rows: usize, column: &str, values: ArrayRef) -> Vec<u8> {
     let x: ArrayRef =
         Arc::new(Float64Array::from_iter_values((0..rows).map(|i| (i * 13 % 17) as f64)));
@@ -158,7 +158,7 @@ fn what_was_never_seen_is_counted_over_all_chunks_and_said_once() {
         assert_eq!(
             warnings(&said),
             [
-                "warning: column 1 (grade): 5000 of 15000 rows (33.3%) hold a category that the model doesn't know: \
+                "warning: column 1 (grade): 5000 of 15000 rows (33.3%) hold a category that was not in the training data: \
               \"RED\" (the model knows \"red\"), \"GREEN\" (the model knows \"green\"), \"purple\", …"
             ],
             "{way}"
@@ -211,7 +211,7 @@ fn evaluate_says_what_it_does_not_know_in_json_too() {
         let said = place.ok("predict run new.parquet --device cpu --threads 1 -o out.csv").stderr;
         let [warning] = warnings(&said)[..] else { panic!("{said}") };
         assert!(warning.ends_with(
-            "200 of 200 rows (100%) hold a category that the model doesn't know: \"teal\""
+            "200 of 200 rows (100%) hold a category that was not in the training data: \"teal\""
         ));
     }
 }
@@ -244,9 +244,9 @@ fn unknown_categories_are_refused_where_that_is_asked_for() {
                 .run(&format!("{command} run new.csv --device cpu --threads 1 --unknown error"));
             assert_eq!(refused.code, 3, "{command} {way}: {}", refused.stderr);
             for text in [
-                "\"RED\" is a category that the model",
+                "\"RED\" is a category that was not in the training data",
                 "new.csv, line 5, column 1 (grade)",
-                "it knows \"red\"",
+                "the model knows \"red\"",
             ] {
                 assert!(
                     refused.stderr.contains(text),
@@ -258,8 +258,7 @@ fn unknown_categories_are_refused_where_that_is_asked_for() {
         }
         let refused = place.run("predict run new.parquet --device cpu --threads 1 --unknown error");
         assert_eq!(refused.code, 3);
-        for text in
-            ["\"gren\"", "row 8, column 1 (grade)", "nearest that it knows: green, red, blue"]
+        for text in ["\"gren\"", "row 8, column 1 (grade)", "nearest known ones: green, red, blue"]
         {
             assert!(refused.stderr.contains(text), "no {text} in {}", refused.stderr);
         }
@@ -267,7 +266,7 @@ fn unknown_categories_are_refused_where_that_is_asked_for() {
             .ok("predict run new.csv --device cpu --threads 1 --unknown error --on-error skip --keep grade");
         assert_eq!(passed.stdout.lines().count(), 59);
         assert!(!passed.stdout.contains("RED") && !passed.stdout.contains("gren"));
-        assert!(passed.stderr.contains("passed over: \"gren\""), "{}", passed.stderr);
+        assert!(passed.stderr.contains("skipped: \"gren\""), "{}", passed.stderr);
         assert_eq!(warnings(&passed.stderr), [""; 0]);
     }
     let wrong = place.run("predict run new.csv --device cpu --threads 1 --unknown refuse");
@@ -301,8 +300,8 @@ fn held_out_rows_and_files_with_other_categories_are_warned_of() {
         let said = train(&place, "train.csv", &format!("{option} other.csv"), "run");
         let [warning] = warnings(&said)[..] else { panic!("{said}") };
         let expected = format!(
-            "warning: the {part} data: column 1 (grade): 20 of 80 rows (25.0%) hold a category that the model \
-             doesn't know: \"teal\""
+            "warning: the {part} data: column 1 (grade): 20 of 80 rows (25.0%) hold a category that was not in the \
+             training data: \"teal\""
         );
         assert_eq!(warning, expected);
     }
@@ -325,7 +324,7 @@ fn held_out_rows_and_files_with_other_categories_are_warned_of() {
     );
 }
 
-/// A table whose target follows a column of yes and no.
+/// A table whose target depends on a column of yes and no.
 fn flags(rows: usize, words: [&str; 2]) -> String {
     let row = |i: usize| {
         let (flag, x) = (grade(i) == 1, i * 13 % 17);
@@ -359,7 +358,7 @@ fn true_and_false_and_0_and_1_are_read_in_each_others_place() {
     place.write("floats.parquet", parquet(240, "flag", Arc::new(floats)));
     place.write("texts.parquet", parquet(240, "flag", Arc::new(texts)));
     let mut expected = String::new();
-    // The last is no pair of words: a model that takes numbers.
+    // The last isn't a pair of words: a model that takes numbers.
     for (i, trained_on) in WORDS.iter().enumerate().take(5) {
         train(&place, &format!("{i}.csv"), "", "run");
         if i == 0 {
@@ -381,7 +380,7 @@ fn true_and_false_and_0_and_1_are_read_in_each_others_place() {
         place.write("days.parquet", parquet(240, "flag", Arc::new(days)));
         let refused = place.run("predict run days.parquet --device cpu --threads 1");
         assert_eq!(refused.code, 3, "{}", refused.stderr);
-        for text in ["a date or time is neither yes nor no", "row 1, column 1 (flag)"] {
+        for text in ["a date or time is not yes or no", "row 1, column 1 (flag)"] {
             assert!(refused.stderr.contains(text), "no {text} in {}", refused.stderr);
         }
     }
@@ -406,7 +405,7 @@ fn booleans_of_a_table_beyond_the_memory_limit_are_read_as_in_memory() {
     assert!(all.iter().all(|predicted| *predicted == all[0]), "{all:?}");
 }
 
-/// Takes what models of before don't have out of a model file.
+/// Removes fields that older models don't have from a model file.
 fn make_old(place: &Place, run: &str) {
     let path = place.path(run).join("model.safetensors");
     let bytes = std::fs::read(&path).unwrap();
@@ -448,7 +447,7 @@ fn models_of_before_predict_as_they_did_and_say_what_they_do_not_count() {
         assert_eq!(old.stdout, new.stdout, "{way}");
         assert_eq!(warnings(&old.stderr), [""; 0]);
         let notes =
-            old.stderr.lines().filter(|line| line.starts_with("note: the model doesn't say"));
+            old.stderr.lines().filter(|line| line.starts_with("note: the model file doesn't list"));
         assert_eq!(notes.count(), 1, "{}", old.stderr);
         let refused = place.run("predict run new.csv --device cpu --threads 1 --unknown error");
         assert_eq!(refused.code, 2, "{}", refused.stderr);

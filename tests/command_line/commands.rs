@@ -211,7 +211,7 @@ fn gradients_and_kernels_are_checked_on_request() {
     for part in ["worst       layers.", "analytic    ", "numerical   ", "passed"] {
         assert!(passed.stdout.contains(part), "{part} in {}", passed.stdout);
     }
-    // Differences over a step so wide are no derivatives.
+    // Differences over a step so wide aren't derivatives.
     let failed = place.run("check-gradients --data xor --layers 4:tanh --step 0.9");
     assert_eq!(failed.code, 1, "{}", failed.stdout);
     assert!(failed.stdout.contains("FAILED"), "{}", failed.stdout);

@@ -166,7 +166,7 @@ fn an_ensemble_that_makes_no_sense_is_refused_with_the_way_out() {
         ("--ensemble 0:folds", "5:folds"),
         ("--ensemble 0", "an ensemble of 0 nets: at least 1"),
         ("--ensemble 1001", "an ensemble of 1001 nets: at most"),
-        ("--ensemble many", "no number of nets"),
+        ("--ensemble many", "not a number of nets"),
         ("--ensemble 3 --memory-limit 1K", "--memory-limit"),
     ] {
         let ran = place.run(&format!("train t.csv --out run {options} {QUICK}"));
@@ -181,7 +181,11 @@ fn a_small_table_gets_the_nets_of_three_folds_and_says_why() {
     let place = Place::of_defaults();
     place.write("t.csv", cli_support::plane());
     let ran = place.ok("train t.csv --device cpu --out run");
-    assert!(ran.stderr.contains("ensemble: 3 nets, each with another part"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("ensemble: 3 nets, each with a different fold held out"),
+        "{}",
+        ran.stderr
+    );
     assert!(ran.stdout.contains("(60 rows)"), "all rows are judged: {}", ran.stdout);
     let config = place.read("run/config.toml");
     for line in [

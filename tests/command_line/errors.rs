@@ -1,4 +1,4 @@
-//! What goes wrong is said with what, where and what to do, and by the exit code.
+//! Errors state what is wrong, where, and what to do, and have an exit code.
 
 use crate::cli_support::{self, Place, idx, plane};
 
@@ -37,7 +37,7 @@ fn wrong_usage_exits_with_2() {
         ("train --layers 12,0", &["a layer of width 0", "where: layer 2", "help: "]),
         ("train --layers 8:softmax", &["softmax in a hidden layer", "where: layer 1"]),
         ("train --layers 8:relu*3", &["3 activations for 8 units", "where: layer 1"]),
-        ("train --residual 2", &["residual blocks of 2 layers", "at least 3 of one width"]),
+        ("train --residual 2", &["residual blocks of 2 layers", "at least 3 of the same width"]),
         ("train --batch-size 0", &["a batch of 0 rows", "--batch-size"]),
         ("train --lr -0.5", &["a learning rate of -0.5", "help: "]),
         ("train --lr nan", &["a learning rate of NaN"]),
@@ -48,7 +48,10 @@ fn wrong_usage_exits_with_2() {
         ("train --optimizer adam --momentum 1", &["not in [0, 1)"]),
         ("train --plan fuse", &["did you mean fused?"]),
         ("train --precision f1", &["did you mean f16?"]),
-        ("train --precision f16 --max-norm 2", &["--precision f16 with --max-norm", "f32 only"]),
+        (
+            "train --precision f16 --max-norm 2",
+            &["--precision f16 with --max-norm", "trained in f32"],
+        ),
         ("train --loss-scale 1000", &["a loss scale of 1000", "power of two"]),
         ("train --threads 0", &["0 threads", "help: "]),
         ("train --epochs 99999999999", &["99999999999 epochs"]),
@@ -65,16 +68,19 @@ fn wrong_usage_exits_with_2() {
         ("train plane.csv --stop-at nll=1", &["squared-error gives no nll", "where: --stop-at"]),
         ("train --target y", &["help: "]),
         ("train plane.csv --target z", &["no target column \"z\"", "plane.csv", "a, b, y"]),
-        ("train plane.csv --loss cross-entropy", &["cross-entropy on a regression target"]),
+        ("train plane.csv --loss cross-entropy", &["cross-entropy with a regression target"]),
         ("train --config none.toml", &["no file none.toml", "help: "]),
         ("train --device cpu --out plane.csv", &["exists already"]),
         ("train --device cpu --out plane.csv --force", &["not a directory"]),
         ("check-gradients --threshold 0", &["--threshold 0"]),
         ("bench --seconds inf", &["--seconds inf", "above 0"]),
         ("train digits --class-weight 11=3", &["no class \"11\"", "help: "]),
-        ("train plane.csv --class-weight balanced", &["the target is no class", "--sample-weight"]),
-        ("train digits --class-weight 0=-1", &["is no weight", "help: "]),
-        ("train digits --class-weight 0=3,1=2,0=4", &["two weights for the class \"0\""]),
+        (
+            "train plane.csv --class-weight balanced",
+            &["--class-weight needs a target of classes", "--sample-weight"],
+        ),
+        ("train digits --class-weight 0=-1", &["is not a weight", "help: "]),
+        ("train digits --class-weight 0=3,1=2,0=4", &["the class \"0\" has two weights"]),
         ("completions tcsh", &["tcsh"]),
     ] {
         fails(&place, args, 2, texts);
@@ -190,7 +196,7 @@ fn a_model_that_is_none_and_data_that_do_not_fit_exit_with_3() {
 fn a_device_that_is_not_there_or_too_small_exits_with_4() {
     let place = Place::new();
     fails(&place, "train --device 999", 4, &["no adapter 999", "devices here: cpu"]);
-    fails(&place, "train --device voodoo2", 4, &["no device is called \"voodoo2\"", "cpu"]);
+    fails(&place, "train --device voodoo2", 4, &["there is no device \"voodoo2\"", "cpu"]);
     let half = "train --precision f16 --layers 8 --epochs 1 --out half";
     fails(&place, &format!("{half} --device cpu"), 4, &["trains in f32 only", "--precision f16"]);
     assert!(!place.path("half").exists());
@@ -287,7 +293,7 @@ fn an_export_replaces_neither_its_model_nor_a_file_of_another_kind() {
     let before = std::fs::read(place.path("run/model.safetensors")).unwrap();
     for (args, says) in [
         ("run -o run/model.safetensors", "would replace run/model.safetensors of the run"),
-        ("run -o run/model.safetensors --format onnx", "end it in .onnx"),
+        ("run -o run/model.safetensors --format onnx", ".onnx, .safetensors"),
         ("run/model.safetensors -o run/model.safetensors", "would replace"),
         ("run -o data.csv --format c", "data.csv as the name of an export as c"),
         ("run -o data.csv --format pytorch", "data.csv as the name of an export as pytorch"),

@@ -1,4 +1,4 @@
-//! Folders of images as people have them: layouts, depths, alpha, orientation, and what is said of it.
+//! Folders of images as found in practice: layouts, depths, alpha, orientation, and the messages about them.
 
 use crate::cli_support::Place;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA};
@@ -56,15 +56,11 @@ fn a_validation_folder_is_the_validation_set_and_is_evaluated() {
     assert!(lines[1]["valid_loss"].is_number(), "{}", lines[1]);
     let said = &ran.stderr;
     assert!(said.contains("note: set/val: 12 images held out"), "{said}");
-    assert_eq!(
-        said.matches("warning: passed over set/extra beside set/train").count(),
-        1,
-        "{said}"
-    );
-    assert!(said.contains("note: passed over set/README.md"), "{said}");
+    assert_eq!(said.matches("warning: skipped set/extra next to set/train").count(), 1, "{said}");
+    assert!(said.contains("note: skipped set/README.md"), "{said}");
     let evaluated = place.ok("evaluate run set --device cpu --json");
     assert_eq!(evaluated.json()[0]["rows"], 12);
-    assert!(evaluated.stderr.contains("note: set/val is taken"), "{}", evaluated.stderr);
+    assert!(evaluated.stderr.contains("note: using set/val"), "{}", evaluated.stderr);
     assert!(!evaluated.stderr.contains("was trained on"), "{}", evaluated.stderr);
     // The options that a run leaves train the same model again.
     place.ok("train --config run/config.toml --quiet --out again");
@@ -91,7 +87,7 @@ fn a_part_of_no_class_is_passed_over_in_training_and_predicted() {
     }
     let ran = place.ok("train set --device cpu --quiet --epochs 20 --out run");
     assert!(
-        ran.stderr.contains("warning: passed over 3 images in set/test: they are of no class"),
+        ran.stderr.contains("warning: skipped 3 images in set/test: they belong to no class"),
         "{}",
         ran.stderr
     );
@@ -114,7 +110,7 @@ fn dark_images_of_16_bits_and_images_in_alpha_alone_are_learnt() {
         let ran =
             place.ok(&format!("train {run}-set --device cpu --quiet --epochs 20 --out {run}"));
         let range = format!(
-            "note: {run}-set: 40 of 40 images have 16 bits per channel, kept: their values are from 0 to {most} of 65535"
+            "note: {run}-set: 40 of 40 images have 16 bits per channel, kept: their values range from 0 to {most} of 65535"
         );
         assert!(ran.stderr.contains(&range), "{}", ran.stderr);
         assert_eq!(accuracy(&place, run, &format!("{run}-set")), 1.0);
@@ -219,7 +215,7 @@ fn a_class_that_cannot_be_read_is_a_warning_or_an_error_that_names_its_files() {
     }
     let ran = place.ok("train set --device cpu --quiet --epochs 1 --out run");
     assert!(
-        ran.stderr.contains("in the folder c: passed over 30 files (.xyz): it is no class"),
+        ran.stderr.contains("in the folder c: skipped 30 files (.xyz): not used as a class"),
         "{}",
         ran.stderr
     );

@@ -1,4 +1,4 @@
-//! Tables for nets from elsewhere, which know no names of columns: `wgrad import` and what follows.
+//! Tables for nets of other programs, without column names: `wgrad import` and the commands after it.
 
 use crate::cli_support::{Place, plane};
 
@@ -54,5 +54,5 @@ fn a_table_that_does_not_fit_is_refused_with_what_the_net_takes() {
         assert!(ran.stderr.contains("help: "), "{name}: {}", ran.stderr);
     }
     let ran = place.run("predict net many.csv --device cpu");
-    assert!(ran.stderr.contains("by their places alone"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("identifies its columns by position"), "{}", ran.stderr);
 }

@@ -1,4 +1,4 @@
-//! `wgrad init`: a config file that trains as its data would be trained without it, and says what it holds.
+//! `wgrad init`: a config file that gives the same training as without it, with explanations.
 
 use crate::cli_support::Place;
 
@@ -91,7 +91,7 @@ fn nothing_is_replaced_and_bad_data_are_named() {
     place.write("here.toml", "mine");
     for (args, code, text) in [
         ("init people.csv -o here.toml", 2, "here.toml exists already"),
-        ("init people.csv -o here.yaml", 2, "end it in .toml"),
+        ("init people.csv -o here.yaml", 2, "use the extension .toml"),
         ("init", 2, "name a data set or a file"),
         ("init -", 2, "standard input"),
         ("init nowhere.csv", 3, "nowhere.csv"),

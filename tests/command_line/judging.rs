@@ -1,9 +1,9 @@
-//! Splits, baselines, reports, folds and warnings as a user meets them.
+//! Splits, baselines, reports, folds and warnings on the command line.
 
 use crate::cli_support::{Place, plane};
 use serde_json::Value;
 
-/// 120 rows of three classes in unequal shares that two columns tell apart with some overlap, and
+/// 120 rows of three classes of unequal size that two columns distinguish with some overlap, and
 /// columns by which to split.
 fn sales() -> String {
     let mut text = String::from("size,weight,customer,day,part,kind\n");
@@ -98,7 +98,7 @@ fn any_metric_of_the_report_can_be_watched_and_choose_the_epoch() {
     for (args, text) in [
         ("--metric f1_weight", "did you mean f1_weighted?"),
         ("--metric rmse", "they have loss, accuracy, balanced_accuracy, f1"),
-        ("--stop-at rmse=1", "rmse is no metric of these data"),
+        ("--stop-at rmse=1", "rmse is not a metric of these data"),
         ("--stop-at auc=1", "unknown metric \"auc\""),
     ] {
         let refused = place.run(&format!("train {sales} {args}"));
@@ -117,7 +117,7 @@ fn a_plan_shows_class_weights_and_residual_blocks() {
     let weight = |class: &str| plan[0]["class_weights"][class].as_f64().unwrap();
     assert!(weight("k0") < weight("k1") && weight("k1") < weight("k2"), "{}", plan[0]);
     let plan = place.ok("train --device cpu --layers 8,8,8 --residual 2 --dry-run").stdout;
-    assert!(plan.contains("residual blocks of 2 layers behind the first hidden layer"), "{plan}");
+    assert!(plan.contains("residual blocks of 2 layers after the first hidden layer"), "{plan}");
     assert!(!plan.contains("weights    of"), "{plan}");
 }
 
@@ -150,7 +150,8 @@ fn a_column_can_decide_the_split_and_is_then_not_learnt_from() {
     place.ok("predict run sales.csv --device cpu");
 }
 
-/// What the held-out rows can't have is said before the training, not behind its first epoch.
+/// Metrics that are impossible for the held-out rows are refused before the training, not after its first
+/// epoch.
 #[test]
 fn a_metric_that_the_held_out_rows_do_not_have_is_refused_before_the_run() {
     let place = Place::new();
@@ -173,7 +174,7 @@ fn a_metric_that_the_held_out_rows_do_not_have_is_refused_before_the_run() {
     place.ok("train one.csv --device cpu --quiet --epochs 1 --metric roc_auc");
 }
 
-/// The limit holds for each net, as the help says; a run of folds can't be resumed.
+/// The limit applies to each net, as stated in the help; a run of folds can't be resumed.
 #[test]
 fn folds_under_a_time_limit_end_with_a_model_to_predict_with() {
     let place = Place::new();
@@ -261,11 +262,11 @@ fn rows_in_both_parts_and_columns_that_tell_the_target_are_warned_of() {
     let train = "train copy.csv --device cpu --quiet --epochs 1 --ignore customer,day,part";
     let told = place.ok(train).stderr;
     assert!(told.contains("warning: column 6 (copy) alone tells the target"), "{told}");
-    assert!(!told.contains("also stand in"), "{told}");
+    assert!(!told.contains("are also in"), "{told}");
     rows.extend_from_within(..);
     place.write("twice.csv", "size,weight,customer,day,part,kind\n".to_string() + &rows.join("\n"));
     let told = place.ok("train twice.csv --device cpu --quiet --epochs 1 --ignore day,part").stderr;
-    assert!(told.contains("validation rows also stand in the training data"), "{told}");
+    assert!(told.contains("validation rows are also in the training data"), "{told}");
     let mut rare = "a,kind\n".to_string();
     (0..300).for_each(|i| {
         rare += &format!("{},{}\n", i * 7 % 113, if i % 50 == 0 { "x" } else { "y" })
@@ -281,19 +282,19 @@ fn splits_that_make_no_sense_are_refused_with_what_to_do() {
     place.write("sales.csv", sales());
     place.write("plane.csv", plane());
     for (args, code, texts) in [
-        ("train --split group:x", 2, &["digits is no table", "help: "][..]),
+        ("train --split group:x", 2, &["digits is not a table", "help: "][..]),
         ("train sales.csv --split group:customr", 2, &["customer"]),
         ("train sales.csv --split grup:customer", 2, &["unknown split"]),
         ("train sales.csv --split time:kind2", 2, &["kind2"]),
-        ("train sales.csv --split time:customer", 3, &["line 2", "customer", "is no time"]),
-        ("train sales.csv --split column:customer", 3, &["is no part of the data", "row 1"]),
+        ("train sales.csv --split time:customer", 3, &["line 2", "customer", "is not a time"]),
+        ("train sales.csv --split column:customer", 3, &["is not part of the data", "row 1"]),
         (
             "train sales.csv --split column:part --validation 0.2",
             2,
             &["--validation cannot be used with"],
         ),
-        ("train plane.csv --split stratified", 2, &["without classes"]),
-        ("train --folds 1", 2, &["1 folds", "from 2 on"]),
+        ("train plane.csv --split stratified", 2, &["needs classes"]),
+        ("train --folds 1", 2, &["1 folds", "at least 2"]),
         ("train --folds 5 --validation 0.2", 2, &["--folds cannot be used with --validation"]),
         ("train --folds 5 --stop-at accuracy=0.9", 2, &["--stop-at cannot be used with --folds"]),
         ("train sales.csv --folds 5 --split time:day", 2, &["--folds cannot be used with --split"]),

@@ -1,9 +1,9 @@
-//! Losses and weights of rows as a user meets them.
+//! Losses and weights of rows on the command line.
 
 use crate::cli_support::Place;
 use serde_json::Value;
 
-/// y = 3x + noise whose deviation grows with x from 0.1 to 2.1; z is −y. Shares a and b add up to 1.
+/// y = 3x + noise whose deviation grows with x from 0.1 to 2.1; z is −y. Fractions a and b add up to 1.
 fn noisy(rows: u32) -> String {
     let mut text = String::from("x,kind,count,a,b,y,z\n");
     let hash = |i: u32, salt: u32| {
@@ -97,7 +97,7 @@ fn losses_of_numbers_keep_what_the_numbers_mean() {
         let line = format!("train noisy.csv --target {target} --columns x --loss {loss}");
         place.ok(&format!("{line} --out {out} {COMMON}")).json()
     };
-    // Shares: the last epoch's metrics and the report agree that they are learnt.
+    // Shares: the last epoch's metrics and the report agree that they are learned.
     let events = train("a,b", "kl-divergence", "shares");
     let epoch = events.iter().rfind(|e| e["event"] == "epoch").unwrap();
     for rmse in [&valid(&events)["rmse"], &epoch["rmse"]] {
@@ -133,7 +133,7 @@ fn balanced_classes_find_the_rare_one_and_a_column_of_weights_counts() {
         let line = format!("train rare.csv --target kind {options} {COMMON} --force --out run");
         let events = place.ok(&line).json();
         let found = valid(&events)["balanced_accuracy"].as_f64().unwrap();
-        // What is frequent doesn't depend on what is to be learnt.
+        // What is frequent doesn't depend on what is to be learned.
         let majority = &events.last().unwrap()["baselines"]["majority_class"];
         assert!(options.contains("sample") || majority["accuracy"].as_f64().unwrap() > 0.9);
         found
@@ -144,8 +144,8 @@ fn balanced_classes_find_the_rare_one_and_a_column_of_weights_counts() {
     assert!(recall("--columns x --sample-weight w") > 0.65);
 }
 
-/// Squared error on one-hot classes behind sigmoids is the classical net; without them it has no
-/// probabilities to be judged by.
+/// Squared error on one-hot classes with sigmoid outputs is the classical net; without sigmoids there are no
+/// probabilities to evaluate.
 #[test]
 fn losses_of_numbers_learn_classes_where_outputs_are_from_0_to_1() {
     let place = Place::new();
@@ -171,17 +171,25 @@ fn losses_that_make_no_sense_are_refused() {
     let place = Place::new();
     place.write("noisy.csv", noisy(300));
     let cases = [
-        ("noisy.csv --target y --loss hinge", 2, "hinge on a regression target"),
-        ("noisy.csv --target kind --loss gaussian-nll", 2, "gaussian-nll on classes"),
+        ("noisy.csv --target y --loss hinge", 2, "hinge with a regression target"),
+        ("noisy.csv --target kind --loss gaussian-nll", 2, "gaussian-nll with classes"),
         ("noisy.csv --target y --loss quantile(1.5)", 2, "not between 0 and 1"),
         ("noisy.csv --target y --loss mse", 2, "unknown loss"),
-        ("noisy.csv --target y --label-smoothing 0.1", 2, "label smoothing under the loss squared"),
+        ("noisy.csv --target y --label-smoothing 0.1", 2, "label smoothing with the loss squared"),
         ("noisy.csv --target kind --label-smoothing 1", 2, "a label smoothing of 1"),
         ("noisy.csv --target y,z --loss kl-divergence", 3, "the target -"),
-        ("noisy.csv --target x --loss kl-divergence", 2, "a single number, which teaches nothing"),
-        ("noisy.csv --target y --loss cosine", 2, "a single number, which teaches nothing"),
-        ("noisy.csv --target kind --loss poisson", 2, "poisson on classes"),
-        ("noisy.csv --target kind --loss squared-error", 2, "outputs that are no probabilities"),
+        (
+            "noisy.csv --target x --loss kl-divergence",
+            2,
+            "a single number, from which nothing can be learned",
+        ),
+        (
+            "noisy.csv --target y --loss cosine",
+            2,
+            "a single number, from which nothing can be learned",
+        ),
+        ("noisy.csv --target kind --loss poisson", 2, "poisson with classes"),
+        ("noisy.csv --target kind --loss squared-error", 2, "outputs that are not probabilities"),
         ("noisy.csv --target kind --loss cosine --output-activation tanh", 2, "no probabilities"),
     ];
     for (args, code, text) in cases {

@@ -1,4 +1,4 @@
-//! Options that had another name, and names that meant two things: the earlier spelling is still taken, and no
+//! Renamed options, and names that had two meanings: the earlier spelling is still accepted, but no
 //! help text mentions it.
 
 use crate::cli_support::{Place, plane, ran};
@@ -56,7 +56,7 @@ fn earlier_names_are_read_from_files_and_the_environment() {
     let by_variable =
         ran(command.env("WGRAD_KEEP", "last").env("WGRAD_LOG", "a").output().unwrap());
     assert_eq!(by_variable.code, 0, "{}", by_variable.stderr);
-    assert!(!by_variable.stderr.contains("is no option"), "{}", by_variable.stderr);
+    assert!(!by_variable.stderr.contains("is not an option"), "{}", by_variable.stderr);
     assert_eq!(place.model("by-variable"), new);
     let config = place.read("by-variable/config.toml");
     assert!(config.contains("keep-weights = ") && config.contains("log-transform = "), "{config}");

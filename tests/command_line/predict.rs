@@ -1,4 +1,4 @@
-//! What `wgrad predict` writes, row by row, in every format, and when something is wrong.
+//! The output of `wgrad predict`, row by row, in every format, and its errors.
 
 use crate::cli_support::{Place, plane, ran};
 use arrow_array::RecordBatch;
@@ -157,9 +157,9 @@ fn rows_that_cannot_be_read_stop_or_are_passed_over() {
     assert_eq!(place.names(""), ["broken.csv", "data.csv", "out.csv", "run"]);
     let skipped = place.ok(&format!("{predict} --on-error skip"));
     for part in [
-        "passed over: \"wide\" is not a number (broken.csv, line 8, column 2 (x))",
-        "a row of 2 cells, where the first row has 4 (broken.csv, line 21)",
-        "2 rows could not be read and passed over",
+        "skipped: \"wide\" is not a number (broken.csv, line 8, column 2 (x))",
+        "a row of 2 cells, but the first row has 4 (broken.csv, line 21)",
+        "2 rows could not be read and were skipped",
         "38 rows predicted",
     ] {
         assert!(skipped.stderr.contains(part), "{part} in {}", skipped.stderr);
@@ -171,11 +171,11 @@ fn rows_that_cannot_be_read_stop_or_are_passed_over() {
     place.write("none.csv", none);
     let skipped = place.ok("predict run none.csv --device cpu --on-error skip");
     assert_eq!(skipped.stdout.lines().count(), 1, "the header alone");
-    assert_eq!(skipped.stderr.matches("passed over: \"a\"").count(), 10, "{}", skipped.stderr);
+    assert_eq!(skipped.stderr.matches("skipped: \"a\"").count(), 10, "{}", skipped.stderr);
     assert!(skipped.stderr.contains("30 rows could not be read"), "{}", skipped.stderr);
 }
 
-/// A picture of one grey.
+/// A picture of one gray.
 fn picture(value: u8) -> Vec<u8> {
     let mut file = std::io::Cursor::new(Vec::new());
     let image = image::GrayImage::from_pixel(6, 6, image::Luma([value]));
@@ -201,7 +201,7 @@ fn images_that_cannot_be_read_stop_or_are_passed_over() {
     let files: Vec<String> =
         cells(&skipped.stdout, ',').into_iter().map(|line| line[0].clone()).collect();
     assert_eq!(files, ["file", "1.png", "3.png"]);
-    assert!(skipped.stderr.contains("passed over: not an image"), "{}", skipped.stderr);
+    assert!(skipped.stderr.contains("skipped: not an image"), "{}", skipped.stderr);
     assert!(skipped.stderr.contains("1 row could not be read"), "{}", skipped.stderr);
 }
 
@@ -319,7 +319,7 @@ fn formats_that_make_no_sense_are_refused() {
     assert_ne!(digits.code, 0);
 }
 
-/// Ctrl-C while predictions are being written ends the process where it is.
+/// Ctrl-C during predictions ends the process immediately.
 #[cfg(unix)]
 #[test]
 fn ctrl_c_leaves_no_half_written_file() {

@@ -75,7 +75,7 @@ fn a_report_of_two_classes_has_the_figures_of_evaluate() {
     let interval = test["metrics"][0]["interval"].as_array().unwrap();
     let accuracy = test["metrics"][0]["value"].as_f64().unwrap();
     assert!(interval[0].as_f64() <= Some(accuracy) && Some(accuracy) <= interval[1].as_f64());
-    // What nothing is learnt from is said, and what is learnt from is shuffled.
+    // What nothing is learned from is said, and what is learned from is shuffled.
     for (name, why) in [("same", "the same"), ("id", "identifier")] {
         let columns = json["columns"]["columns"].as_array().unwrap();
         let column = columns.iter().find(|c| c["name"] == name).unwrap();
@@ -114,7 +114,7 @@ fn a_report_of_numbers_has_residuals_and_goes_on_without_the_data() {
     assert_eq!(json["curves"][0]["points"].as_array().unwrap().len(), 3);
     std::fs::remove_file(place.path("plane.csv")).unwrap();
     let ran = place.ok("report run --plots plots");
-    assert!(ran.stderr.contains("warning: the report is made of the run's own files"));
+    assert!(ran.stderr.contains("warning: the report is made from the run's own files"));
     assert_eq!(ran.stdout.trim(), "run/report.html");
     let (without, html) = report(&place, "run");
     assert_eq!(metrics(&without, "validation").len(), metrics(&json, "validation").len());
@@ -192,7 +192,7 @@ fn images_are_shown_and_many_classes_and_columns_stay_small() {
     let (json, html) = report(&place, "wide");
     assert_eq!(json["columns"]["total"], 1001);
     assert!(json["evaluations"][0]["confusion"].as_array().unwrap().is_empty());
-    assert!(html.contains("of the lowest F1 of 200 classes"), "the worst classes are shown");
+    assert!(html.contains("with the lowest F1 of 200 classes"), "the worst classes are shown");
 }
 
 #[test]
@@ -277,7 +277,8 @@ fn folds_ensembles_and_streamed_tables_have_reports() {
     assert!(html.contains("larger than --memory-limit"), "what is sampled is said");
 }
 
-/// What was held out is found by the number of rows: with others, a report of them would be of other rows.
+/// The held-out rows are found by the number of rows: with another number, the report would be about other
+/// rows.
 #[test]
 fn data_that_grew_or_shrank_since_training_are_refused_and_the_rest_is_told() {
     let place = Place::new();
@@ -296,7 +297,7 @@ fn data_that_grew_or_shrank_since_training_are_refused_and_the_rest_is_told() {
         for (length, now) in [(31, "30 rows"), (2, "1 row")] {
             place.write("plane.csv", lines[..length].join("\n") + "\n");
             let ran = place.ok(&format!("report {name} --device cpu"));
-            let says = "warning: the report is made of the run's own files alone: ";
+            let says = "warning: the report is made from the run's own files alone: ";
             assert!(ran.stderr.contains(says), "{name} {now}: {}", ran.stderr);
             let (after, html) = report(&place, name);
             // Of folds they lie in folds.json.
@@ -317,7 +318,7 @@ fn data_that_grew_or_shrank_since_training_are_refused_and_the_rest_is_told() {
     }
 }
 
-/// Of rows that aren't held in memory a sample is permuted: what is found must be what is there.
+/// For rows that aren't held in memory, a sample is permuted, and must give the true importances.
 #[test]
 fn the_importance_of_columns_is_found_for_tables_beyond_the_memory_limit() {
     let place = Place::new();
@@ -356,7 +357,7 @@ fn the_importance_of_columns_is_found_for_tables_beyond_the_memory_limit() {
     assert_eq!(report(&place, "long").0["influence"], *influence);
 }
 
-/// Ctrl-C ends a run with a report of what it is.
+/// A run ended by Ctrl-C has a report of its current state.
 #[cfg(unix)]
 #[test]
 fn a_run_that_was_interrupted_has_a_report_that_says_so() {
@@ -388,7 +389,7 @@ fn a_run_that_was_interrupted_has_a_report_that_says_so() {
     // Made again it has all that a report has, and still says so.
     place.ok("report run --device cpu");
     let (json, html) = report(&place, "run");
-    assert!(html.contains(&says) && !html.contains("makes what can be made"));
+    assert!(html.contains(&says) && !html.contains("makes the report from"));
     has_sections(&html, &["columns"]);
     assert!(json["influence"]["columns"].as_array().is_some_and(|columns| columns.len() == 2));
     // Resumed to its end, nothing is said of it.

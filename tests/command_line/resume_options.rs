@@ -1,4 +1,4 @@
-//! What another option does to a run that is resumed, and what is said of it.
+//! The effect of changed options on a resumed run, and the messages about it.
 
 use crate::cli_support::{Place, plane};
 
@@ -8,7 +8,7 @@ fn another_number_of_epochs_is_said_to_make_another_model_where_the_schedule_is_
     let place = Place::new();
     place.write("plane.csv", plane());
     let train = "train plane.csv --device cpu --epochs 2 --quiet";
-    let note = "may end at another model than a run of 4 epochs from the start";
+    let note = "may give a different model than a run of 4 epochs from the start";
     for (run, options, is_said) in [
         ("cosine", "--schedule cosine", true),
         ("share", "--schedule constant --warmup 0.5", true),

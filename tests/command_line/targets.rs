@@ -42,7 +42,7 @@ fn targets_far_from_zero_and_beyond_f32_are_learnt_as_near_ones_are() {
     for (offset, unit) in [(1.7e9, 1.0), (1e9, 0.1), (0.0, 1e60), (0.0, 1e-60), (0.0, 1e-40)] {
         place.write("far.csv", table(80, |_, y| format!("{}", offset + unit * y)));
         let far = place.ok(&format!("train far.csv {TRAIN} far --force"));
-        assert!(far.stderr.contains("warning: the target y is learnt and predicted in f64"));
+        assert!(far.stderr.contains("warning: the target y is learned and predicted in f64"));
         let ratio = rmse(&far) / (unit * rmse(&plain));
         assert!((ratio - 1.0).abs() < 1e-3, "{offset} {unit}: {ratio}");
         for (far, near) in predictions(&place, "far", "far.csv").iter().zip(&expected) {
@@ -85,7 +85,7 @@ fn rows_without_a_target_are_refused_or_left_out() {
     refused(&place, "train gaps.csv", &[count, "line 6, column 3 (y)", advice]);
     refused(&place, "train clean.csv --validation gaps.csv", &[count, advice]);
     place.ok(&format!("train clean.csv {TRAIN} clean"));
-    let said = "6 of 60 rows (10.0%) are left out: their target is missing";
+    let said = "6 of 60 rows (10.0%) are dropped: their target is missing";
     let drop = place.ok(&format!("train gaps.csv --missing-target drop {TRAIN} drop"));
     assert!(drop.stderr.contains(&format!("note: {said}")), "{}", drop.stderr);
     assert_eq!(place.model("drop").members, place.model("clean").members);
@@ -123,7 +123,7 @@ fn rows_without_a_target_are_left_out_of_tables_beyond_the_memory_limit() {
     );
     let drop = place.ok(&format!("train gaps.csv --missing-target drop {limit} drop"));
     assert!(drop.stderr.contains("note: 900 of 9000 rows (10.0%) are left out"));
-    assert!(drop.stderr.contains("kept encoded on disk"), "{}", drop.stderr);
+    assert!(drop.stderr.contains("stored on disk"), "{}", drop.stderr);
     place.ok(&format!("train clean.csv {limit} clean"));
     assert_eq!(place.model("drop").members, place.model("clean").members);
     let other =
@@ -165,7 +165,7 @@ fn a_class_that_training_lacks_is_warned_of() {
     let known: Vec<&str> = known.lines().filter(|line| !line.ends_with('z')).collect();
     place.write("known.csv", known.join("\n") + "\n");
     for args in ["train known.csv --validation late.csv", "train known.csv --test late.csv"] {
-        refused(&place, args, &["no class \"z\", which 10 rows are of", "leave these rows out"]);
+        refused(&place, args, &["no class \"z\", which 10 rows are of", "drop these rows"]);
     }
     let single = format!("{}5,train,200,3,w\n", with_a_late_class());
     place.write("single.csv", single);
@@ -221,7 +221,7 @@ fn the_guess_of_a_task_is_said_and_a_class_for_each_row_refused() {
     let place = Place::new();
     place.write("ratings.csv", table(100, |i, _| (i % 5 + 1).to_string()));
     let ran = place.ok("train ratings.csv --dry-run --device cpu");
-    let said = "note: y has 5 different whole numbers: learnt as classes; --task regression learns \
+    let said = "note: y has 5 different whole numbers: used as classes; --task regression uses \
                 them as numbers";
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
     let ran = place.ok("train ratings.csv --dry-run --device cpu --task regression");
@@ -260,7 +260,8 @@ fn columns_with_commas_spaces_and_numbers_for_names_are_found() {
     ] {
         assert_eq!(target(given).0, name, "{given}");
     }
-    let said = "warning: columns 3 and 4 are both called \"dup\": the latter is taken as \"dup.1\"";
+    let said =
+        "warning: columns 3 and 4 are both called \"dup\": the second is renamed to \"dup.1\"";
     assert!(target("1").1.contains(said));
     place.ok("train names.csv --task regression --layers none --device cpu --epochs 1 --out run");
     let keep = |names: &str| {

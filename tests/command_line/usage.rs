@@ -1,5 +1,5 @@
-//! Wrong usage as a person meets it: every message says what is wrong, where it stands and what to
-//! write instead, whether it stands among the arguments, in the environment or in a file.
+//! Usage errors: every message says what is wrong, where, and what to
+//! write instead, for arguments, the environment and files.
 
 use crate::cli_support::{Place, Ran, plane, ran};
 
@@ -21,16 +21,16 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
     for (args, texts) in [
         (
             "train --residual -1",
-            &["error: \"-1\" is no whole number", "where: --residual -1", "for example 2"][..],
+            &["error: \"-1\" is not a whole number", "where: --residual -1", "for example 2"][..],
         ),
-        ("train --epochs ten", &["\"ten\" is no whole number", "where: --epochs ten"]),
-        ("train --epochs=1.5", &["\"1.5\" is no whole number", "where: --epochs 1.5"]),
-        ("train --lr fast", &["\"fast\" is no number", "where: --lr fast", "for example 0.001"]),
+        ("train --epochs ten", &["\"ten\" is not a whole number", "where: --epochs ten"]),
+        ("train --epochs=1.5", &["\"1.5\" is not a whole number", "where: --epochs 1.5"]),
+        ("train --lr fast", &["\"fast\" is not a number", "where: --lr fast", "for example 0.001"]),
         ("train --seed -1", &["where: --seed -1", "help: "]),
         ("train --threads x", &["where: --threads x", "for example 2"]),
-        ("train --layers=", &["no layers are named", "or none"]),
-        ("train --schedule step:abc", &["parameters stand in parentheses", "where: --schedule"]),
-        ("train --schedule step(abc)", &["is no stretch of step", "write for example step("]),
+        ("train --layers=", &["no layers were given", "or none"]),
+        ("train --schedule step:abc", &["parameters go in parentheses", "where: --schedule"]),
+        ("train --schedule step(abc)", &["is not a span of step", "write for example step("]),
         ("train --loss huber(x)", &["parameter of huber", "write for example huber(1)"]),
         ("train --warmup lots", &["where: --warmup lots", "2epochs"]),
         ("train --no-shuffle=maybe", &["\"maybe\" is neither true nor false"]),
@@ -43,7 +43,7 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
         ("evaluate", &["missing: RUN, DATA", "wgrad evaluate --help"]),
         ("check-gradients --threshold low", &["where: --threshold low", "for example 1e-5"]),
         ("completions tcsh", &["known: bash"]),
-        ("train --warmup 500 --epochs 1", &["a warm-up of 500 steps in a run of 26"]),
+        ("train --warmup 500 --epochs 1", &["a warmup of 500 steps in a run of 26"]),
         (
             "train --lr 1 --optimizer lbfgs --l1 0.1 --ema 0.9",
             &["lbfgs cannot be used with --l1 and --ema"],
@@ -60,7 +60,7 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
 fn a_value_that_nobody_typed_is_named_with_where_it_comes_from() {
     let place = Place::new();
     let of = |variable, text| [(variable, text)];
-    let texts = ["\"ten\" is no whole number", "where: WGRAD_EPOCHS=ten in the environment"];
+    let texts = ["\"ten\" is not a whole number", "where: WGRAD_EPOCHS=ten in the environment"];
     refused(&place, "train", &of("WGRAD_EPOCHS", "ten"), &texts);
     let texts = ["a learning rate of -1"];
     refused(&place, "train", &of("WGRAD_LR", "-1"), &texts);
@@ -109,8 +109,8 @@ fn options_without_effect_are_pointed_out() {
     for (options, texts) in [
         ("--micro-batch 128", "--micro-batch 128 has no effect: a batch has 64 rows"),
         ("--embedding-dims 8", "--embedding-dims 8 has no effect: no column is embedded"),
-        ("--image-size 4x4", "--image-size 4x4 has no effect: these data are no folders"),
-        ("--image-color rgb", "--image-color rgb has no effect: these data are no folders"),
+        ("--image-size 4x4", "--image-size 4x4 has no effect: these data are not folders"),
+        ("--image-color rgb", "--image-color rgb has no effect: these data are not folders"),
         ("--metric f1 --validation 0", "--metric f1 has no effect: no rows are held out"),
         ("--metric f1 --folds 2", "--metric f1 has no effect with --folds"),
         ("--loss-scale 1024", "--loss-scale 1024 has no effect: it is for --precision f16"),
@@ -132,7 +132,7 @@ fn with_json_an_error_is_the_last_line_too() {
     let place = Place::new();
     place.write("plane.csv", plane());
     for (args, code, text) in [
-        ("train --json --lr fast", 2, "\"fast\" is no number"),
+        ("train --json --lr fast", 2, "\"fast\" is not a number"),
         ("train --json --optimizer adm", 2, "did you mean adam?"),
         ("train none.csv --json", 3, "none.csv"),
         ("evaluate nowhere digits --json", 3, "no model nowhere"),
@@ -174,7 +174,7 @@ fn a_run_that_is_gone_on_with_says_why_it_takes_its_device() {
     let place = Place::new();
     place.ok("train xor --device cpu --quiet --epochs 1 --out run");
     let ran = place.ok("train --resume run --epochs 2 --quiet");
-    assert!(ran.stderr.contains("the run was begun on it"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the run was started on it"), "{}", ran.stderr);
     let ran = place.ok("train --resume run --epochs 3 --quiet --device cpu");
     assert!(ran.stderr.contains("asked for"), "{}", ran.stderr);
 }
@@ -184,7 +184,7 @@ fn a_gradient_check_says_the_error_and_what_rounding_makes_of_it() {
     let ran = Place::new().ok("check-gradients --layers 4:tanh");
     let line = ran.stdout.lines().find(|line| line.starts_with("error ")).unwrap().to_string();
     let error: f64 = line.split([' ', ',']).filter_map(|word| word.parse().ok()).next().unwrap();
-    assert!(error > 0.0 && error < 1e-3 && line.contains("what rounding makes"), "{line}");
+    assert!(error > 0.0 && error < 1e-3 && line.contains("the rounding error"), "{line}");
 }
 
 #[test]

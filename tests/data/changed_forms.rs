@@ -1,5 +1,5 @@
-//! Values that a trained model meets in another form than in training: taken where they mean the same,
-//! else refused with their row. Nothing that is there is taken for missing.
+//! Values in another form than in training: accepted if they mean the same,
+//! otherwise refused with their row. No present value is treated as missing.
 
 use crate::cli_support::Place;
 use arrow_array::{ArrayRef, BooleanArray, Date32Array, Float64Array, RecordBatch};
@@ -10,7 +10,7 @@ type Form = fn(month: i32, day: i32) -> String;
 
 const ISO: Form = |month, day| format!("2024-{month:02}-{day:02}");
 
-/// A table of dates and of yes and no, both of which the target follows.
+/// A table of dates and of yes and no, on both of which the target depends.
 fn table(date: Form, flags: [&str; 2]) -> String {
     let row = |i: i32| {
         let (month, day, flag) = (1 + i % 12, 1 + i * 5 % 28, i * 7 % 3 == 0);
@@ -94,7 +94,7 @@ fn dates_are_not_taken_for_the_numbers_of_training() {
     place.write("days.parquet", file);
     let refused = place.run("predict run days.parquet --device cpu");
     assert_eq!(refused.code, 3, "{}", refused.stdout);
-    for text in ["a date or time is no number", "column 1 (year), row 1"] {
+    for text in ["a date or time is not a number", "column 1 (year), row 1"] {
         assert!(refused.stderr.contains(text), "no {text:?} in {}", refused.stderr);
     }
 }
@@ -104,8 +104,12 @@ fn what_means_nothing_to_the_model_is_named_with_its_row_and_not_taken_for_missi
     let place = Place::new();
     trained(&place);
     for (from, to, said) in [
-        ("2024-02-06,", "02/06/2024,", "\"02/06/2024\" is no date or time of the form YYYY-MM-DD"),
-        ("2024-02-06,", "soon,", "\"soon\" is no date or time of the form YYYY-MM-DD"),
+        (
+            "2024-02-06,",
+            "02/06/2024,",
+            "\"02/06/2024\" is not a date or time in the format YYYY-MM-DD",
+        ),
+        ("2024-02-06,", "soon,", "\"soon\" is not a date or time in the format YYYY-MM-DD"),
         ("2024-02-06,no", "2024-02-06,maybe", "\"maybe\" is neither \"no\" nor \"yes\""),
     ] {
         let column = if to.contains("maybe") { "column 2 (flag)" } else { "column 1 (date)" };

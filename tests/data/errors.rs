@@ -1,4 +1,4 @@
-//! Bad data: each kind with an exit code, a position and a cure.
+//! Invalid data: each kind with an exit code, a position and advice.
 
 use crate::cli_support::{Place, idx, plane};
 
@@ -90,7 +90,7 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
     refuses(&place, "huge.npy", &["declares 4611686018427387904 × 3 elements", "where: huge.npy"]);
     place.write("objects.npy", npy("|O", "False", "(3,)", &[0; 24]));
     refuses(&place, "objects.npy", &["\"|O\"", "astype"]);
-    // Fortran order is no mistake: it is read as what it means.
+    // Fortran order isn't a mistake: it is read as what it means.
     let column =
         |c: usize| (0..40).map(move |r| [1.0, 2.0, -0.5][c] * f64::from(r * (c as i32 + 3) % 17));
     let bytes = |c: usize| column(c).flat_map(f64::to_le_bytes);
@@ -125,7 +125,7 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
     refuses(&place, "pictures", &["not an image", "where: pictures/"]);
 }
 
-/// Every reader of numbers: NaN where it stands for no value, ±inf everywhere, and what f32 can't hold.
+/// Every reader of numbers: NaN where it isn't a missing value, ±inf everywhere, and numbers beyond f32.
 #[test]
 fn a_number_that_is_not_finite_is_named_with_its_row_and_column() {
     let place = Place::new();
@@ -168,7 +168,7 @@ fn a_number_that_is_not_finite_is_named_with_its_row_and_column() {
         let body: Vec<u8> = (0..30).flat_map(|i| value(i).to_le_bytes()).collect();
         place.write("odd.npy", npy("<f4", "False", "(10, 3)", &body));
         match odd.is_nan() {
-            // Missing, and learnt from as such.
+            // Missing, and learned from as such.
             true => drop(place.ok("train odd.npy --device cpu --quiet --dry-run")),
             false => refuses(&place, "odd.npy", &["where: odd.npy, row 3, column 2"]),
         }

@@ -1,5 +1,5 @@
-//! Files of other forms than the plainest table: the same data give the same model; what can't be read is
-//! named; and no file, whatever it declares, takes more memory than there may be taken.
+//! Files in other formats than simple tables: the same data give the same model; unsupported formats are
+//! named; and no file, whatever it declares, uses more memory than allowed.
 
 use crate::cli_support::{self, Place, Ran, plane};
 use flate2::{Compress, Compression, FlushCompress};
@@ -117,7 +117,7 @@ fn one_hot_rows_give_the_model_of_their_classes() {
         zip(&[("x.npy", &x), ("y.npy", &npy("|u1", "(80,)", false, &classes))]),
     );
     let ran = place.ok(&format!("train hot.npz {TRAIN} --out hot"));
-    assert!(ran.stderr.contains("note: y is one-hot: taken as 4 classes"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("note: y is one-hot: used as 4 classes"), "{}", ran.stderr);
     place.ok(&format!("train plain.npz {TRAIN} --out plain"));
     assert_eq!(place.model("hot"), place.model("plain"));
     let judged = place.ok("evaluate hot hot.npz --device cpu --json").json();
@@ -170,7 +170,7 @@ fn objects_in_json_and_a_table_in_a_zip_file_give_the_model_of_the_table() {
         );
         place.ok(&format!("evaluate plain {file} --device cpu"));
     }
-    // Rows that are no objects are left out of the predictions like those of other texts.
+    // Rows that aren't objects are left out of the predictions like those of other texts.
     place.write("bad.jsonl", format!("{}\nnot\n{}\n", objects[0], objects[1]));
     let bad = place.run("predict plain bad.jsonl --device cpu");
     assert!(bad.stderr.contains("line 2"), "{}", bad.stderr);
@@ -213,7 +213,7 @@ fn formats_that_cannot_be_read_are_named_with_what_to_do() {
         ("t.h5", b"\x89HDF\r\n\x1a\n", "HDF5", "NPZ"),
         ("t.pdf", b"%PDF-1.7", "PDF", "CSV"),
         ("wide.csv", b"\xFF\xFEa\0,\0b\0\n\0", "UTF-16", "iconv -f UTF-16 -t UTF-8 wide.csv"),
-        ("deep.json", b"{\n  \"rows\": [1]\n}\n", "no JSON object", "jq"),
+        ("deep.json", b"{\n  \"rows\": [1]\n}\n", "not a JSON object", "jq"),
         (
             "latin.csv",
             b"a,b,y\nJos\xE9,1,2\nJos\xE9,2,3\n",
@@ -259,7 +259,7 @@ fn bomb(begin: &[u8], byte: u8) -> Vec<u8> {
     file
 }
 
-/// Runs the program, and tells the most memory that it took, in bytes.
+/// Runs the program and returns its peak memory in bytes.
 #[cfg(target_os = "linux")]
 #[allow(clippy::zombie_processes, reason = "wait4 waits for the child, and tells its memory")]
 fn peak(place: &Place, args: &str) -> (Ran, u64) {

@@ -61,7 +61,7 @@ fn without_shuffling_windows_give_the_weights_of_all_rows_at_hand() {
     }
 }
 
-/// Rows that count differently: the first ones not at all, so that whole windows of them don't.
+/// Rows with different weights: the first ones with weight 0, so that whole windows have none.
 fn uneven(data: &Dataset) -> Dataset {
     let weight = |row: usize| if row < 900 { 0.0 } else { 0.3 + (row * 5 % 7) as f32 };
     data.clone().weighted((0..data.rows()).map(weight).collect()).unwrap()
@@ -158,7 +158,7 @@ fn a_count_below_zero_is_found_in_every_part_before_training() {
         place.write("counts.csv", text);
         let refused = place.run(&format!("{train} {options}").replace("DATA", "counts.csv"));
         assert_eq!(refused.code, 3, "{options}: {}", refused.stderr);
-        assert!(refused.stderr.contains("the target -3 under the loss"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("the target -3 with the loss"), "{}", refused.stderr);
         assert!(refused.stderr.contains(at), "{at}: {}", refused.stderr);
         assert!(!place.path("run").exists(), "nothing was trained");
     }
@@ -214,7 +214,7 @@ fn other_files_are_held_out_as_they_are_in_memory() {
     }
     let plan = place.ok(&format!("{train} --memory-limit 2M --dry-run")).json();
     assert_eq!(plan[0]["test_rows"], 7_000);
-    // What is no table is held, which is said.
+    // What isn't a table is held, which is said.
     let digits = place.run("train long.csv --memory-limit 2M --test digits");
     assert!(digits.stderr.contains("doesn't hold for digits"), "{}", digits.stderr);
 }
@@ -267,7 +267,7 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     let said: Vec<&str> = ran.stderr.lines().collect();
     assert!(
         matches!(said[..], [twins, device]
-            if twins.starts_with("warning: ") && twins.contains("also stand in the training data")
+            if twins.starts_with("warning: ") && twins.contains("are also in the training data")
                 && device.starts_with("device: CPU")),
         "{}",
         ran.stderr
@@ -310,9 +310,9 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     assert_eq!(place.model("piped").members, place.model("run").members);
     for (options, text) in [
         ("--folds 3", "--folds cannot be used with a table larger"),
-        ("--split stratified", "only classes can be stratified"),
+        ("--split stratified", "a stratified split needs classes"),
         ("--fold 1", "--fold 1 without --folds"),
-        ("--memory-limit 1", "no size of memory"),
+        ("--memory-limit 1", "not a size of memory"),
     ] {
         let train = if options.contains("limit") { "train long.csv" } else { train };
         let refused = place.run(&format!("{train} {options}"));
@@ -372,7 +372,7 @@ fn a_table_larger_than_the_limit_is_split_by_its_columns() {
 fn what_the_memory_limit_does_not_hold_for_is_said() {
     let place = Place::new();
     let ran = place.ok("train digits --device cpu --epochs 1 --memory-limit 1M --out run");
-    let note = "note: --memory-limit doesn't hold for digits";
+    let note = "note: --memory-limit doesn't apply to digits";
     assert!(ran.stderr.contains(note), "{}", ran.stderr);
     // Nor as other data beside a table that is larger.
     let rows = (0..40_000).map(|i| format!("{},{}\n", i % 101, i % 89));
@@ -386,7 +386,7 @@ fn what_the_memory_limit_does_not_hold_for_is_said() {
     assert_eq!(error(&refused.stderr), error(&whole.stderr));
 }
 
-/// Batches of Parquet begin every 65,536 rows: a row is named by its place in the whole table.
+/// Batches of Parquet have 65,536 rows: a row in a message is numbered within the whole table.
 #[test]
 fn a_row_of_a_later_batch_is_named_by_its_number_in_the_table() {
     use arrow_array::{ArrayRef, Float64Array, RecordBatch};
@@ -426,7 +426,7 @@ fn a_disk_without_room_for_the_rows_ends_the_run_with_advice() {
     let failed =
         cli_support::ran(shell.env("WGRAD_CACHE_DIR", place.path("cache")).output().unwrap());
     assert_eq!(failed.code, 1, "{}", failed.stderr);
-    for part in ["cannot write", "make room", "WGRAD_CACHE_DIR"] {
+    for part in ["cannot write", "free some space", "WGRAD_CACHE_DIR"] {
         assert!(failed.stderr.contains(part), "{part} in {}", failed.stderr);
     }
     assert!(place.names("cache").iter().all(|name| !name.ends_with(".tmp")), "nothing is left");

@@ -209,7 +209,7 @@ fn houses() -> String {
     text
 }
 
-/// The same rows with the columns in this order, and a constant one where there is no such name.
+/// The same rows with the columns in this order, and a constant one for an unknown name.
 fn reordered(text: &str, names: &[&str]) -> String {
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().unwrap().split(',').collect();
@@ -328,7 +328,7 @@ fn categories_become_inputs_as_is_asked_for() {
     for (options, text) in [
         ("--one-hot shop --hash shop", "--one-hot shop cannot be used with --hash shop"),
         ("--hash shopp", "there is no column"),
-        ("--one-hot y", "it is no column of categories"),
+        ("--one-hot y", "it is not a column of categories"),
     ] {
         let refused = place.run(&format!("train shops.csv --device cpu {options}"));
         assert!(refused.code == 2 && refused.stderr.contains(text), "{}", refused.stderr);
@@ -389,7 +389,7 @@ fn weights_of_rows_and_classes_come_with_the_data() {
     let fitted = Preprocessing::fit_rows(&data, &[0, 1, 2], &fitting).unwrap();
     let set = fitted.dataset(&data, &[0, 1, 2]).unwrap();
     assert_eq!(set.weights(), Some(&[0.5, 2.0, 1.0][..]));
-    assert_eq!(set.features().cols(), 1, "nothing is learnt from the weights");
+    assert_eq!(set.features().cols(), 1, "nothing is learned from the weights");
     let balanced = data::ClassWeight::Balanced.of_classes(set.targets()).unwrap();
     let both = set.class_weighted(&balanced).unwrap();
     assert_eq!(both.weights(), Some(&[0.375, 3.0, 0.75][..]));

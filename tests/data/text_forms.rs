@@ -1,5 +1,5 @@
-//! Delimited texts as people write them: numbers, separators, headers, marks of missing values and dates
-//! of every form give the model and the predictions of the same table in the plainest form.
+//! Delimited texts as found in practice: numbers, separators, headers, marks of missing values and dates
+//! in every form give the model and the predictions of the same table in plain form.
 
 use crate::cli_support::Place;
 
@@ -24,7 +24,7 @@ fn row(i: i32) -> Row {
     Row { size, change, kind, day, y: y.round() / 8.0 }
 }
 
-/// A number with so many decimals, thousands grouped by one text and decimals behind another.
+/// A number with the given decimals, thousands separator and decimal mark.
 fn number(x: f64, decimals: usize, thousands: &str, decimal: &str) -> String {
     let text = format!("{:.decimals$}", x.abs());
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
@@ -58,7 +58,7 @@ fn plain() -> String {
     })
 }
 
-/// Trains on a file, predicts it, and gives the predictions and all that was said.
+/// Trains on a file, predicts it, and returns the predictions and all messages.
 fn learnt(place: &Place, file: &str, options: &str) -> (String, String) {
     let said =
         place.ok(&format!("train {file} --device cpu --epochs 3 --force --out run {options}"));
@@ -187,10 +187,10 @@ fn a_header_is_found_or_said() {
         place.write("other.csv", numbers(header));
         let (found, said) = learnt(&place, "other.csv", "");
         assert_eq!(found, expected, "{header}");
-        assert!(said.contains("is taken for the names of the columns: --header no"), "{said}");
+        assert!(said.contains("is used as the column names: use --header no"), "{said}");
         let (found, said) = learnt(&place, "other.csv", "--header no");
         assert_eq!(found.lines().count(), ROWS as usize + 1, "{header}");
-        assert!(!said.contains("is taken for the names"), "{said}");
+        assert!(!said.contains("is used as the column names"), "{said}");
     }
 }
 
@@ -225,7 +225,7 @@ fn missing_values_are_known_by_their_marks() {
     place.write("sentinel.csv", sentinel("-999"));
     let (_, said) = learnt(&place, "sentinel.csv", "");
     assert!(said.contains("warning: column change: -999"), "{said}");
-    assert!(said.contains("--missing -999 says that it does"), "{said}");
+    assert!(said.contains("use --missing -999"), "{said}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-"""Golden numbers from PyTorch for normalised and residual nets: layers.json beside this script.
+"""Golden numbers from PyTorch for normalized and residual nets: layers.json beside this script.
 
     /path/to/venv/bin/python tests/golden/make_layers.py
 
 Made with torch 2.x in float64. Every input is a multiple of 1/64, so that float32 holds it exactly.
 Each case is trained for ten steps of SGD (η = 0.25) on the full batch; then the net predicts, with
-batch normalisation by its running averages. `single_error` is what PyTorch itself is wrong by in
+batch normalization by its running averages. `single_error` is what PyTorch itself is wrong by in
 float32.
 """
 

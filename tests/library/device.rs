@@ -1,52 +1,25 @@
 //! A model keeps its device, and is shared by threads.
 
-use std::ops::Range;
+use crate::forward::forward;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Values, ValuesMut};
-use wgrad::data::Samples;
-use wgrad::kernels::Step;
-use wgrad::kernels::tensor::TensorId;
-use wgrad::plan::Traits;
+use wgrad::backend::{Backend, Pending};
 use wgrad::plan::program::Program;
 use wgrad::{Classifier, Device, Regressor};
 
-/// A backend of one's own, which counts the programs that are loaded onto it.
+/// A custom backend that counts the loaded programs.
 struct Counting {
     inner: Cpu<f32>,
     loads: Arc<AtomicUsize>,
 }
 
 impl Backend for Counting {
-    fn info(&self) -> &DeviceInfo {
-        self.inner.info()
-    }
-    fn traits(&self) -> Traits {
-        self.inner.traits()
-    }
+    forward!(inner: info traits unload upload forget write run read);
     fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         self.inner.load(program)
-    }
-    fn unload(&mut self) {
-        self.inner.unload();
-    }
-    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
-        self.inner.upload(samples)
-    }
-    fn forget(&mut self, data: DataId) {
-        self.inner.forget(data);
-    }
-    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
-        self.inner.write(tensor, values)
-    }
-    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
-        self.inner.run(ops, data, steps)
-    }
-    fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
-        self.inner.read(tensor, values)
     }
 }
 

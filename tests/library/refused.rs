@@ -1,4 +1,4 @@
-//! Bad input is an error that says what, where and what to do, and never a panic.
+//! Invalid input is an error that says what, where and what to do, never a panic.
 
 use wgrad::{Classifier, Device, Error, ErrorKind, Regressor};
 
@@ -40,7 +40,7 @@ fn there_must_be_something_to_learn() {
     said(&classifier(&x, 1, &[3; 40]), &["the only class is \"3\""]);
     let error = Regressor::fit(&x, &[1.0f32; 40]).err().unwrap();
     said(&error, &["the target is 1 in every row"]);
-    said(&classifier(&[1.0; 40], 1, &[0, 1].repeat(20)), &["no column is left to learn from"]);
+    said(&classifier(&[1.0; 40], 1, &[0, 1].repeat(20)), &["no column is left as a feature"]);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn settings_that_make_no_sense_are_refused_by_their_names() {
     said(&fails(builder().validation_fraction(1.5)), &["1.5", "validation_fraction"]);
     said(&fails(builder().ensemble(0)), &["0 nets", "ensemble"]);
     said(&fails(builder().class_names(["a"])), &["label 1", "class_names"]);
-    said(&fails(builder().class_names(["a", "b", "c"])), &["no row of the class \"c\""]);
+    said(&fails(builder().class_names(["a", "b", "c"])), &["no row has the class \"c\""]);
     said(&fails(builder().sample_weight([1.0; 3])), &["3 weights for 40 rows", "sample_weight"]);
     said(&fails(builder().sample_weight([-1.0; 40])), &["weight -1", "sample_weight, row 1"]);
     said(&fails(builder().column_names(["a", "b"])), &["2 names for 1 columns", "column_names"]);
@@ -60,7 +60,7 @@ fn settings_that_make_no_sense_are_refused_by_their_names() {
     let data = builder().validation_data((&x, 2), &y);
     said(&fails(data), &["40 labels for 20 rows", "validation_data"]);
     let both = builder().validation_fraction(0.1).validation_data(&x, &y);
-    said(&fails(both), &["validation_data beside validation_fraction"]);
+    said(&fails(both), &["both validation_data and validation_fraction"]);
     for (what, broken) in [
         ("learning_rate", builder().learning_rate(f32::NAN)),
         ("dropout", builder().dropout(2.0)),
@@ -86,7 +86,7 @@ fn a_model_refuses_other_rows() {
     let error = model.predict::<u32>((&x, 2)).map(|classes| classes.len());
     assert_eq!(error, Ok(40), "numbers are the places of names that are none");
     let error = model.predict::<bool>((&x, 2)).unwrap_err();
-    said(&error, &["\"less\" is no bool", "predict::<String>"]);
+    said(&error, &["\"less\" is not a value of type bool", "predict::<String>"]);
     let error = model.score((&x, 2), &["more"; 40]).map(|accuracy| accuracy <= 1.0);
     assert_eq!(error, Ok(true));
     said(&model.score((&x, 2), &["mor"; 40]).unwrap_err(), &["no class \"mor\"", "did you mean"]);

@@ -1,4 +1,4 @@
-//! Trainings that are watched, stopped and cancelled.
+//! Trainings that are watched, stopped and canceled.
 
 use std::sync::{Arc, Mutex};
 use wgrad::{CancelToken, Classifier, Device, ErrorKind, Flow, Regressor};

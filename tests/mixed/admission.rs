@@ -1,4 +1,4 @@
-//! Where f16 is taken, and what is said where it is refused.
+//! When f16 is used, and the messages if it is refused.
 
 use super::adapter::has_gpu;
 use super::cli_support::Place;
@@ -64,7 +64,7 @@ fn a_device_is_taken_where_it_computes_right_and_gains() {
     // Nothing that computes right.
     let device = Device { wrong: Some(Multiplier::Fma), ..Device::new() };
     let made = Trainer::new(&measured, &data, Preprocessing::none(&data), Box::new(device));
-    refused(made.err().unwrap(), "computes wrong in f16 with f16 storage");
+    refused(made.err().unwrap(), "computes incorrectly in f16 with f16 storage");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn f16_is_refused_with_the_reason() {
     }
     // A software adapter gains nothing; what was measured is told.
     if let Some(text) = refused(Box::new(Gpu::open(0).unwrap())) {
-        assert!(text.contains("no gain") && text.contains(" ms, in f32 "), "{text}");
+        assert!(text.contains("not faster") && text.contains(" ms, in f32 "), "{text}");
     }
 }
 
@@ -107,7 +107,7 @@ fn the_command_line_takes_f16_or_says_what_was_measured() {
             assert!(place.read("run/config.toml").contains("precision = \"f16\""));
         }
         4 => {
-            assert!(ran.stderr.contains("f16 is no gain for this net"), "{}", ran.stderr);
+            assert!(ran.stderr.contains("f16 is not faster for this net"), "{}", ran.stderr);
             assert!(ran.stderr.contains(" ms, in f32 "), "{}", ran.stderr);
             assert!(!place.path("run").exists());
         }

@@ -1,27 +1,27 @@
-//! The devices that f16 is tried on.
+//! The devices for tests of f16.
 
 use super::adapter::has_gpu;
+use super::forward::forward;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Traffic, Values, ValuesMut};
-use wgrad::data::Samples;
+use wgrad::backend::{Backend, DataId, Pending, ValuesMut};
 use wgrad::kernels::Step;
 use wgrad::kernels::mixed::Multiplier;
 use wgrad::kernels::tensor::TensorId;
 use wgrad::plan::program::{Op, Program};
 
-/// The CPU as a device for f16: as its reference, or with what is to be found out about a device.
+/// The CPU as a device for f16: as its reference, or with the properties of a device to be detected.
 pub struct Device {
     pub cpu: Cpu<f32>,
     pub offered: Vec<Multiplier>,
-    /// What computes wrong: by two units of f16 in the first element of all that is read as f64.
+    /// The variant that computes incorrectly: by two units of f16 in the first element of every f64 read.
     pub wrong: Option<Multiplier>,
-    /// What a step takes in f32 and in f16 by each of what is offered.
+    /// The time of a step in f32 and in f16 with each variant.
     pub pace: Option<(Duration, Vec<Duration>)>,
-    /// What loses the device when a program is loaded for it, until it is opened anew without matrices.
+    /// The variant that loses the device when a program is loaded, until it is opened again without matrices.
     pub breaks: Option<Multiplier>,
     pub multiplier: Multiplier,
     pub in_f16: bool,
@@ -48,9 +48,7 @@ impl Device {
 }
 
 impl Backend for Device {
-    fn info(&self) -> &DeviceInfo {
-        self.cpu.info()
-    }
+    forward!(cpu: info upload forget write traffic);
     fn open_mixed(&mut self) -> Pending<'_, Vec<Multiplier>> {
         Box::pin(async move { Ok(self.offered.clone()) })
     }
@@ -75,15 +73,6 @@ impl Backend for Device {
             self.cpu.load(program).await
         })
     }
-    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
-        self.cpu.upload(samples)
-    }
-    fn forget(&mut self, data: DataId) {
-        self.cpu.forget(data);
-    }
-    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
-        self.cpu.write(tensor, values)
-    }
     fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
         Box::pin(async move {
             // Of whole steps; the self-test runs op by op.
@@ -107,9 +96,6 @@ impl Backend for Device {
                 }
             }
         })
-    }
-    fn traffic(&self) -> Traffic {
-        self.cpu.traffic()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whole runs against f32, the scale of the loss, and going on with a run.
+//! Whole runs against f32, the scale of the loss, and resuming.
 
 use super::device::{Device, devices};
 use super::task::{in_f16, normal, task, train, trainer};
@@ -14,8 +14,8 @@ use wgrad::net::spec::{Net, Spec};
 use wgrad::train::trainer::LossScale;
 use wgrad::{Activation, Loss, Trainer};
 
-/// In f16 a loss that fell below a tenth of what it was ends within 3% of the first loss of where it
-/// ends in f32.
+/// In f16 a loss that fell below a tenth of its first value ends at the f32 result, within 3% of the
+/// first loss.
 #[test]
 fn training_in_f16_converges_like_f32() {
     for seed in 0..3 {
@@ -73,7 +73,7 @@ fn a_loss_scale_is_doubled_after_steps_without_an_overflow() {
     }
 }
 
-/// Inputs beyond the largest number of f16 overflow however the loss is scaled. A single one for each unit:
+/// Inputs beyond the largest number of f16 overflow with any loss scale. A single one for each unit:
 /// of two, infinities of either sign would make NaN.
 #[test]
 fn a_run_that_always_overflows_ends_with_a_reason() {
@@ -91,14 +91,12 @@ fn a_run_that_always_overflows_ends_with_a_reason() {
         assert_eq!(error.kind(), ErrorKind::Diverged, "{error}");
         let text = error.to_string();
         // Sixteen steps halve the scale to 1, and the next epoch overflows at that.
-        for part in
-            ["f16 overflows in every step, though the loss isn't scaled", "where: epoch 4\n"]
-        {
+        for part in ["f16 overflows in every step, even without loss scaling", "where: epoch 4\n"] {
             assert!(text.contains(part), "{part} in {text}");
         }
         let LossScale { scale, skipped, .. } = trainer.loss_scale().unwrap().unwrap();
         assert_eq!((scale, skipped), (1.0, 16));
-        assert_eq!(trainer.last_good().unwrap(), None, "nothing was learnt");
+        assert_eq!(trainer.last_good().unwrap(), None, "nothing was learned");
     }
 }
 
@@ -159,5 +157,5 @@ fn a_run_goes_on_with_what_multiplied() {
     // One that was measured anew is told apart.
     let third = trainer(&spec, &data, device(&both, [10, 40]));
     let text = third.go_on(&checkpoint).err().unwrap().to_string();
-    assert!(text.contains("begun with 16x16 cooperative matrices, not f16 storage"), "{text}");
+    assert!(text.contains("started with 16x16 cooperative matrices, not f16 storage"), "{text}");
 }

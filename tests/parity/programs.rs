@@ -1,19 +1,17 @@
 //! Whole programs of nets, replayed op by op.
 
 use super::case::{gpu, has_few_shapes, random, rounds, size};
+use super::forward::forward;
 use rand::RngExt;
-use std::sync::Arc;
 use wgrad::backend::cpu::Cpu;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Values, ValuesMut};
-use wgrad::data::{Dataset, Features, Samples, Targets};
-use wgrad::kernels::Step;
+use wgrad::backend::{Backend, Pending, ValuesMut};
+use wgrad::data::{Dataset, Features, Targets};
 use wgrad::kernels::tensor::TensorId;
 use wgrad::math::activation::Activation;
 use wgrad::math::loss::Loss;
 use wgrad::math::matrix::Matrix;
 use wgrad::math::optim::Optimizer;
 use wgrad::net::spec::{Bias, Layer, Net, Norm, Spec, Units};
-use wgrad::plan::program::Program;
 use wgrad::plan::{self, Purpose};
 
 /// Whole programs of nets drawn at random, replayed op by op.
@@ -122,34 +120,12 @@ fn every_loss_keeps_the_rule_in_every_plan() {
     }
 }
 
-/// A device that computes NaN must not pass, wherever it stands.
+/// A device that computes NaN anywhere must not pass.
 #[test]
 fn a_device_that_gives_nan_fails_the_comparison() {
     struct Broken(Cpu<f32>);
     impl Backend for Broken {
-        fn info(&self) -> &DeviceInfo {
-            self.0.info()
-        }
-        fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
-            self.0.load(program)
-        }
-        fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
-            self.0.upload(samples)
-        }
-        fn forget(&mut self, data: DataId) {
-            self.0.forget(data);
-        }
-        fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
-            self.0.write(tensor, values)
-        }
-        fn run<'a>(
-            &'a mut self,
-            ops: std::ops::Range<usize>,
-            data: DataId,
-            steps: &'a [Step],
-        ) -> Pending<'a> {
-            self.0.run(ops, data, steps)
-        }
+        forward!(0: info load upload forget write run);
         fn read<'a>(&'a mut self, tensor: TensorId, mut values: ValuesMut<'a>) -> Pending<'a> {
             Box::pin(async move {
                 if let ValuesMut::F64(values) = &mut values {

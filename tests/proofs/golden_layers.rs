@@ -1,4 +1,4 @@
-//! Normalised and residual nets after ten steps, and what they predict then, against PyTorch in f64
+//! Normalized and residual nets after ten steps, and their predictions, against PyTorch in f64
 //! (`tests/golden/make_layers.py`).
 
 use crate::ten_steps::{Golden, devices, load, matrix};
@@ -29,7 +29,7 @@ struct Case {
 #[test]
 fn ten_steps_of_normalised_and_residual_nets_are_those_of_pytorch() {
     let golden: Cases = load("layers");
-    for device in devices("ten steps of normalised nets") {
+    for device in devices("ten steps of normalized nets") {
         for case in &golden.cases {
             let (x, t) = (matrix(&case.inputs), matrix(&case.targets));
             let units = case.golden.layers()[0].bias.len();

@@ -1,5 +1,5 @@
 //! The gradients of the program against central differences in f64 (source 002, "the numerical
-//! check"), and the proof that the check sees what is wrong.
+//! check"), and the proof that the check detects errors.
 
 use crate::common::{
     cpu32, cpu64, gpu, gradients, largest, largest_error, random_data, random_weights, unscaled,
@@ -32,7 +32,7 @@ fn fitted(mut net: Net, loss: Loss) -> Net {
     net
 }
 
-/// An output layer that gives what the loss takes.
+/// An output layer that suits the loss.
 fn output_for(loss: Loss) -> Units {
     match loss {
         Loss::CrossEntropyProbabilities => Units::Softmax,
@@ -111,7 +111,7 @@ fn smoothed_targets_have_the_numerical_gradient() {
         (spec.seed, spec.label_smoothing) = (1, 0.2);
         if !loss.takes_smoothing() {
             let error = spec.check().unwrap_err().to_string();
-            assert!(error.contains("label smoothing under"), "{error}");
+            assert!(error.contains("label smoothing with"), "{error}");
             continue;
         }
         spec.check().unwrap();
@@ -134,7 +134,7 @@ fn mixed_rows_have_the_numerical_gradient() {
         let mut spec = Spec::new(net, loss);
         (spec.seed, spec.mixup) = (1, Some(2.0));
         if loss == Loss::Hinge {
-            assert!(spec.check().unwrap_err().to_string().contains("one class of a row"));
+            assert!(spec.check().unwrap_err().to_string().contains("one class for each row"));
             continue;
         }
         spec.check().unwrap();

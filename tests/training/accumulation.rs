@@ -1,13 +1,11 @@
 //! Gradients accumulated over micro-batches are those of the whole batch.
 
 use crate::common::{Shared, cpu32, cpu64, gpu, largest, largest_error, random_data};
-use std::ops::Range;
+use crate::forward::forward;
 use std::sync::Arc;
-use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Values, ValuesMut};
+use wgrad::backend::{Backend, Pending};
 use wgrad::base::error::Error;
-use wgrad::data::{Dataset, Preprocessing, Samples};
-use wgrad::kernels::Step;
-use wgrad::kernels::tensor::TensorId;
+use wgrad::data::{Dataset, Preprocessing};
 use wgrad::math::activation::Activation;
 use wgrad::math::loss::Loss;
 use wgrad::math::optim::Optimizer;
@@ -74,7 +72,7 @@ fn micro_batches_of_any_size_train_as_the_whole_batch() {
     }
 }
 
-/// What a row of a pair takes of the other shows in the weights: pairs must not be parted.
+/// The mixing of the rows of a pair affects the weights: pairs must not be separated.
 #[test]
 fn micro_batches_of_even_size_have_the_pairs_of_the_whole_batch() {
     let mixed = || Spec { mixup: Some(0.5), ..spec() };
@@ -90,7 +88,7 @@ fn micro_batches_of_even_size_have_the_pairs_of_the_whole_batch() {
         }
     }
     let odd = Spec { micro_batch: Some(7), ..mixed() };
-    assert!(odd.check().unwrap_err().to_string().contains("take an even number"));
+    assert!(odd.check().unwrap_err().to_string().contains("choose an even number"));
 }
 
 #[test]
@@ -103,13 +101,11 @@ fn parts_without_meaning_are_refused() {
     assert!(Spec { micro_batch: Some(0), ..spec() }.check().is_err());
 }
 
-/// A device with memory for programs of so many bytes.
+/// A device with memory for programs of up to `bytes` bytes.
 struct Small(Box<dyn Backend>, u64);
 
 impl Backend for Small {
-    fn info(&self) -> &DeviceInfo {
-        self.0.info()
-    }
+    forward!(0: info upload forget write run read);
     fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
         Box::pin(async move {
             match program.bytes(4) > self.1 {
@@ -117,21 +113,6 @@ impl Backend for Small {
                 false => self.0.load(program).await,
             }
         })
-    }
-    fn upload(&mut self, samples: Arc<Samples>) -> Pending<'_, DataId> {
-        self.0.upload(samples)
-    }
-    fn forget(&mut self, data: DataId) {
-        self.0.forget(data);
-    }
-    fn write<'a>(&'a mut self, tensor: TensorId, values: Values<'a>) -> Pending<'a> {
-        self.0.write(tensor, values)
-    }
-    fn run<'a>(&'a mut self, ops: Range<usize>, data: DataId, steps: &'a [Step]) -> Pending<'a> {
-        self.0.run(ops, data, steps)
-    }
-    fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
-        self.0.read(tensor, values)
     }
 }
 

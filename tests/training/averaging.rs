@@ -132,7 +132,7 @@ fn settings_that_make_no_sense_are_refused() {
     assert!(refused(Averaging::Swa { fraction: 0.0 }).contains("--swa"));
     let mut spec = spec(Averaging::Swa { fraction: 0.5 }, PlanKind::Fused);
     spec.net.layers[0].norm = Some(wgrad::net::spec::Norm::Batch);
-    assert!(spec.check().unwrap_err().to_string().contains("batch normalisation"));
+    assert!(spec.check().unwrap_err().to_string().contains("batch normalization"));
 }
 
 /// RPROP follows the signs of the gradient over all rows.

@@ -1,4 +1,4 @@
-//! Schedules of the learning rate: against PyTorch's, and as a training run applies them.
+//! Schedules of the learning rate: against PyTorch's, and as applied in a training run.
 
 use serde::Deserialize;
 use wgrad::backend::Backend;
@@ -87,7 +87,7 @@ fn cpu() -> Box<dyn Backend> {
 struct Rates {
     rates: Vec<f32>,
     losses: Vec<f64>,
-    /// Stops the run after so many epochs.
+    /// Stops the run after a number of epochs.
     stop_after: Option<usize>,
 }
 
@@ -106,7 +106,7 @@ fn a_run_warms_up_and_follows_its_schedule() {
     let mut trainer = Trainer::new(&spec, &data, Preprocessing::none(&data), cpu()).unwrap();
     let mut rates = Rates::default();
     trainer.fit(None, &mut rates).unwrap();
-    // Three steps an epoch: the warm-up ends at 3/4 of the rate.
+    // Three steps an epoch: the warmup ends at 3/4 of the rate.
     let factors = [0.75, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125];
     assert_eq!(rates.rates, factors.map(|factor| 0.25 * factor));
 }

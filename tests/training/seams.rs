@@ -1,4 +1,4 @@
-//! Where other programs meet a run: between gradient and update, and on threads of their own.
+//! Interfaces to other programs: between gradient and update, and on other threads.
 
 use crate::common::{cpu32, gpu};
 use pollster::FutureExt as _;
@@ -164,7 +164,7 @@ fn a_run_with_a_hook_that_diverges_stops_without_repeating_a_step() {
     let mut around = spec.clone();
     around.stopping.on_divergence = OnDivergence::SkipBatch;
     let error = self::trainer(&around, cpu32(1).boxed()).set_hook(|_| Ok(())).unwrap_err();
-    assert!(error.to_string().contains("stops where it diverges"), "{error}");
+    assert!(error.to_string().contains("stops when it diverges"), "{error}");
 }
 
 /// A trainer goes to a thread with its device; two train there as one after the other.
@@ -184,7 +184,7 @@ fn two_devices_train_on_two_threads() {
     assert!(together == alone);
 }
 
-/// Notes that a future wants to be polled again.
+/// Records that a future wants to be polled again.
 #[derive(Default)]
 struct Woken(AtomicBool);
 
@@ -226,7 +226,7 @@ fn a_program_awaits_a_read_without_blocking() {
     assert!(was_pending, "no first poll came back before the device was done");
 }
 
-/// Polls a future to its end, only when it asks for that: how often.
+/// Polls a future to its end, only when it is woken; returns the number of polls.
 fn polled(future: Pending<'_>) -> usize {
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());

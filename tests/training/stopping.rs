@@ -1,4 +1,4 @@
-//! What ends a run early, what it keeps, and that it goes on where it stopped.
+//! Early stopping, the weights that are kept, and resuming at the same step.
 
 use crate::common::{Shared, cpu32, gpu, random_classes};
 use wgrad::Error;
@@ -11,7 +11,7 @@ use wgrad::net::stopping::{Keep, Stopping};
 use wgrad::train::event::{Ending, Epoch, Flow, Observer, Progress};
 use wgrad::train::trainer::Trainer;
 
-/// Random classes are learnt by heart, so that the validation loss soon rises.
+/// Random classes are learned by heart, so that the validation loss soon rises.
 fn sets() -> (Dataset, Dataset) {
     (random_classes(60, 5, 3, 1), random_classes(40, 5, 3, 2))
 }
@@ -171,7 +171,7 @@ fn what_makes_no_sense_is_refused() {
     assert!(error.to_string().contains("without validation data"), "{error}");
 }
 
-/// Random classes can only be learnt by heart: the training loss falls under what anyone could know.
+/// Random classes can only be memorized: the training loss falls below what is possible on unseen rows.
 #[test]
 fn a_net_that_learns_noise_by_heart_is_told_so() {
     let (training, validation) = sets();
@@ -181,9 +181,9 @@ fn a_net_that_learns_noise_by_heart_is_told_so() {
         run.findings().unwrap().join("\n")
     };
     let told = findings(300, &validation);
-    assert!(told.contains("the net learns noise by heart; end earlier"), "{told}");
+    assert!(told.contains("the net overfits; stop earlier"), "{told}");
     // Neither of a loss that hasn't fallen so far yet, nor where held-out rows agree.
     for found in [findings(2, &validation), findings(300, &training)] {
-        assert!(!found.contains("by heart"), "{found}");
+        assert!(!found.contains("overfits"), "{found}");
     }
 }

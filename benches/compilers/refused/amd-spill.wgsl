@@ -1,4 +1,4 @@
-// More live values than there are registers: they are loaded before the barrier and stored after it.
+// More live values than registers: they are loaded before the barrier and stored after it.
 @group(1) @binding(1) var<storage, read_write> values: array<mat4x4f>;
 
 @compute @workgroup_size(64)

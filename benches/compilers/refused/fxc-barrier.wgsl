@@ -1,5 +1,5 @@
-// X3663: FXC takes what follows an early return to be reached by some of a workgroup only, where the
-// return stands behind a loop with barriers.
+// X3663: FXC assumes that code after an early return is reached by only a part of a workgroup, if the
+// return follows a loop with barriers.
 @group(0) @binding(0) var<storage, read_write> out: array<f32>;
 
 var<workgroup> shared_values: array<f32, 64>;

@@ -1,4 +1,4 @@
-// X3507: FXC sees a path without a value where a case returns on both sides of a condition, if the case is chosen by
+// X3507: FXC reports a path without a value if a case returns on both sides of a condition and is chosen by
 // a constant.
 const WHICH = 1u;
 

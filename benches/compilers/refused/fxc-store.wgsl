@@ -1,5 +1,5 @@
-// X3511: FXC writes a component of a vector that a loop chooses only where it can unroll the loop. The number of this
-// one's rounds is not known.
+// X3511: FXC writes a vector component chosen by a loop index only if it can unroll the loop. The number of
+// iterations of this loop is unknown.
 @group(0) @binding(0) var<storage, read_write> out: array<vec4<f32>>;
 
 @compute @workgroup_size(64)

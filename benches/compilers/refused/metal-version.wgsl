@@ -1,4 +1,4 @@
-// Metal has the function since version 1.2 of its language; it is asked for in 1.1.
+// Metal has the function since version 1.2 of its language; the shader uses it in 1.1.
 @group(1) @binding(1) var<storage, read_write> values: array<u32>;
 
 @compute @workgroup_size(64)

@@ -1,4 +1,4 @@
-// Half precision is no part of core WebGPU.
+// Half precision isn't part of core WebGPU.
 enable f16;
 
 @group(0) @binding(0) var<storage, read_write> out: array<f16>;

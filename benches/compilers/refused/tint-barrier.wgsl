@@ -1,5 +1,5 @@
-// A barrier behind a condition that Tint can't prove to be the same for a whole workgroup: it comes
-// from a variable of the module, in which every invocation has its own value.
+// A barrier under a condition that Tint can't prove to be uniform in a workgroup: it depends
+// on a private variable.
 @group(0) @binding(0) var<storage, read_write> out: array<f32>;
 
 var<workgroup> shared_values: array<f32, 64>;

@@ -8,7 +8,7 @@ use crate::math::gemm::Gemm;
 use crate::plan::program::Op;
 use std::ops::Range;
 
-/// Elements of a piece of element-wise work.
+/// The number of elements in a piece of element-wise work.
 const PIECE: usize = 1 << 14;
 /// Rows of a piece of merging: a power of two, as runs are.
 const ROWS: usize = 1 << 12;

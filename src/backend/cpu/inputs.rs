@@ -1,7 +1,7 @@
-//! A batch's inputs: whether they are worth searching for zeros, and for each thread its own.
+//! A batch's inputs: whether searching them for zeros pays, and a copy for each thread.
 //!
-//! Where every thread has some units of the first layer, it needs all of X, for the outputs and again
-//! for the gradient. What another processor wrote takes longer to come than to be gathered again.
+//! If every thread has some units of the first layer, it needs all of X, for the outputs and again
+//! for the gradient. Reading what another processor wrote takes longer than gathering it again.
 
 use super::memory::{Cells, Span};
 use super::whole_net::goes_by_units;
@@ -11,28 +11,28 @@ use crate::kernels::tensor::TensorId;
 use crate::math::real::Real;
 use crate::plan::program::{Op, Program};
 
-/// Threads up to which each gathers all rows for itself: gathering takes no less time with more of
-/// them, while what else a step does takes less.
+/// The most threads for which each gathers all rows itself: with more threads, gathering takes the same time
+/// while the rest of a step gets faster.
 const MOST_THREADS: usize = 4;
 
-/// Numbers of X beyond which a copy is felt in memory, and gathering isn't in time.
+/// The largest X, in numbers, for which copies pay: beyond, they cost memory and gain little time.
 const LARGEST: usize = 1 << 20;
 
-/// Rows or columns of X that products leave out together where all are 0.
+/// The number of rows or columns of X that products skip together if all are 0.
 const TOGETHER: usize = 8;
 
-/// How much of X products can leave out, as measured on rows from all over the data set.
+/// The fraction of X that products can skip, measured on rows from the whole data set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Zeros {
-    /// The share of a column's groups of rows that are 0, in the mean over the columns: what the
-    /// forward product leaves out.
+    /// The fraction of a column's groups of rows that are 0, averaged over the columns: skipped by the
+    /// forward product.
     pub of_columns: f64,
-    /// The share of a row's groups of neighbouring columns that are 0: what the gradient leaves out.
+    /// The fraction of a row's groups of neighboring columns that are 0: skipped by the gradient.
     pub of_rows: f64,
 }
 
 impl Zeros {
-    /// Those of the features as the net gets them.
+    /// The zeros of the scaled features.
     pub(super) fn of(samples: &Samples) -> Self {
         const MOST_GROUPS: usize = 32;
         let (features, affine) = (&samples.features, &samples.affine);
@@ -46,7 +46,7 @@ impl Zeros {
         let mut zero = vec![false; cols];
         for group in 0..groups {
             let mut blank = vec![true; cols];
-            // Rows of a group are far apart, as those of a batch are: neighbours may be of one kind.
+            // Rows of a group are far apart, like those of a batch: neighbors may be similar.
             for row in (0..TOGETHER).map(|i| (i * groups + group) * rows / looked_at) {
                 match &**features {
                     Features::U8(m) => mark_zeros(m.row(row), affine, &mut zero),
@@ -64,13 +64,13 @@ impl Zeros {
         }
     }
 
-    /// Whether looking for them pays.
+    /// Whether searching for them pays.
     pub(super) fn pay(self) -> bool {
         self.of_columns >= 0.25
     }
 }
 
-/// Which elements of a row are 0 as the net gets them.
+/// Marks the elements of a row that are 0 after scaling.
 fn mark_zeros<R: Copy + Into<f32>>(raw: &[R], affine: &Affine, zero: &mut [bool]) {
     let columns = affine.shift.iter().zip(&affine.scale);
     for ((zero, &x), (shift, scale)) in zero.iter_mut().zip(raw).zip(columns) {
@@ -78,7 +78,7 @@ fn mark_zeros<R: Copy + Into<f32>>(raw: &[R], affine: &Affine, zero: &mut [bool]
     }
 }
 
-/// X of all threads but the first, which has the program's tensor; and what X is made from where columns
+/// X of all threads but the first, which has the program's tensor; and the source of X if columns
 /// are embedded.
 #[derive(Debug)]
 pub(super) struct Inputs<T> {
@@ -87,8 +87,8 @@ pub(super) struct Inputs<T> {
 }
 
 impl<T: Real> Inputs<T> {
-    /// Room for the copies, if `program` has a step in which they help. Inputs that are dropped or
-    /// augmented cost more than to come from another processor.
+    /// Room for the copies, if `program` has a step in which they help. Inputs with dropout or
+    /// augmentation cost more to recompute than to read from another processor.
     pub(super) fn new(program: &Program, threads: usize) -> Option<Self> {
         let helps = |rows: &WholeNet| {
             let plain = rows.augmentation.is_none() && rows.input_dropout.is_none();
@@ -110,7 +110,7 @@ impl<T: Real> Inputs<T> {
         Some(Inputs { copies: tensors().map(|id| (id, copies(id))).collect() })
     }
 
-    /// Where the thread with number `thread` has its rows of `tensor`, if it has a copy of that. No other
+    /// The rows of `tensor` of thread `thread`, if it has its own copy. No other
     /// thread reads or writes them.
     pub(super) fn of(&self, tensor: TensorId, thread: usize) -> Option<Span<'_, T>> {
         let (_, copies) = self.copies.iter().find(|(id, _)| *id == tensor)?;
@@ -138,7 +138,7 @@ mod tests {
         let half = of(bytes(|_, col| col >= 8));
         assert_eq!(half, Zeros { of_columns: 0.5, of_rows: 0.5 });
         assert!(half.pay());
-        // Every other column is: no eight neighbours are.
+        // Every other column is: no eight neighbors are.
         let others = of(bytes(|_, col| col % 2 == 0));
         assert_eq!(others, Zeros { of_columns: 0.5, of_rows: 0.0 });
         // Two of three rows are, but no eight that are looked at together; nor where they are sorted.
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(none, Zeros { of_columns: 0.0, of_rows: 0.0 });
         assert!(!none.pay());
         assert_eq!(of(Features::U8(Matrix::from_fn(0, 16, |_, _| 0))), none);
-        // What counts is what the net gets.
+        // Zeros after scaling count.
         let shifted = Affine { shift: vec![1.0; 16], scale: vec![2.0; 16] };
         assert_eq!(zeros(bytes(|_, _| false), shifted.clone()), none);
         assert_eq!(zeros(bytes(|_, _| true), shifted).of_columns, 1.0);

@@ -1,4 +1,4 @@
-//! Ops that GPUs run and the CPU backend has for reference: cut into pieces by the shape.
+//! Ops of the GPU programs, which the CPU backend has for reference: split into pieces by the shape.
 
 use super::memory::Shared;
 use super::ops::{ROWS, from};
@@ -21,7 +21,7 @@ use crate::kernels::{Step, loss};
 use crate::math::gemm::{self, Begin, End, Gemm, Right, View};
 use std::ops::Range;
 
-/// Units whose gradients are one piece of work.
+/// The number of units whose gradients are one piece of work.
 const UNITS: usize = 64;
 
 /// Calls `piece` with each block of the batch's rows.
@@ -127,7 +127,7 @@ pub(super) fn output<T: Gemm>(
     });
 }
 
-/// A δ and updates, side by side.
+/// A δ and updates, concurrently.
 pub(super) fn backward<T: Gemm>(
     op: &Backward,
     step: &Step,
@@ -168,7 +168,7 @@ pub(super) fn delta_rows<T: Gemm>(op: &Delta, memory: &Shared<'_, T>, block: Ran
     activation::gradient(&op.functions, 0..n, part(op.z, n), out);
 }
 
-/// The gradients of some units' weights and biases, and the optimiser's step on them.
+/// The gradients of some units' weights and biases, and the optimizer's step on them.
 fn update_units<T: Gemm>(
     op: &Backward,
     layer: &ParameterGradient,
@@ -185,8 +185,8 @@ fn update_units<T: Gemm>(
     });
 }
 
-/// Hands the gradients of some units' weights and biases over `rows` rows to `take`, each with the tensor
-/// and where in it they belong.
+/// Passes the gradients of some units' weights and biases over `rows` rows to `take`, each with its tensor
+/// and range.
 pub(super) fn unit_gradients<T: Gemm>(
     layer: &ParameterGradient,
     rows: usize,
@@ -267,7 +267,7 @@ fn layer_part<T: Gemm>(
     }
 }
 
-/// The parts of all gradients added up, and the step.
+/// The sums over the parts of all gradients, and the step.
 pub(super) fn sum_update<T: Gemm>(
     op: &SumUpdate,
     step: &Step,

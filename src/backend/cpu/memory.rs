@@ -1,9 +1,9 @@
-//! The memory that the threads of a team share: where it lies, without a reference to all of it.
+//! The memory that the threads of a team share: its address, without a reference to all of it.
 //!
 //! The rule that makes it sound: between two barriers ([`super::team`]), what one thread writes, no
 //! other thread reads or writes. A reference counts as an access to all that it covers, whether or not
-//! it is used. So none is made to a whole buffer or tensor while threads write parts of it, but to those
-//! elements only that the rule gives to the caller.
+//! it is used. So while threads write parts of a buffer or tensor, there is no reference to the whole, only to
+//! those elements that the rule gives to the caller.
 
 use crate::kernels::tensor::TensorId;
 use crate::math::gemm::Aligned;
@@ -12,7 +12,7 @@ use crate::plan::program::Program;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Where some numbers lie that threads read and write in parts.
+/// Numbers in memory that threads read and write in parts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span<'a, T> {
     at: *mut T,
@@ -26,7 +26,7 @@ unsafe impl<T: Send> Send for Span<'_, T> {}
 unsafe impl<T: Send + Sync> Sync for Span<'_, T> {}
 
 impl<'a, T> Span<'a, T> {
-    /// All of `numbers`, which is not touched by other ways as long as the span is.
+    /// All of `numbers`, which aren't accessed in other ways during the lifetime of the span.
     fn new(numbers: &'a mut [T]) -> Self {
         Span { at: numbers.as_mut_ptr(), len: numbers.len(), borrowed: PhantomData }
     }
@@ -39,8 +39,8 @@ impl<'a, T> Span<'a, T> {
         Span { at: unsafe { self.at.add(range.start) }, len: range.len(), ..self }
     }
 
-    /// Where rows `rows` and columns `cols` begin, of a matrix whose rows are `stride` apart, for pieces
-    /// whose elements don't lie in one range. All of them are inside.
+    /// The start of rows `rows` and columns `cols` of a matrix whose rows are `stride` apart, for pieces
+    /// whose elements aren't contiguous. All of them are inside.
     pub(super) fn block(self, stride: usize, rows: Range<usize>, cols: Range<usize>) -> *mut T {
         let first = rows.start * stride + cols.start;
         let is_empty = rows.is_empty() || cols.is_empty();
@@ -69,11 +69,11 @@ impl<'a, T> Span<'a, T> {
     }
 }
 
-/// Numbers beside a program's tensors that threads read and write in parts.
+/// Numbers besides a program's tensors that threads read and write in parts.
 #[derive(Debug)]
 pub(super) struct Cells<T> {
     span: Span<'static, T>,
-    /// What the span lies in. It is kept, and never dereferenced: that would be a reference to all of it.
+    /// The memory of the span. It is kept but never dereferenced, which would be a reference to all of it.
     _memory: Aligned<T>,
 }
 
@@ -86,7 +86,7 @@ impl<T: Real> Cells<T> {
         Cells { span, _memory: memory }
     }
 
-    /// Where they lie, for as long as they are there.
+    /// Their span, for their lifetime.
     pub(super) fn span(&self) -> Span<'_, T> {
         self.span
     }
@@ -113,7 +113,7 @@ impl<'a, T: Real> Shared<'a, T> {
         self.program
     }
 
-    /// Where a tensor lies.
+    /// The span of a tensor.
     pub(super) fn span(&self, id: TensorId) -> Span<'_, T> {
         self.tensors[id.0]
     }
@@ -137,7 +137,7 @@ impl<'a, T: Real> Shared<'a, T> {
         unsafe { self.span(id).write(range) }
     }
 
-    /// Where some rows and columns of a tensor begin, as [`Span::block`].
+    /// The start of some rows and columns of a tensor, as [`Span::block`].
     pub(super) fn block(&self, id: TensorId, rows: Range<usize>, cols: Range<usize>) -> *mut T {
         self.span(id).block(self.program.tensor(id).cols, rows, cols)
     }

@@ -16,7 +16,7 @@ use crate::math::gemm::Gemm;
 use crate::net::precision::{OVERFLOW, Precision};
 use std::ops::Range;
 
-/// Units whose gradients are one piece of work.
+/// The number of units whose gradients are one piece of work.
 const UNITS: usize = 64;
 
 /// Runs one op for one step, together with the other threads of the team.
@@ -59,7 +59,7 @@ pub(super) fn run<T: Gemm>(
         }
         Mixed::Update(op) => {
             let (units, overflow) = (run.cols(op.gradient.delta), run.state(op.loss_scale)[3]);
-            // Shared out in any case: every thread has to be there.
+            // Always shared: every thread must take part.
             worker.share(units.div_ceil(UNITS), |i| {
                 if overflow == T::zero() {
                     run.update(op, i * UNITS..((i + 1) * UNITS).min(units));
@@ -74,7 +74,7 @@ pub(super) fn run<T: Gemm>(
     }
 }
 
-/// A step on its way.
+/// The state of a running step.
 struct Run<'a, 'b, T> {
     step: &'a Step,
     memory: &'a Shared<'b, T>,
@@ -111,7 +111,7 @@ impl<T: Gemm> Run<'_, '_, T> {
         });
     }
 
-    /// Rounds what the op wrote to what it is stored in, and notes overflows in `loss_scale`.
+    /// Rounds what the op wrote to its precision, and records overflows in `loss_scale`.
     fn store(&self, written: &[TensorId], loss_scale: Option<TensorId>) {
         let limit = T::of(OVERFLOW.into());
         for &id in written {

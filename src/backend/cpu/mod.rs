@@ -5,6 +5,7 @@ mod inputs;
 mod layers;
 mod memory;
 mod mixed;
+mod net_memory;
 mod norm;
 mod ops;
 mod packed;
@@ -23,13 +24,13 @@ use crate::base::system_memory;
 use crate::data::Samples;
 use crate::kernels::Step;
 use crate::kernels::fused::whole_net::Reach;
-use crate::kernels::tensor::{Role, TensorId};
-use crate::math::gemm::{Aligned, Gemm};
-use crate::net::precision::Precision;
+use crate::kernels::tensor::TensorId;
+use crate::math::gemm::Gemm;
 use crate::plan::Traits;
 use crate::plan::program::{Op, Program};
 use inputs::{Inputs, Zeros};
 use memory::{Shared, Span};
+use net_memory::NetMemory;
 use packed::Packed;
 use partial::Partial;
 use std::collections::HashMap;
@@ -46,10 +47,7 @@ pub struct Cpu<T> {
     info: DeviceInfo,
     team: Team,
     program: Arc<Program>,
-    buffers: Vec<Aligned<T>>,
-    packed: Packed<T>,
-    partial: Option<Partial<T>>,
-    inputs: Option<Inputs<T>>,
+    nets: Vec<NetMemory<T>>,
     data: HashMap<DataId, Data>,
     /// Uploads so far.
     uploads: usize,
@@ -66,7 +64,7 @@ struct Data {
     sparse: bool,
 }
 
-/// What the fused ops have beside the program's tensors.
+/// The state of the fused ops besides the program's tensors.
 #[derive(Debug, Clone, Copy)]
 struct Caches<'a, T> {
     packed: &'a Packed<T>,
@@ -79,7 +77,7 @@ struct Caches<'a, T> {
 }
 
 impl<'a, T: Gemm> Caches<'a, T> {
-    /// Where a tensor lies for the thread with number `thread`: what it has of its own, or the
+    /// The location of a tensor for the thread with number `thread`: its own copy, or the
     /// program's.
     fn span(&self, memory: &'a Shared<'_, T>, tensor: TensorId, thread: usize) -> Span<'a, T> {
         let own = self.inputs.and_then(|inputs| inputs.of(tensor, thread));
@@ -117,10 +115,7 @@ impl<T: Gemm> Cpu<T> {
             info,
             team,
             program: Arc::default(),
-            buffers: Vec::new(),
-            packed: Packed::new(&Program::default(), false),
-            partial: None,
-            inputs: None,
+            nets: Vec::new(),
             data: HashMap::new(),
             uploads: 0,
             worth_a_team: FLOPS_WORTH_A_TEAM,
@@ -154,9 +149,7 @@ impl<T: Gemm> Backend for Cpu<T> {
 
     fn unload(&mut self) {
         self.program = Arc::default();
-        self.buffers.clear();
-        self.packed = Packed::new(&self.program, false);
-        (self.partial, self.inputs) = (None, None);
+        self.nets.clear();
     }
 
     fn left_out(&self, samples: &Samples) -> f64 {
@@ -189,15 +182,12 @@ impl<T: Gemm> Backend for Cpu<T> {
     }
 
     fn host_mut(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
-        let t = self.program.tensors.get(tensor.0)?;
-        if size_of::<T>() != size_of::<f32>() || t.precision != Precision::F32 {
+        let [net] = &mut self.nets[..] else { return None };
+        self.program.tensors.get(tensor.0)?;
+        if size_of::<T>() != size_of::<f32>() {
             return None;
         }
-        if t.role == Role::Parameter {
-            self.packed.fresh = false;
-        }
-        let len = self.program.len(tensor);
-        Some(bytemuck::cast_slice_mut(&mut self.buffers[t.buffer][t.offset..t.offset + len]))
+        net.in_place(&self.program, tensor).map(bytemuck::cast_slice_mut)
     }
 
     fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {
@@ -206,7 +196,7 @@ impl<T: Gemm> Backend for Cpu<T> {
 }
 
 impl<T: Gemm> Cpu<T> {
-    /// What [`Backend::load`] promises.
+    /// Implements [`Backend::load`].
     fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check()?;
         check::constants(&program)?;
@@ -218,15 +208,13 @@ impl<T: Gemm> Cpu<T> {
             ))
             .help("choose a smaller --batch-size or smaller --layers"));
         }
-        self.buffers = program.buffers.iter().map(|&len| Aligned::zeros(len)).collect();
-        self.partial = Partial::new(&program);
-        self.packed = Packed::new(&program, self.partial.is_none());
-        self.inputs = Inputs::new(&program, self.team.threads());
-        self.program = program.clone();
-        program
-            .constants
-            .iter()
-            .try_for_each(|(id, values)| self.write_tensor(*id, Values::F32(values)))
+        let threads = self.team.threads();
+        self.nets = (0..program.nets).map(|_| NetMemory::new(&program, threads)).collect();
+        for net in &mut self.nets {
+            program.constants.iter().for_each(|(id, values)| net.write(&program, *id, values));
+        }
+        self.program = program;
+        Ok(())
     }
 
     /// What [`Backend::upload`] promises.
@@ -242,27 +230,15 @@ impl<T: Gemm> Cpu<T> {
     /// What [`Backend::write`] promises.
     fn write_tensor(&mut self, tensor: TensorId, values: Values<'_>) -> Result<()> {
         check::transfer(&self.program, tensor, values.len())?;
-        let t = self.program.tensor(tensor);
-        if t.role == Role::Parameter {
-            self.packed.fresh = false;
-        }
-        let to = &mut self.buffers[t.buffer][t.offset..];
-        let order = self.packed.order(&self.program, tensor);
-        match (values, order) {
-            (Values::F32(v), None) => {
-                to.iter_mut().zip(v).for_each(|(to, &x)| *to = T::of(x.into()))
+        let (program, of_net) = (&self.program, self.program.len(tensor).max(1));
+        let nets = self.nets.iter_mut();
+        match values {
+            Values::F32(v) => {
+                nets.zip(v.chunks(of_net)).for_each(|(net, v)| net.write(program, tensor, v));
             }
-            (Values::F64(v), None) => to.iter_mut().zip(v).for_each(|(to, &x)| *to = T::of(x)),
-            (Values::F32(v), Some(order)) => {
-                v.iter().enumerate().for_each(|(i, &x)| to[order(i)] = T::of(x.into()));
+            Values::F64(v) => {
+                nets.zip(v.chunks(of_net)).for_each(|(net, v)| net.write(program, tensor, v));
             }
-            (Values::F64(v), Some(order)) => {
-                v.iter().enumerate().for_each(|(i, &x)| to[order(i)] = T::of(x));
-            }
-        }
-        if t.precision != Precision::F32 {
-            let written = &mut self.buffers[t.buffer][t.offset..t.offset + values.len()];
-            written.iter_mut().for_each(|x| *x = t.precision.round(*x));
         }
         Ok(())
     }
@@ -276,10 +252,8 @@ impl<T: Gemm> Cpu<T> {
         let rows = steps.iter().map(|step| step.rows as usize).max().unwrap_or(0);
         let each = self.program.ops[ops.clone()].iter();
         let flops: f64 = each.map(|op| self.program.flops(op, rows)).sum();
-        let memory = Shared::new(&self.program, &mut self.buffers);
         // Which threads do the work changes no result.
         let threads = if flops < self.worth_a_team { 1 } else { self.team.threads() };
-        let packed = &self.packed;
         // Gradients are added up in the pass over rows where the step that takes them follows.
         let run = &self.program.ops[ops.clone()];
         let passes = run.iter().any(
@@ -288,14 +262,11 @@ impl<T: Gemm> Cpu<T> {
         let batch = self.program.batch;
         let updates = run.iter().any(|op| takes_whole_batch(op, batch));
         let whole = passes && updates;
-        let partial = self.partial.as_ref().filter(|_| whole);
-        let inputs = self.inputs.as_ref().filter(|_| whole);
         let x = run.iter().find_map(|op| match op {
             Op::WholeNet(net) => Some(net.x),
             _ => None,
         });
         let sparse = x.filter(|_| *sparse);
-        let caches = Caches { packed, partial, inputs, sparse };
         // Ops that change weights and don't keep the packed ones up to date.
         let changes = run.iter().any(|op| {
             matches!(
@@ -307,41 +278,41 @@ impl<T: Gemm> Cpu<T> {
                     | Op::Swap { .. }
             )
         });
-        self.team.run(threads, |worker| {
-            if !packed.fresh {
-                packed.all(&memory, worker);
-            }
-            for (i, step) in steps.iter().enumerate() {
-                if changes && i > 0 {
+        for net in &mut self.nets {
+            let NetMemory { buffers, packed, partial, inputs } = net;
+            let memory = Shared::new(&self.program, buffers);
+            let partial = partial.as_ref().filter(|_| whole);
+            let inputs = inputs.as_ref().filter(|_| whole);
+            let caches = Caches { packed, partial, inputs, sparse };
+            self.team.run(threads, |worker| {
+                if !packed.fresh {
                     packed.all(&memory, worker);
                 }
-                for op in &self.program.ops[ops.clone()] {
-                    ops::run(op, samples, step, &memory, caches, worker);
+                for (i, step) in steps.iter().enumerate() {
+                    if changes && i > 0 {
+                        packed.all(&memory, worker);
+                    }
+                    for op in run {
+                        ops::run(op, samples, step, &memory, caches, worker);
+                    }
                 }
-            }
-        });
-        self.packed.fresh = !changes;
+            });
+            packed.fresh = !changes;
+        }
         Ok(())
     }
 
     /// What [`Backend::read`] promises.
     fn read_tensor(&mut self, tensor: TensorId, values: ValuesMut<'_>) -> Result<()> {
         check::transfer(&self.program, tensor, values.len())?;
-        let t = self.program.tensor(tensor);
-        let from = &self.buffers[t.buffer][t.offset..];
-        let order = self.packed.order(&self.program, tensor);
-        match (values, order) {
-            (ValuesMut::F32(v), None) => {
-                v.iter_mut().zip(from).for_each(|(x, from)| *x = from.double() as f32);
+        let (program, of_net) = (&self.program, self.program.len(tensor).max(1));
+        let nets = self.nets.iter();
+        match values {
+            ValuesMut::F32(v) => {
+                nets.zip(v.chunks_mut(of_net)).for_each(|(net, v)| net.read(program, tensor, v));
             }
-            (ValuesMut::F64(v), None) => {
-                v.iter_mut().zip(from).for_each(|(x, from)| *x = from.double())
-            }
-            (ValuesMut::F32(v), Some(order)) => {
-                v.iter_mut().enumerate().for_each(|(i, x)| *x = from[order(i)].double() as f32);
-            }
-            (ValuesMut::F64(v), Some(order)) => {
-                v.iter_mut().enumerate().for_each(|(i, x)| *x = from[order(i)].double());
+            ValuesMut::F64(v) => {
+                nets.zip(v.chunks_mut(of_net)).for_each(|(net, v)| net.read(program, tensor, v));
             }
         }
         Ok(())

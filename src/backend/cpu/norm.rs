@@ -1,4 +1,4 @@
-//! The ops of normalisations: over the batch by units, over the layer by rows.
+//! The ops of normalizations: over the batch by units, over the layer by rows.
 
 use super::memory::Shared;
 use super::team::Worker;

@@ -1,4 +1,4 @@
-//! How each op is cut into pieces: always by the shape, never by the number of threads.
+//! How each op is split into pieces: always by the shape, never by the number of threads.
 
 use super::Caches;
 use super::embed;
@@ -28,12 +28,12 @@ use crate::math::gemm::Gemm;
 use crate::plan::program::Op;
 use std::ops::Range;
 
-/// Elements of a piece of element-wise work.
+/// The number of elements in a piece of element-wise work.
 const PIECE: usize = 1 << 14;
-/// Rows of a piece of work by rows, at most.
+/// The most rows in a piece of work by rows.
 pub(super) const ROWS: usize = LARGEST_BLOCK;
 
-/// The step whose batch begins at `row` of this one's.
+/// The step whose batch begins at row `row` of this step's batch.
 pub(super) fn from(step: &Step, row: usize) -> Step {
     step.from_row(row as u32)
 }

@@ -2,8 +2,8 @@
 //!
 //! They are packed whenever weights have changed from outside of the fused step, which keeps them
 //! up to date itself while the new weights are in cache. Those of the first layer, which the backward
-//! pass doesn't need, have no second form where all ops can do with this one: they and all that goes
-//! with them number by number, such as the optimiser's state, lie in this order in the program's own
+//! pass doesn't need, have no second form if all ops can use this one: they and everything with one
+//! number per parameter, such as the optimizer's state, are in this order in the program's own
 //! buffers.
 
 use super::memory::{Cells, Shared};
@@ -20,12 +20,12 @@ use std::ops::Range;
 pub(super) struct Packed<T> {
     layers: Vec<Layer<T>>,
     in_place: Option<InPlace>,
-    /// Whether they are those of the parameters.
+    /// Whether they are up to date with the parameters.
     pub(super) fresh: bool,
 }
 
-/// Weights beyond which a layer isn't kept packed: a product with so many packs them in no time that
-/// could be felt, and a second copy of them could.
+/// The most weights of a layer that is kept packed: with more, packing during the product takes negligible
+/// time, and a second copy would cost memory.
 const LARGEST: usize = 1 << 22;
 
 /// Units and inputs of a layer's weights.
@@ -34,15 +34,15 @@ fn shape(program: &Program, weight: TensorId) -> [usize; 2] {
     [program.range(weight, 0).len() / inputs, inputs]
 }
 
-/// Weights that lie packed in the program's own buffers.
+/// Weights that are packed in the program's own buffers.
 #[derive(Debug)]
 struct InPlace {
     weight: TensorId,
     /// Units and inputs.
     shape: [usize; 2],
-    /// Where they begin in their buffer.
+    /// Their offset in their buffer.
     offset: usize,
-    /// The buffers that have a number for each parameter, all in this order.
+    /// The buffers with a number for each parameter, all in this order.
     buffers: Vec<usize>,
 }
 
@@ -77,7 +77,7 @@ impl InPlace {
     }
 }
 
-/// The tensors of an op that have a number for each parameter, in one row; none if the op needs to know
+/// The tensors of an op that have a number for each parameter, in one row; none if the op depends on
 /// which number belongs to which weight.
 fn whole_rows(op: &Op, batch: usize) -> Option<Vec<TensorId>> {
     let rows = match op {
@@ -102,7 +102,7 @@ fn whole_rows(op: &Op, batch: usize) -> Option<Vec<TensorId>> {
         Op::Direction { w, g, state, u, .. } => [*w, *g, *u].into_iter().chain(*state).collect(),
         Op::Average { w, average, .. } => vec![*w, *average],
         Op::Swap { a, b } => vec![*a, *b],
-        // These take each number by itself, or add all up.
+        // These treat each number separately, or sum all of them.
         Op::Edit { edit: Edit::Noise { .. }, .. } => return None,
         Op::Accumulate { .. } | Op::VectorNorm { .. } | Op::Edit { .. } | Op::Combine { .. } => {
             vec![]
@@ -121,7 +121,7 @@ struct Layer<T> {
 }
 
 impl<T: Gemm> Packed<T> {
-    /// Room for the weights that the fused ops of `program` read; the first layer's may lie packed in the
+    /// Memory for the weights that the fused ops of `program` read; the first layer's may be packed in the
     /// program's buffers if `in_place`.
     pub(super) fn new(program: &Program, in_place: bool) -> Self {
         let in_place = if in_place { InPlace::new::<T>(program) } else { None };
@@ -142,12 +142,12 @@ impl<T: Gemm> Packed<T> {
         Packed { layers, in_place, fresh: false }
     }
 
-    /// Whether a weight tensor lies packed in the program's own buffer.
+    /// Whether a weight tensor is packed in the program's own buffer.
     pub(super) fn is_in_place(&self, weight: TensorId) -> bool {
         self.in_place.as_ref().is_some_and(|p| p.weight == weight)
     }
 
-    /// Where element `i` of a tensor lies in it.
+    /// The index of element `i` of a tensor in its buffer.
     pub(super) fn order(
         &self,
         program: &Program,
@@ -290,7 +290,7 @@ mod tests {
                 }
             }
         }
-        // Another tensor of the buffer lies as ever.
+        // Other tensors of the buffer keep their layout.
         let bias = packed.order(&program, find("layers.0.bias")).unwrap();
         assert!((0..units).all(|i| bias(i) == i));
     }

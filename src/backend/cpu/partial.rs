@@ -1,8 +1,8 @@
 //! Gradients of chunks of a long batch.
 //!
-//! Where a batch has many more rows than the net has weights, the pass over the rows adds up each
-//! chunk's gradients while its activations are in cache, and nothing of them is written to memory.
-//! The optimiser's step takes the sum over the chunks, in their order.
+//! If a batch has many more rows than the net has weights, the pass over the rows sums each
+//! chunk's gradients while its activations are in cache, and no activations are written to memory.
+//! The optimizer's step takes the sum over the chunks, in their order.
 
 use super::memory::{Cells, Shared, Span};
 use super::takes_whole_batch;
@@ -13,24 +13,24 @@ use crate::math::real::Real;
 use crate::plan::program::{Op, Program};
 use std::ops::Range;
 
-/// Chunks of a batch, whatever its length and however many threads there are.
+/// The number of chunks of a batch, for any length and number of threads.
 const CHUNKS: usize = 16;
 
 /// The gradients of every chunk.
 #[derive(Debug)]
 pub(super) struct Partial<T> {
-    /// For each chunk, in the places of the parameters.
+    /// For each chunk, at the offsets of the parameters.
     chunks: Vec<Cells<T>>,
     /// Elements of each.
     parameters: usize,
     /// Rows of the blocks in which chunks are passed through the net.
     block: usize,
-    /// Elements of a row of the batch that would be written to memory and read again.
+    /// The number of elements per row of the batch that would be written to memory and read again.
     width: usize,
 }
 
 impl<T: Real> Partial<T> {
-    /// Room for the chunks, if `program` has a step that can go this way.
+    /// Memory for the chunks, if `program` has a step that can be computed this way.
     pub(super) fn new(program: &Program) -> Option<Self> {
         program.ops.iter().find(|op| takes_whole_batch(op, program.batch))?;
         let rows = program.ops.iter().find_map(|op| match op {
@@ -50,8 +50,8 @@ impl<T: Real> Partial<T> {
         pays.then(|| Partial { chunks: (0..CHUNKS).map(chunk).collect(), ..partial })
     }
 
-    /// Whether batches of `rows` rows go this way: where it is rows that should stay in a cache, and
-    /// the partial gradients are less to write and read than the activations are.
+    /// Whether batches of `rows` rows are computed this way: if rows should stay in a cache, and
+    /// partial gradients take less memory traffic than activations.
     pub(super) fn pays(&self, rows: usize) -> bool {
         rows >= CHUNKS * self.block
             && self.parameters <= rows * WEIGHTS_A_ROW
@@ -73,7 +73,7 @@ impl<T: Real> Partial<T> {
         rows.div_ceil(CHUNKS).next_multiple_of(self.block)
     }
 
-    /// Where a chunk's gradient of a parameter tensor is.
+    /// A chunk's gradient of a parameter tensor.
     pub(super) fn span<'a>(
         &'a self,
         memory: &Shared<'_, T>,

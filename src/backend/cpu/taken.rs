@@ -1,4 +1,4 @@
-//! What becomes of a part of the gradients.
+//! The use of gradients, part by part.
 
 use super::memory::Shared;
 use crate::kernels::Step;
@@ -10,7 +10,7 @@ use crate::kernels::tensor::TensorId;
 use crate::math::gemm::Gemm;
 use std::ops::Range;
 
-/// What takes the gradients of an op, part by part.
+/// The consumer of an op's gradients, part by part.
 pub(super) struct Taker<'a, T> {
     step: &'a Step,
     way: Way<'a, T>,
@@ -18,11 +18,11 @@ pub(super) struct Taker<'a, T> {
     needs: Vec<TensorId>,
 }
 
-/// Where gradients go.
+/// The destination of gradients.
 enum Way<'a, T> {
-    /// Into the optimizer's step.
+    /// The optimizer's step.
     Step(&'a GradientUpdate, RuleStep<T>),
-    /// Into the places where they are kept.
+    /// The tensor in which they are kept.
     Keep(&'a GradientParts),
 }
 
@@ -37,7 +37,7 @@ impl<'a, T: Gemm> Taker<'a, T> {
         Taker { step, way: Way::Step(op, RuleStep::new(op.rule, step)), needs }
     }
 
-    /// The place where `op` keeps its only part.
+    /// The tensor in which `op` keeps its only part.
     pub(super) fn keep(op: &'a GradientParts, step: &'a Step) -> Self {
         let needs = [op.adds.then_some(op.parts), op.collected];
         Taker { step, way: Way::Keep(op), needs: needs.into_iter().flatten().collect() }
@@ -66,7 +66,7 @@ impl<'a, T: Gemm> Taker<'a, T> {
         g: &mut [T],
     ) {
         let offset = memory.program().tensor(w).offset;
-        // All that goes with the parameters lies at the same places.
+        // Everything with one number per parameter is at the same offsets.
         let place = offset + range.start..offset + range.end;
         match &self.way {
             Way::Keep(op) => {
@@ -142,7 +142,7 @@ impl<'a, T: Gemm> Taker<'a, T> {
     }
 }
 
-/// The optimiser's step on a part of a parameter tensor, by its gradient.
+/// The optimizer's step on a part of a parameter tensor, by its gradient.
 ///
 /// # Safety
 /// No other piece of the current op reads or writes this part of the parameters or its state.
@@ -154,7 +154,7 @@ pub(super) unsafe fn take_step<T: Gemm>(
     range: Range<usize>,
     g: &[T],
 ) {
-    // State lies at the same places as the parameters.
+    // The state is at the same offsets as the parameters.
     let offset = memory.program().tensor(w).offset;
     let state = |slot: usize| {
         let used = step.state_slots() > slot;
@@ -163,7 +163,7 @@ pub(super) unsafe fn take_step<T: Gemm>(
         // tensors (`Program::check`), and of the others it is nothing.
         unsafe { memory.write(state[slot], range) }
     };
-    // SAFETY: the caller has this part of the parameters to itself; g is no part of a state or of them.
+    // SAFETY: the caller has this part of the parameters to itself; g isn't part of a state or of them.
     let w = unsafe { memory.write(w, range.clone()) };
     step.apply(offset + range.start, w, g, [state(0), state(1), state(2)]);
 }

@@ -1,9 +1,9 @@
-//! Threads that run a program together: every one runs all of it, each op is cut into pieces that
-//! are dealt out among them, and a barrier stands behind each op.
+//! Threads that run a program together: every thread runs all of it, each op is split into pieces that
+//! are distributed among them, and a barrier follows each op.
 //!
-//! Pieces that read what the same piece wrote in the step before are dealt: every thread has its
-//! own, and finds it in its cache. Other pieces are shared: who is done helps. What the pieces are
-//! depends on the shape alone, so results depend on neither the number of threads nor their timing.
+//! Pieces that read what the same piece wrote in the previous step are dealt: every thread has its
+//! own, with their data in its cache. Other pieces are shared: threads that finish early help. The pieces
+//! depend on the shape alone, so results depend on neither the number of threads nor their timing.
 
 use crate::base::error::{Error, Result};
 use std::cell::Cell;
@@ -20,25 +20,25 @@ pub(super) struct Team {
 /// A thread at work in a team.
 pub(super) struct Worker<'a> {
     table: &'a Table,
-    /// Which of the threads it is.
+    /// The index of the thread.
     index: usize,
-    /// Ops that it is done with.
+    /// The number of ops that it has finished.
     round: Cell<usize>,
 }
 
-/// What the threads of a team share while they run.
+/// The state that the threads of a team share while they run.
 struct Table {
     seats: Vec<Seat>,
     /// Set when a thread panics, so that the others don't wait for it.
     broken: AtomicBool,
 }
 
-/// What a thread shows to the others: each counter in a cache line of its own.
+/// The counters that a thread exposes to the others, each in its own cache line.
 #[derive(Default)]
 struct Seat {
-    /// How many of its pieces of an op are taken: of ops with even and with odd numbers.
+    /// The number of its pieces of an op that are taken, for even and for odd ops.
     taken: [Line<AtomicUsize>; 2],
-    /// Ops that it is done with.
+    /// The number of ops that it has finished.
     done: Line<AtomicUsize>,
 }
 
@@ -46,7 +46,7 @@ struct Seat {
 #[repr(align(128))]
 struct Line<T>(T);
 
-/// Turns at spinning before a waiting thread gives its processor away.
+/// The number of spins before a waiting thread yields its processor.
 const PATIENCE: usize = 1024;
 
 impl Team {
@@ -61,7 +61,7 @@ impl Team {
             Error::failed(format!("cannot start {threads} threads: {e}"))
                 .help("choose fewer with --threads")
         })?;
-        // rayon has a most of its own.
+        // rayon has its own maximum.
         let threads = pool.as_ref().map_or(1, rayon_core::ThreadPool::current_num_threads);
         Ok(Team { pool, threads })
     }
@@ -71,7 +71,7 @@ impl Team {
         self.threads
     }
 
-    /// Runs `work` on all threads at once, or on the caller's alone where `threads` is 1, and
+    /// Runs `work` on all threads at once, or only on the caller's if `threads` is 1, and
     /// returns when all are done.
     pub(super) fn run(&self, threads: usize, work: impl Fn(&Worker<'_>) + Sync) {
         let pool = self.pool.as_ref().filter(|_| threads > 1);
@@ -94,7 +94,7 @@ impl Team {
     }
 }
 
-/// Marks the table broken when it is dropped, which only a panic makes happen.
+/// Marks the table broken when it is dropped, which happens only in a panic.
 struct Guard<'a>(&'a Table);
 
 impl Drop for Guard<'_> {
@@ -104,7 +104,7 @@ impl Drop for Guard<'_> {
 }
 
 impl Worker<'_> {
-    /// Which of the threads it is.
+    /// The index of the thread.
     pub(super) fn index(&self) -> usize {
         self.index
     }
@@ -134,8 +134,8 @@ impl Worker<'_> {
     }
 
     /// Does groups of pieces of work together with the other threads, of which each always has the
-    /// same part of a group: `pieces` tells how many a group has, `part` is called with the group
-    /// and with the pieces of it that are this thread's, which lie side by side. Returns when all are
+    /// same part of a group: `pieces` is the number of pieces of a group, `part` is called with the group
+    /// and with this thread's pieces of it, which are contiguous. Returns when all are
     /// done, on every thread.
     pub(super) fn deal(
         &self,
@@ -146,7 +146,7 @@ impl Worker<'_> {
         let threads = self.table.seats.len();
         for group in 0..groups {
             let count = pieces(group);
-            // Single pieces go around.
+            // Single pieces are assigned in turn.
             let index = if count == 1 { (self.index + group) % threads } else { self.index };
             let own = index * count / threads..(index + 1) * count / threads;
             if !own.is_empty() {
@@ -156,11 +156,11 @@ impl Worker<'_> {
         self.meet();
     }
 
-    /// Waits for the others.
+    /// A barrier: waits for the others.
     fn meet(&self) {
         let Table { seats, broken } = self.table;
         let round = self.round.get();
-        // Nobody takes pieces of the next op before all are done with this one.
+        // No thread takes pieces of the next op before all have finished this one.
         let seat = &seats[self.index];
         seat.taken[(round + 1) % 2].0.store(0, Ordering::Relaxed);
         seat.done.0.store(round + 1, Ordering::Release);

@@ -1,5 +1,5 @@
-//! The gradients of a part of the parameters, and what becomes of them while they are in cache: the
-//! optimizer's step, or a place where they are kept.
+//! The gradients of a part of the parameters, and their use while they are in cache: the
+//! optimizer's step, or a tensor in which they are kept.
 
 use super::Caches;
 use super::memory::Shared;
@@ -20,7 +20,7 @@ thread_local! {
     static GRADIENT: RefCell<Scratch> = RefCell::default();
 }
 
-/// Where the gradients of an op find what they need.
+/// The inputs of an op's gradients.
 pub(super) struct Gradients<'a, T> {
     pub layers: &'a [ParameterGradient],
     pub norms: &'a [NormParameters],
@@ -30,7 +30,7 @@ pub(super) struct Gradients<'a, T> {
     pub rows: usize,
     pub memory: &'a Shared<'a, T>,
     pub caches: Caches<'a, T>,
-    /// What becomes of the gradients.
+    /// The consumer of the gradients.
     pub taker: &'a Taker<'a, T>,
 }
 
@@ -39,7 +39,7 @@ impl<T: Gemm> Gradients<'_, T> {
     pub(super) fn run(&self, worker: &Worker<'_>) {
         let (layers, norms) = (self.layers.len(), self.norms.len());
         let cols = |id: TensorId| self.memory.program().tensor(id).cols;
-        // The scores are a group of their own, of one piece.
+        // The scores are a separate group, of one piece.
         let units = |group: usize| match group {
             _ if group < layers => cols(self.layers[group].delta),
             _ if group < layers + norms => cols(self.norms[group - layers].scale),
@@ -147,7 +147,7 @@ impl<T: Gemm> LayerGradient<'_, T> {
         }
     }
 
-    /// By the gradients of chunks of the batch, which the pass over rows has left.
+    /// From the gradients of chunks of the batch, which the pass over rows has computed.
     fn sum_chunks(&self, partial: &Partial<T>, units: Range<usize>) {
         let (weight, k) = (self.layer.weight, self.cols(self.layer.input));
         let tensors = [
@@ -211,7 +211,7 @@ impl<T: Gemm> LayerGradient<'_, T> {
         }
     }
 
-    /// The same where the weights lie packed, that is in panels of Wᵀ: Aᵀ δ by panels.
+    /// The same for packed weights, that is in panels of Wᵀ: Aᵀ δ by panels.
     fn packed_weights(&self, units: &Range<usize>) {
         let (n, k) = (self.cols(self.layer.delta), self.cols(self.layer.input));
         let panel = gemm::panel_cols::<T>();
@@ -232,8 +232,8 @@ impl<T: Gemm> LayerGradient<'_, T> {
         gemm::in_panels(self.inputs().transposed(), Right::Matrix(deltas), soon, done);
     }
 
-    /// What the step on some weights will read arrives while their gradient is computed, if they are more
-    /// than a core's cache holds from step to step.
+    /// Prefetches what the step on some weights will read while their gradient is computed, if the weights
+    /// exceed a core's cache.
     fn ask(&self, range: Range<usize>) {
         let (program, weight) = (self.all.memory.program(), self.layer.weight);
         if program.range(weight, 0).len() <= 1 << 16 {
@@ -248,7 +248,7 @@ impl<T: Gemm> LayerGradient<'_, T> {
         }
     }
 
-    /// What becomes of the gradient of a part of a parameter tensor that belongs to this piece.
+    /// Uses the gradient of a part of a parameter tensor that belongs to this piece.
     fn take(&self, w: TensorId, range: Range<usize>, g: &mut [T]) {
         // SAFETY: the parameters of these units, and all that goes with them number by number, belong
         // to this piece; g is scratch.

@@ -1,4 +1,4 @@
-//! Adapters: which there are, and opening one.
+//! Adapters: listing and opening them.
 
 use crate::base::error::{Error, Result};
 use crate::base::wait::BlockOn as _;
@@ -21,7 +21,7 @@ pub struct AdapterSummary {
     pub driver: String,
     /// Whether it computes on the CPU.
     pub is_software: bool,
-    /// What compiles HLSL, on Direct3D 12.
+    /// The HLSL compiler, on Direct3D 12.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compiler: Option<HlslCompiler>,
     /// The limits that matter here.
@@ -31,13 +31,13 @@ pub struct AdapterSummary {
 }
 
 impl AdapterSummary {
-    /// Its name and backend: two backends may have one adapter.
+    /// Its name and backend: the same adapter may appear in two backends.
     #[must_use]
     pub fn title(&self) -> String {
         format!("{} ({})", self.name, self.backend)
     }
 
-    /// What it is recognized by: with its driver and compiler.
+    /// Its identity, with its driver and compiler.
     #[must_use]
     pub fn identity(&self) -> String {
         let compiler = self.compiler.map_or_else(String::new, |compiler| format!(" {compiler:?}"));
@@ -45,7 +45,7 @@ impl AdapterSummary {
     }
 }
 
-/// A compiler from HLSL to what Direct3D 12 takes.
+/// An HLSL compiler of Direct3D 12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HlslCompiler {
@@ -68,7 +68,7 @@ pub fn adapters() -> Vec<AdapterSummary> {
     adapters.iter().enumerate().map(summarise).collect()
 }
 
-/// The adapters of some backends. Where DXC is asked for, and not left to wgpu, Direct3D 12 has none
+/// The adapters of some backends. If DXC is required, and not left to wgpu, Direct3D 12 has none
 /// without it.
 fn enumerate_of(backends: wgpu::Backends, compiler: wgpu::Dx12Compiler) -> Vec<wgpu::Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -77,8 +77,8 @@ fn enumerate_of(backends: wgpu::Backends, compiler: wgpu::Dx12Compiler) -> Vec<w
     wgpu::Instance::new(descriptor).enumerate_adapters(backends).block_on()
 }
 
-/// What [`wgpu::Dx12Compiler::Auto`] takes where there are adapters of Direct3D 12: wgpu doesn't tell, but
-/// there are none for an instance that must have DXC where it has no `dxcompiler.dll`.
+/// The compiler that [`wgpu::Dx12Compiler::Auto`] uses if there are adapters of Direct3D 12: wgpu doesn't
+/// report it, but an instance that requires DXC has no adapters without `dxcompiler.dll`.
 fn hlsl_compiler() -> HlslCompiler {
     let dxc = wgpu::Dx12Compiler::default_dynamic_dxc();
     match enumerate_of(wgpu::Backends::DX12, dxc).is_empty() {
@@ -151,7 +151,7 @@ fn summarise(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
     }
 }
 
-/// Driver and version, as far as the adapter tells.
+/// Driver and version, if the adapter reports them.
 pub(super) fn driver(info: &wgpu::AdapterInfo) -> String {
     let parts: Vec<&str> = [info.driver.as_str(), info.driver_info.as_str()]
         .into_iter()
@@ -160,23 +160,23 @@ pub(super) fn driver(info: &wgpu::AdapterInfo) -> String {
     if parts.is_empty() { "unknown driver".into() } else { parts.join(" ") }
 }
 
-/// What an adapter is opened for.
+/// The purpose for which an adapter is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// Programs in f32.
     Single,
     /// Programs of mixed precision too.
     Half,
-    /// The same, by cooperative matrices where the adapter has such as the kernels know.
+    /// The same, with cooperative matrices if the adapter has sizes that the kernels support.
     Matrices,
 }
 
-/// An adapter that was opened.
+/// An opened adapter.
 pub(super) struct Opened {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub info: wgpu::AdapterInfo,
-    /// What can multiply in f16, where it was opened for that.
+    /// The multipliers in f16, if it was opened for that.
     pub multipliers: Vec<Multiplier>,
 }
 
@@ -218,8 +218,8 @@ pub(super) async fn open(index: usize, wanted: Wanted) -> Result<Opened> {
     Ok(Opened { device, queue, info, multipliers })
 }
 
-/// All that an adapter allows, but for offsets: where these may lie as on the strictest adapter, so that
-/// every other one refuses what would fail there.
+/// The limits of an adapter, except offset alignments, which are those of the strictest adapter, so that
+/// all adapters refuse what would fail there.
 fn limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
     let (limits, strictest) = (adapter.limits(), wgpu::Limits::default());
     wgpu::Limits {
@@ -236,11 +236,11 @@ fn limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
 /// The error for a device whose shaders have no f16.
 pub(super) fn no_f16(name: &str) -> Error {
     Error::device(format!("{name} has no f16 in its shaders (the feature shader-f16)"))
-        .help("choose another device, see wgrad devices, or leave --precision f16 out")
+        .help("choose another device, see wgrad devices, or omit --precision f16")
 }
 
-/// Opens an adapter with cooperative matrices, where it has such as the kernels know. The feature is
-/// experimental: whatever goes wrong with it, the adapter is opened without.
+/// Opens an adapter with cooperative matrices, if it has sizes that the kernels support. The feature is
+/// experimental: if anything goes wrong, the adapter is opened without it.
 async fn open_with_matrices(
     adapter: &wgpu::Adapter,
     descriptor: &wgpu::DeviceDescriptor<'_>,
@@ -269,7 +269,7 @@ async fn open_with_matrices(
     Some((device, queue, matrices))
 }
 
-/// The multiplier of square matrices of f16 with f32 sums, where there are kernels for their size.
+/// The multiplier of square matrices of f16 with f32 sums, if there are kernels for their size.
 fn known(matrices: &wgpu::CooperativeMatrixProperties) -> Option<Multiplier> {
     let size = matrices.m_size as usize;
     let is_square = matrices.n_size == matrices.m_size && matrices.k_size == matrices.m_size;
@@ -279,24 +279,24 @@ fn known(matrices: &wgpu::CooperativeMatrixProperties) -> Option<Multiplier> {
     (is_square && has_types && has_kernels).then_some(Multiplier::Matrices(size))
 }
 
-/// The invocations of a subgroup, where the device has subgroups and all are of one size that the
-/// kernels take.
+/// The invocations of a subgroup, if the device has subgroups and all have the same size that the
+/// kernels support.
 pub(super) fn subgroup_size(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Option<u32> {
-    // They may still be partial, for which the shaders look: shaders/common/reduce_subgroups.wgsl.
+    // They may still be partial, for which the shaders check: shaders/common/reduce_subgroups.wgsl.
     let size = adapter.subgroup_min_size;
     let fits = size == adapter.subgroup_max_size && [4, 8, 16, 32, 64].contains(&size);
     (device.features().contains(wgpu::Features::SUBGROUP) && fits).then_some(size)
 }
 
-/// The most registers that an invocation may take, on a device that has few: AMD's GPUs before RDNA, whose
+/// The most registers that an invocation may use, on a device that has few: AMD's GPUs before RDNA, whose
 /// subgroups have 64 invocations, have 256 for each of them. With more than 64, fewer than four
-/// subgroups would share a vector unit, too few to hide what memory takes.
+/// subgroups would share a vector unit, too few to hide memory latency.
 pub(super) fn registers(adapter: &wgpu::AdapterInfo) -> Option<usize> {
     const AMD: u32 = 0x1002;
     (adapter.vendor == AMD && adapter.subgroup_min_size == 64).then_some(64)
 }
 
-/// What went wrong on a device behind the calls that caused it.
+/// Errors of a device that are reported after the calls that caused them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Health(Arc<Mutex<Option<String>>>);
 
@@ -309,7 +309,7 @@ impl Health {
             on_error.note(format!("the device reported: {e}"))
         }));
         device.set_device_lost_callback(move |reason, message| {
-            // The device of a backend that was dropped is not lost, but done with.
+            // The device of a dropped backend isn't lost, but released.
             if reason != wgpu::DeviceLostReason::Destroyed {
                 on_loss.note_loss(&message);
             }
@@ -317,23 +317,23 @@ impl Health {
         health
     }
 
-    /// Keeps the first thing that went wrong: the rest follows from it.
+    /// Keeps the first error: the others follow from it.
     pub(super) fn note(&self, what: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
     }
 
-    /// Keeps that the device was lost, which calls that fail for that reason may come before.
+    /// Records that the device was lost; calls that fail for that reason may have been reported before.
     pub(super) fn note_loss(&self, message: &str) {
         let what = format!("the device was lost: {message}");
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
-    /// What went wrong, if anything did.
+    /// Returns the recorded error, if any.
     pub(super) fn check(&self) -> Result<()> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
             Some(what) => Err(Error::failed(what.clone())
-                .help("try a smaller --batch-size, another --device, or --device cpu; wgrad verify shows whether the device computes right")),
+                .help("try a smaller --batch-size, another --device, or --device cpu; wgrad verify shows whether the device computes correctly")),
         }
     }
 }

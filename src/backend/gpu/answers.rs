@@ -1,7 +1,7 @@
-//! The device's answers: when a submission is done, without a thread that asks standing still.
+//! Completion of submissions, without blocking the calling thread.
 //!
-//! In a browser the event loop calls back. Elsewhere somebody has to ask the device, and wait in
-//! that call: a thread of its own does, and wakes the future.
+//! In a browser the event loop calls back. Elsewhere a call must poll the device and wait:
+//! a separate thread does, and wakes the future.
 
 use crate::base::error::{Error, Result};
 use crate::base::oneshot;
@@ -12,11 +12,11 @@ use std::{sync::mpsc, time::Duration};
 #[cfg(not(target_arch = "wasm32"))]
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A submission, and who wants to know that it is done.
+/// A submission, and the sender that is notified when it is done.
 #[cfg(not(target_arch = "wasm32"))]
 type Question = (wgpu::SubmissionIndex, oneshot::Sender<Result<()>>);
 
-/// Tells when submissions are done.
+/// Notifies when submissions are done.
 #[derive(Debug)]
 pub(super) struct Answers {
     #[cfg(not(target_arch = "wasm32"))]
@@ -27,25 +27,25 @@ pub(super) struct Answers {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Answers {
-    /// Of a device; the thread ends with the value.
+    /// For a device; the thread ends when the value is dropped.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the thread can't be started.
     pub(super) fn of(device: &wgpu::Device, _: &wgpu::Queue) -> Result<Self> {
         let (questions, asked) = mpsc::channel::<Question>();
         let device = device.clone();
         let answer = move || {
             for (submission, whoever) in asked {
-                // Nobody listens where the future was dropped.
+                // The receiver is gone if the future was dropped.
                 let _ = whoever.send(wait(&device, submission));
             }
         };
         let thread = std::thread::Builder::new().name("device answers".into()).spawn(answer);
-        thread.map_err(|e| Error::failed(format!("a thread can't be started: {e}")))?;
+        thread.map_err(|e| Error::failed(format!("cannot start a thread: {e}")))?;
         Ok(Answers { questions })
     }
 
-    /// Ends when `submission` and all before it are done; a device that never answers is given up.
+    /// Waits until `submission` and all before it are done; gives up on a device that never answers.
     ///
     /// # Errors
     /// When the device doesn't answer.
@@ -69,7 +69,7 @@ fn wait(device: &wgpu::Device, submission: wgpu::SubmissionIndex) -> Result<()> 
 
 #[cfg(target_arch = "wasm32")]
 impl Answers {
-    /// Of a device.
+    /// For a device.
     ///
     /// # Errors
     /// None here.
@@ -77,14 +77,14 @@ impl Answers {
         Ok(Answers { queue: queue.clone() })
     }
 
-    /// Ends when `submission`, the last one so far, and all before it are done.
+    /// Waits until `submission`, the last one so far, and all before it are done.
     ///
     /// # Errors
     /// When the device is gone.
     pub(super) async fn to(&self, _: wgpu::SubmissionIndex) -> Result<()> {
         let (whoever, answer) = oneshot::channel();
         self.queue.on_submitted_work_done(move || {
-            // Nobody listens where the future was dropped.
+            // The receiver is gone if the future was dropped.
             let _ = whoever.send(());
         });
         answer.await.map_err(|_| Error::failed("the device gave no answer"))

@@ -1,4 +1,4 @@
-//! From a program's ops to launches that are ready to be encoded: what their bindings refer to.
+//! From a program's ops to launches that are ready to be encoded, with their bindings.
 
 use super::Gpu;
 use super::data::DeviceData;
@@ -10,7 +10,7 @@ use crate::kernels::{Access, Arg, Launch};
 use std::ops::Range;
 use wgpu::Limits;
 
-/// What a binding refers to: all of a buffer, or `size` bytes from `offset` on.
+/// The argument of a binding: a whole buffer, or `size` bytes from `offset` on.
 pub(super) struct Argument {
     pub(super) buffer: wgpu::Buffer,
     pub(super) offset: u64,
@@ -25,14 +25,14 @@ impl Gpu {
         max_storage_buffer_binding_size.min(max_buffer_size).min(u32::MAX.into()) / 16 * 16
     }
 
-    /// What a binding refers to.
-    fn argument(&self, arg: Arg, access: Access, data: &DeviceData) -> Argument {
+    /// The argument of a binding in the net with number `net`.
+    fn argument(&self, arg: Arg, access: Access, net: usize, data: &DeviceData) -> Argument {
         let part = |tensor: TensorId, start: usize, len: usize| {
             let t = self.program.tensor(tensor);
             let element = t.precision.bytes();
             Argument {
                 buffer: self.buffers[t.buffer].clone(),
-                offset: (element * (t.offset + start)) as u64,
+                offset: (element * (self.program.place_in(net, tensor) + start)) as u64,
                 // Tensors are padded, and a vec4 is the largest element.
                 size: wgpu::BufferSize::new((element * len).next_multiple_of(16) as u64),
             }
@@ -51,7 +51,7 @@ impl Gpu {
         }
     }
 
-    /// Makes the launches of `ops` on `data` ready, once.
+    /// Prepares the launches of `ops` on `data`, once.
     pub(super) async fn bind(&mut self, ops: Range<usize>, data: DataId) -> Result<()> {
         let program = self.program.clone();
         let Some(rows) = self.data.get(&data).cloned() else { return Err(check::forgotten()) };
@@ -62,7 +62,10 @@ impl Gpu {
             }
             let mut bound = Vec::new();
             for launch in program.launches(&program.ops[op], rows.storage, largest, &self.tuning) {
-                bound.push(self.bind_launch(&launch, &rows).await?);
+                // What differs between nets is where their tensors lie.
+                for net in 0..program.nets {
+                    bound.push(self.bind_launch(&launch, net, &rows).await?);
+                }
             }
             self.bound.insert((op, data), bound);
         }
@@ -70,15 +73,16 @@ impl Gpu {
         Ok(())
     }
 
-    /// Makes a launch on `data` ready.
+    /// Prepares a launch of a net on `data`.
     pub(super) async fn bind_launch(
         &mut self,
         launch: &Launch,
+        net: usize,
         data: &DeviceData,
     ) -> Result<Bound> {
         let bindings = launch.args.iter().zip(launch.kernel.bindings);
         let arguments: Vec<_> =
-            bindings.map(|(arg, b)| self.argument(*arg, b.access, data)).collect();
+            bindings.map(|(arg, b)| self.argument(*arg, b.access, net, data)).collect();
         self.pipelines.bind(&self.device, &self.queue, launch, &arguments).await
     }
 }

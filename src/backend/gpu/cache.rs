@@ -1,6 +1,6 @@
-//! What is kept on disk between runs, for each adapter with its driver: compiled pipelines, and
-//! the tiles that were measured to be the fastest. Nothing in it changes a result, and whatever is
-//! wrong with it, it is passed over.
+//! The cache on disk, for each adapter with its driver: compiled pipelines, and
+//! the tiles that were measured to be the fastest. Nothing in it changes a result, and a damaged
+//! cache is ignored.
 
 use crate::base::atomic::{cache_directory, write_atomically};
 use crate::base::sha256::Sha256;
@@ -12,15 +12,15 @@ use std::path::PathBuf;
 #[derive(Debug, Clone)]
 pub(super) struct Cache {
     directory: PathBuf,
-    /// Of adapter, driver and this program's version.
+    /// A key of adapter, driver and this program's version.
     key: String,
 }
 
-/// Bytes of the checksum in front of each file.
+/// The number of bytes of the checksum at the start of each file.
 const CHECKSUM: usize = 32;
 
 impl Cache {
-    /// The cache of an adapter, below `WGRAD_CACHE_DIR` or the user's cache directory; none where
+    /// The cache of an adapter, below `WGRAD_CACHE_DIR` or the user's cache directory; none if
     /// there is no such directory.
     pub(super) fn of(adapter: &wgpu::AdapterInfo) -> Option<Self> {
         let wgpu::AdapterInfo { name, vendor, device, driver, driver_info, backend, .. } = adapter;
@@ -35,7 +35,7 @@ impl Cache {
         self.directory.join(format!("{kind}-{}", self.key))
     }
 
-    /// What was last written of this kind, if it is whole.
+    /// The content last written of this kind, if it is intact.
     fn read(&self, kind: &str) -> Option<Vec<u8>> {
         let mut bytes = std::fs::read(self.path(kind)).ok()?;
         let (checksum, content) = bytes.split_at_checked(CHECKSUM)?;
@@ -46,7 +46,7 @@ impl Cache {
         Some(bytes)
     }
 
-    /// Writes `content`; a cache that can't be written is done without.
+    /// Writes `content`; failures are ignored.
     fn write(&self, kind: &str, content: &[u8]) {
         let written = std::fs::create_dir_all(&self.directory).is_ok();
         if written {
@@ -57,12 +57,12 @@ impl Cache {
         }
     }
 
-    /// The compiled pipelines, as the driver gave them.
+    /// The compiled pipelines, as returned by the driver.
     pub(super) fn pipelines(&self) -> Option<Vec<u8>> {
         self.read("pipelines")
     }
 
-    /// Keeps compiled pipelines.
+    /// Stores compiled pipelines.
     pub(super) fn keep_pipelines(&self, data: &[u8]) {
         self.write("pipelines", data);
     }
@@ -92,7 +92,7 @@ impl Cache {
         MixedTuning { choices: known.collect(), ..MixedTuning::default() }
     }
 
-    /// Keeps measured tiles.
+    /// Stores measured tiles.
     pub(super) fn keep_tuning(&self, tuning: &Tuning) {
         let choices = tuning.choices.iter().map(|(p, &tile)| (p, TILES[tile].to_string()));
         let mut entries: Vec<_> = choices.collect();

@@ -17,7 +17,7 @@ pub(super) struct DeviceData {
 }
 
 impl Gpu {
-    /// Brings rows into device memory.
+    /// Uploads rows into device memory.
     pub(super) async fn upload_samples(&self, samples: &Samples) -> Result<DeviceData> {
         let shape = RowShape::of(samples)?;
         let features = match &*samples.features {
@@ -52,7 +52,7 @@ impl Gpu {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let buffer = memory::create(&self.device, what, size, usage).await?;
         let (whole, rest) = bytes.split_at(bytes.len() / 4 * 4);
-        // In pieces, so that no second copy of the data set waits in host memory.
+        // In pieces, so that there is no second copy of the data set in host memory.
         for (i, piece) in whole.chunks(4 * PIECE_WORDS).enumerate() {
             self.queue.write_buffer(&buffer, (4 * i * PIECE_WORDS) as u64, piece);
             self.queue.submit([]);

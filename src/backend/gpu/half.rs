@@ -1,4 +1,4 @@
-//! f16 tensors in device memory: two elements share a word, by which memory is copied.
+//! f16 tensors in device memory: two elements share a word, the unit of copies.
 
 use super::answers::Answers;
 use super::{PIECE_WORDS, memory};
@@ -25,7 +25,7 @@ pub(super) async fn write(
         }
     }
     if let Some(&last) = values.get(pairs) {
-        // What shares its word stays as it is.
+        // The other element of the word is unchanged.
         let mut word = 0;
         memory::read(device, queue, answers, buffer, bytes(pairs), 1, |_, piece| {
             word = piece[0].to_bits();

@@ -1,8 +1,8 @@
-//! Taking a program in: its tensors in device memory, and the tiles of its products.
+//! Loading a program: its tensors in device memory, and the tiles of its products.
 
 use super::submit::Pace;
 use super::{Gpu, memory, tune};
-use crate::backend::{Values, check};
+use crate::backend::check;
 use crate::base::error::{Error, Result};
 use crate::data::Storage;
 use crate::kernels::Arg;
@@ -11,7 +11,7 @@ use crate::plan::program::Program;
 use std::sync::Arc;
 
 impl Gpu {
-    /// What [`Backend::load`] promises.
+    /// Implements [`Backend::load`].
     pub(super) async fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check()?;
         check::constants(&program)?;
@@ -37,7 +37,7 @@ impl Gpu {
         prepared
     }
 
-    /// Measures the tiles of the program, whose buffers are there, and writes its constants.
+    /// Measures the tiles of the program, whose buffers exist, and writes its constants.
     async fn make_constants(&mut self, program: &Program) -> Result<()> {
         if self.measures && (self.measures_all || tune::is_worth_it(program)) && self.tune().await?
         {
@@ -47,12 +47,14 @@ impl Gpu {
             }
         }
         for (id, values) in &program.constants {
-            self.write_tensor(*id, Values::F32(values)).await?;
+            for net in 0..program.nets {
+                self.write_net(net, *id, values).await?;
+            }
         }
         Ok(())
     }
 
-    /// Refuses a program with a tensor that an op binds as a whole and no binding can hold.
+    /// Refuses a program with a tensor that an op binds as a whole and that exceeds the largest binding.
     fn check_bindings(&self, program: &Program) -> Result<()> {
         let all = Storage::default();
         let largest = self.largest_binding();
@@ -74,16 +76,17 @@ impl Gpu {
         Ok(())
     }
 
-    /// Makes the buffers of a program, which are zero.
+    /// Creates the buffers of a program, filled with zeros.
     async fn allocate(&self, program: &Program) -> Result<Vec<wgpu::Buffer>> {
         let mut buffers = Vec::with_capacity(program.buffers.len());
-        for (i, &len) in program.buffers.iter().enumerate() {
+        for i in 0..program.buffers.len() {
             let first = program.tensors.iter().find(|t| t.buffer == i);
             let what = first.map_or("an empty buffer", |t| t.name.as_str());
             let usage = wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::COPY_DST
                 | wgpu::BufferUsages::COPY_SRC;
-            let bytes = (len as u64).saturating_mul(program.precision(i).bytes() as u64);
+            let element = program.precision(i).bytes() as u64;
+            let bytes = (program.storage(i) as u64).saturating_mul(element);
             buffers.push(memory::create(&self.device, what, bytes, usage).await?);
         }
         Ok(buffers)

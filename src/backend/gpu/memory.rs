@@ -5,14 +5,14 @@ use crate::backend::mebibytes;
 use crate::base::error::{Error, Result};
 use crate::base::oneshot;
 
-/// Creates a buffer, or says which limit or memory it exceeds.
+/// Creates a buffer; an error names the limit or memory that it exceeds.
 pub(super) async fn create(
     device: &wgpu::Device,
     what: &str,
     bytes: u64,
     usage: wgpu::BufferUsages,
 ) -> Result<wgpu::Buffer> {
-    // Bindings and copies come in words of 4 bytes; a vec4 is the largest element.
+    // Bindings and copies are in words of 4 bytes; a vec4 is the largest element.
     let size = bytes.max(1).checked_next_multiple_of(16).unwrap_or(u64::MAX);
     check("max_buffer_size", what, size, device.limits().max_buffer_size)?;
     let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -40,7 +40,7 @@ pub(super) fn check(limit: &str, what: &str, bytes: u64, largest: u64) -> Result
         .help("choose a smaller --batch-size, smaller --layers, fewer rows, or --device cpu"))
 }
 
-/// Words that are read back at a time.
+/// The number of words that are read back at a time.
 const READ_WORDS: usize = 1 << 22;
 
 /// Reads `words` 4-byte words of `buffer` from byte `offset` on, when all work before is done.
@@ -64,7 +64,7 @@ pub(super) async fn read(
         let submission = queue.submit([encoder.finish()]);
         let (sender, receiver) = oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, 0..bytes, move |mapped| {
-            // The receiver is gone where nobody waits for the values any more.
+            // The receiver is gone if the future was dropped.
             let _ = sender.send(mapped);
         });
         answers.to(submission).await?;

@@ -1,14 +1,14 @@
 //! The GPU backend on wgpu: Vulkan, Metal and DX12.
 //!
 //! Programs, data sets and parameters live on the device. Many steps are encoded into one compute
-//! pass and one submission; what differs between them lies in a buffer of steps, one slot each,
-//! chosen by a dynamic offset. Nothing is read back unless [`Backend::read`] asks for it.
+//! pass and one submission; the values that differ between them are in a buffer of steps, one slot each,
+//! selected by a dynamic offset. Nothing is read back except by [`Backend::read`].
 //!
-//! In the order in which a run meets them: `adapter` finds devices and `open` opens one, `load` takes a
-//! program in and `tune` measures its tiles, `data` takes rows in, `bind` makes launches of ops with
-//! the pipelines of `pipeline`, `submit` sends steps, `timestamps` times their ops, `transfer` (with `half` for f16) writes and reads
-//! tensors. `memory` has buffers, `answers` tells when a submission is done, `cache` has what stays on disk, `scopes` what
-//! goes wrong on a device that is not its own.
+//! In the order of a run: `adapter` lists devices and `open` opens one, `load` loads a
+//! program and `tune` measures its tiles, `data` uploads rows, `bind` makes launches of ops with
+//! the pipelines of `pipeline`, `submit` sends steps, `timestamps` times their ops, `transfer` (with `half` for
+//! f16) writes and reads tensors. `memory` creates buffers, `answers` waits for submissions, `cache` keeps
+//! pipelines and tiles on disk, `scopes` catches errors on a caller's device.
 
 mod adapter;
 mod answers;
@@ -49,7 +49,7 @@ use std::time::Duration;
 use submit::UnderWay;
 use wgpu::Limits;
 
-/// Words that are written at a time.
+/// The number of words that are written at a time.
 const PIECE_WORDS: usize = 1 << 24;
 
 /// Runs programs on a wgpu device.
@@ -63,7 +63,7 @@ pub struct Gpu {
     pipelines: Pipelines,
     steps: wgpu::Buffer,
     steps_bound: wgpu::BindGroup,
-    /// What bindings that a variant doesn't touch refer to: one to read, one to write.
+    /// Buffers for bindings that a variant doesn't use: one to read, one to write.
     unused: [wgpu::Buffer; 2],
     /// The tiles that were measured, in this run and before.
     tuning: Tuning,
@@ -71,16 +71,16 @@ pub struct Gpu {
     /// Whether tiles are measured: for programs with much work, or for all.
     measures: bool,
     measures_all: bool,
-    /// How long they were measured in this run.
+    /// The time spent measuring them in this run.
     measured_for: Duration,
-    /// The adapter's number, and whether shaders are checked, where the backend opened it itself.
+    /// The adapter's number, and whether shaders are checked, if the backend opened it itself.
     opened_as: Option<(usize, bool)>,
-    /// What can multiply in f16, if the device was made for that.
+    /// The multipliers in f16, if the device was created for that.
     multipliers: Vec<Multiplier>,
     program: Arc<Program>,
     buffers: Vec<wgpu::Buffer>,
     data: HashMap<DataId, DeviceData>,
-    /// Uploads so far.
+    /// The number of uploads so far.
     uploads: usize,
     /// The launches of an op on a data set.
     bound: HashMap<(usize, DataId), Vec<Bound>>,
@@ -88,7 +88,7 @@ pub struct Gpu {
     traffic: Traffic,
     /// See [`Traits::Gpu`].
     compiles_whole_nets: bool,
-    /// Whether the device is the program's, whose handlers of errors are its own.
+    /// Whether the device is the caller's, with its own error handlers.
     is_guest: bool,
 }
 
@@ -168,7 +168,7 @@ impl Backend for Gpu {
     fn prepare(&mut self, data: DataId) -> Pending<'_> {
         self.guest().scoped(async move {
             let bound = self.bind(0..self.program.ops.len(), data).await;
-            // What the device itself said tells more.
+            // The device's own error says more.
             self.health.check()?;
             bound
         })
@@ -201,14 +201,14 @@ impl Backend for Gpu {
 }
 
 impl Gpu {
-    /// Checks what is to be run, and binds it.
+    /// Checks the arguments of a run, and binds its launches.
     async fn make_ready(&mut self, ops: Range<usize>, data: DataId, steps: &[Step]) -> Result<()> {
         let Some(DeviceData { shape, .. }) = self.data.get(&data) else {
             return Err(check::forgotten());
         };
         check::run(&self.program, &ops, *shape, steps)?;
         let bound = self.bind(ops, data).await;
-        // What the device itself said tells more.
+        // The device's own error says more.
         self.health.check()?;
         bound.map(|_| ())
     }

@@ -1,4 +1,4 @@
-//! Opening a device, and what a run may set on it.
+//! Opening a device, and its settings.
 
 use super::adapter::{self, Health, Wanted};
 use super::answers::Answers;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Gpu {
-    /// Opens adapter `index` of [`super::adapters`]. Shaders check every access at run time where
+    /// Opens adapter `index` of [`super::adapters`]. Shaders check every access at run time if
     /// `WGRAD_CHECKED_SHADERS` is 1.
     ///
     /// # Errors
@@ -59,8 +59,8 @@ impl Gpu {
         Ok(gpu)
     }
 
-    /// Opens the adapter anew for what is `wanted`, where the backend opened it itself; programs and rows
-    /// are gone.
+    /// Reopens the adapter for what is `wanted`, if the backend opened it itself; programs and rows
+    /// are dropped.
     pub(super) async fn open_again(&mut self, wanted: Wanted) -> Result<()> {
         let Some((index, checked)) = self.opened_as else { return Ok(()) };
         let mut opened = Self::open_for(index, checked, wanted).await?;
@@ -71,12 +71,12 @@ impl Gpu {
         Ok(())
     }
 
-    /// A backend on a device that the program has already; `name` is what users are shown.
+    /// A backend on a device that the program already has; `name` is its name for users.
     ///
-    /// The device is used within its own limits and needs no optional feature; nets are trained in
-    /// f16 on it where it was made with `SHADER_F16`. Its handlers for uncaptured errors and for the loss of the
-    /// device stay as they are: errors are caught by error scopes, and come back from the call that caused them.
-    /// A device that is lost is an error of the next call that reads from it.
+    /// The device is used within its own limits and needs no optional feature; nets can be trained in
+    /// f16 on it if it was created with `SHADER_F16`. Its uncaptured-error and device-lost handlers
+    /// are not replaced: errors are caught by error scopes, and returned by the call that caused them.
+    /// The loss of the device is reported by the next call that reads from it.
     ///
     /// # Errors
     /// When the device has no memory left.
@@ -84,7 +84,7 @@ impl Gpu {
         let info = DeviceInfo {
             name: name.into(),
             backend: "wgpu".into(),
-            detail: "a device handed in".into(),
+            detail: "the caller's device".into(),
         };
         let (health, on) = (Health::default(), device.clone());
         let made = Self::new(device, queue, info, None, false, health.clone());
@@ -92,28 +92,28 @@ impl Gpu {
         Ok(Gpu { is_guest: true, ..gpu })
     }
 
-    /// Takes tiles from `tuning`, from the next program on, and measures none. They change no
-    /// result.
+    /// Uses the tiles of `tuning`, from the next program on, and measures none. They don't change
+    /// results.
     pub fn set_tuning(&mut self, tuning: Tuning) {
         self.tuning = tuning;
         self.measures = false;
     }
 
-    /// Measures the fastest tiles of the next programs before their first step, however little work
+    /// Measures the fastest tiles of the next programs before their first step, however small
     /// their steps are and however long it takes.
     pub fn measure_tiles(&mut self) {
         self.measures = true;
         self.measures_all = true;
     }
 
-    /// Leaves reductions to barriers from the next program on, also where the adapter has subgroups.
-    /// That changes no result.
+    /// Uses barriers for reductions from the next program on, even if the adapter has subgroups.
+    /// That doesn't change results.
     pub fn without_subgroups(&mut self) {
         self.pipelines.reduce_by(None);
     }
 
-    /// Takes subgroups to have 64 invocations from the next program on, so that smaller ones count as
-    /// partial, which changes no result: for tests. Whether the adapter has smaller ones.
+    /// Assumes subgroups of 64 invocations from the next program on, so that smaller ones count as
+    /// partial, which doesn't change results: for tests. Returns whether the adapter has smaller ones.
     #[doc(hidden)]
     pub fn take_subgroups_for_partial(&mut self) -> bool {
         let are_smaller = self.pipelines.subgroups().is_some_and(|size| size < 64);
@@ -123,7 +123,7 @@ impl Gpu {
         are_smaller
     }
 
-    /// The size of all subgroups, where reductions are left to these.
+    /// The size of all subgroups, if reductions use them.
     #[must_use]
     pub fn subgroup_size(&self) -> Option<u32> {
         self.pipelines.subgroups()

@@ -1,4 +1,4 @@
-//! Pipelines and bind groups: a launch made ready to be encoded.
+//! Pipelines and bind groups: launches that are ready to be encoded.
 
 use super::bind::Argument;
 use super::cache::Cache;
@@ -17,7 +17,7 @@ pub(super) struct Pipeline {
     arguments: wgpu::BindGroupLayout,
 }
 
-/// A launch with its pipeline and arguments bound: what is encoded for every step.
+/// A launch with its pipeline and bound arguments, encoded for every step.
 #[derive(Debug)]
 pub(super) struct Bound {
     pipeline: Arc<Pipeline>,
@@ -27,7 +27,7 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Encodes the launch for a batch of `batch` rows; whether there was anything to do.
+    /// Encodes the launch for a batch of `batch` rows; returns whether there was anything to do.
     pub(super) fn encode(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
@@ -46,7 +46,7 @@ impl Bound {
     }
 }
 
-/// A grid of `groups` workgroups, folded into two dimensions where it exceeds `limit` in one.
+/// A grid of `groups` workgroups, folded into two dimensions if it exceeds `limit` in one.
 fn fold(groups: usize, limit: u32) -> [u32; 2] {
     let x = groups.min(limit as usize);
     [x as u32, groups.div_ceil(x) as u32]
@@ -61,9 +61,9 @@ pub(super) struct Pipelines {
     steps: wgpu::BindGroupLayout,
     compiled: HashMap<Variant, Arc<Pipeline>>,
     checks: wgpu::ShaderRuntimeChecks,
-    /// The invocations of a subgroup, where reductions are left to them.
+    /// The invocations of a subgroup, if reductions use subgroups.
     subgroups: Option<u32>,
-    /// What the driver compiled in this run and before, where the device can tell.
+    /// The driver's pipeline cache, on disk, if the device supports it.
     on_disk: Option<(wgpu::PipelineCache, Cache)>,
     /// Whether there are pipelines that aren't on disk.
     grown: bool,
@@ -109,22 +109,22 @@ impl Pipelines {
         }
     }
 
-    /// Leaves reductions to subgroups of so many invocations, or to barriers, from the next launch on that
-    /// is made ready.
+    /// Uses subgroups of this many invocations, or barriers, for reductions, from the next prepared launch
+    /// on.
     pub(super) fn reduce_by(&mut self, subgroups: Option<u32>) {
         if self.subgroups != subgroups {
-            // The text of a variant has changed.
+            // The code of variants has changed.
             self.compiled.clear();
         }
         self.subgroups = subgroups;
     }
 
-    /// The invocations of a subgroup, where reductions are left to them.
+    /// The invocations of a subgroup, if reductions use subgroups.
     pub(super) fn subgroups(&self) -> Option<u32> {
         self.subgroups
     }
 
-    /// The bind group of the steps that lie in `buffer`, each in a slot of its own.
+    /// The bind group of the steps in `buffer`, each in its own slot.
     pub(super) fn bind_steps(
         &self,
         device: &wgpu::Device,
@@ -144,7 +144,7 @@ impl Pipelines {
         })
     }
 
-    /// Makes a launch ready; `arguments` are what its bindings refer to.
+    /// Prepares a launch; `arguments` are those of its bindings.
     pub(super) async fn bind(
         &mut self,
         device: &wgpu::Device,
@@ -179,7 +179,7 @@ impl Pipelines {
         })
     }
 
-    /// Writes what the driver compiled to disk, where there is more than before.
+    /// Writes the pipeline cache to disk, if it has grown.
     pub(super) fn keep(&mut self) {
         if let (true, Some((pipelines, cache))) = (std::mem::take(&mut self.grown), &self.on_disk)
             && let Some(data) = pipelines.get_data()
@@ -204,7 +204,7 @@ impl Pipelines {
                     let shader = (kernel, module);
                     compile(device, &self.steps, shader, overrides, self.checks, on_disk)
                 };
-                // What is experimental may panic.
+                // Experimental features may panic.
                 let pipeline = match catch_unwind(AssertUnwindSafe(compile)) {
                     Ok(compiled) => compiled.await?,
                     Err(_) => return Err(cannot_compile(kernel, "its compiler panicked")),
@@ -216,7 +216,7 @@ impl Pipelines {
     }
 }
 
-/// Compiles a kernel with its constants, and gives what its compiler said when the device tells.
+/// Compiles a kernel with its constants; returns the compiler's error if the device reports it.
 fn compile(
     device: &wgpu::Device,
     steps: &wgpu::BindGroupLayout,
@@ -225,7 +225,7 @@ fn compile(
     checks: wgpu::ShaderRuntimeChecks,
     on_disk: Option<&wgpu::PipelineCache>,
 ) -> impl Future<Output = Result<Pipeline>> + Send + use<> {
-    // Internal errors are the compiler's of the driver.
+    // Internal errors are those of the driver's compiler.
     let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.entry), source };
@@ -260,7 +260,7 @@ fn compile(
         },
         cache: on_disk,
     });
-    // The scope that was entered last is left first.
+    // Scopes are popped in reverse order.
     let (validation, internal) = (validation.pop(), internal.pop());
     async move {
         match validation.await.or(internal.await) {
@@ -270,7 +270,7 @@ fn compile(
     }
 }
 
-/// What the compiler itself said: errors of wgpu wrap it in what was being done.
+/// The compiler's own message, which errors of wgpu wrap in context.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -280,10 +280,10 @@ fn innermost(error: &dyn std::error::Error) -> String {
     said.strip_prefix("Internal error: ").unwrap_or(&said).trim().to_string()
 }
 
-/// The error for a kernel that the device can't compile: in its first line what is wrong, and then all
-/// that the compiler said.
+/// The error for a kernel that the device can't compile: the first line says what is wrong, followed by the
+/// compiler's whole message.
 fn cannot_compile(kernel: &Kernel, said: &str) -> Error {
-    // FXC and DXC say "error X3507: ..." and "error: ..." behind a place, and warnings before.
+    // FXC and DXC say "error X3507: ..." and "error: ..." after a place, and warnings before.
     let is_error = |line: &&str| line.contains("error X") || line.contains("error:");
     let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it doesn't say why");
     let telling = said.lines().find(is_error).unwrap_or(first).trim();

@@ -1,4 +1,4 @@
-//! Errors on a device that the program has already: caught where they happen, so that its own handlers stay.
+//! Errors on a caller's device: caught where they happen, so that its own handlers stay.
 
 use super::Gpu;
 use super::adapter::Health;
@@ -7,7 +7,8 @@ use crate::base::error::Result;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-/// Error scopes of every kind on a device. They are a stack of this thread: what is opened last is closed first.
+/// Error scopes of every kind on a device. They are a stack of this thread: the last one opened is closed
+/// first.
 struct Scopes([wgpu::ErrorScopeGuard; 3]);
 
 impl Scopes {
@@ -16,7 +17,7 @@ impl Scopes {
         Scopes([Validation, OutOfMemory, Internal].map(|kind| device.push_error_scope(kind)))
     }
 
-    /// The first error in them. It is there at once, but in a browser, which tells it later to nobody.
+    /// The first error in them. It is available immediately, except in a browser, where it is lost.
     fn close(self) -> Option<String> {
         let mut found = None;
         for scope in self.0.into_iter().rev() {
@@ -29,16 +30,16 @@ impl Scopes {
     }
 }
 
-/// Who works on a device: where it is not the backend's own, the device, and where its errors go.
+/// For a caller's device: the device, and where its errors are recorded; none for the backend's own device.
 pub(super) struct Guest(Option<(wgpu::Device, Health)>);
 
 impl Guest {
-    /// On a device of the program.
+    /// For a caller's device.
     pub(super) fn of(device: wgpu::Device, health: Health) -> Self {
         Guest(Some((device, health)))
     }
 
-    /// Some work, in which whatever goes wrong on the program's device becomes an error of the work.
+    /// Some work, in which any error on the caller's device becomes an error of the work.
     pub(super) fn scoped<'a, T: 'a>(
         self,
         work: impl Future<Output = Result<T>> + Send + 'a,
@@ -50,8 +51,8 @@ impl Guest {
     }
 }
 
-/// Work under error scopes. A future may go on in another thread, and scopes belong to one: so they are opened
-/// and closed around each stretch of it.
+/// Work under error scopes. A future may continue in another thread, and scopes belong to a thread: so they are
+/// opened and closed around each poll.
 struct Scoped<'a, T> {
     work: Pending<'a, T>,
     device: wgpu::Device,
@@ -67,13 +68,13 @@ impl<T> Future for Scoped<'_, T> {
         if let Some(error) = scopes.close() {
             self.health.note(error);
         }
-        // What the device itself said tells more.
+        // The device's own error says more.
         polled.map(|done| self.health.check().and(done))
     }
 }
 
 impl Gpu {
-    /// Who works on the device.
+    /// The guest, for error scopes.
     pub(super) fn guest(&self) -> Guest {
         Guest(self.is_guest.then(|| (self.device.clone(), self.health.clone())))
     }

@@ -1,8 +1,8 @@
-//! Steps on their way to the device: many in one submission, a few submissions under way.
+//! Submission of steps to the device: many in one submission, a few submissions in flight.
 //!
-//! A submission should be done soon: Windows resets a GPU that takes two seconds for one, and other
-//! systems do so later. How many steps go into one therefore follows the time that they take; a step
-//! that takes longer on its own goes in parts, between launches.
+//! A submission should be short: Windows resets a GPU that takes two seconds for one, and other
+//! systems do so later. The number of steps in one is therefore adapted to their time; a step
+//! that takes longer by itself is split between launches.
 
 use super::Gpu;
 use super::pipeline::Bound;
@@ -16,28 +16,28 @@ use std::ops::Range;
 
 /// Bytes between two slots of the buffer of steps: the offset alignment of every adapter.
 pub(super) const SLOT: usize = 256;
-/// Steps that the buffer holds: the most in one submission.
+/// The number of steps in the buffer: the most in one submission.
 pub(super) const SLOTS: usize = 256;
-/// Submissions that may be under way.
+/// The most submissions in flight.
 const IN_FLIGHT: usize = 3;
-/// What a submission should take, in seconds.
+/// The target time of a submission, in seconds.
 const SUBMISSION_SECONDS: f64 = 0.1;
 /// The work of the first submissions, in floating-point operations, unless one launch has more.
 const FIRST_SUBMISSION: f64 = 4e9;
 
-/// Steps in a submission; below 1 where a step goes in parts.
+/// Steps per submission; below 1 if a step is split.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Pace(f64);
 
 impl Pace {
-    /// Of the first submissions of a program.
+    /// For the first submissions of a program.
     pub(super) fn first(program: &Program) -> Self {
         let routines = &program.routines;
         let longest = [&routines.step, &routines.evaluate].map(|routine| {
             let ops = program.ops[routine.clone()].iter();
             ops.map(|op| program.flops(op, program.batch)).sum::<f64>()
         });
-        let flops = longest[0].max(longest[1]);
+        let flops = longest[0].max(longest[1]) * program.nets as f64;
         Pace((FIRST_SUBMISSION / flops.max(1.0)).min(16.0))
     }
 
@@ -51,22 +51,22 @@ impl Pace {
         self.0.min(1.0)
     }
 
-    /// What follows from the time that a step took: at most twice as many steps, at least half as many.
+    /// The next pace after a step that took `seconds`: at most twice as many steps, at least half as many.
     fn next(self, seconds: f64) -> Self {
         let fitting = SUBMISSION_SECONDS / seconds.max(1e-6);
         Pace(fitting.clamp(0.5 * self.0, 2.0 * self.0).min(SLOTS as f64))
     }
 }
 
-/// Submissions that may not be done yet.
+/// The submissions in flight.
 #[derive(Debug)]
 pub(super) struct UnderWay {
     pub(super) pace: Pace,
-    /// Each with the steps that end in it: none where a step goes on in the next.
+    /// Each with the number of steps that end in it: 0 if a step continues in the next.
     submissions: VecDeque<(wgpu::SubmissionIndex, usize)>,
-    /// When the last one was done.
+    /// When the last one finished.
     last_done: Option<Instant>,
-    /// Seconds that those took in which a step didn't end, since the last end of one.
+    /// The seconds of submissions in which no step ended, since the last end of a step.
     unfinished: f64,
 }
 
@@ -78,14 +78,14 @@ impl Default for UnderWay {
 }
 
 impl UnderWay {
-    /// Nothing is under way any more.
+    /// Forgets all submissions.
     pub(super) fn clear(&mut self) {
         *self = UnderWay { pace: self.pace, ..UnderWay::default() };
     }
 }
 
-/// Neighbouring launches, given the work of each, in stretches of which none has more than `most`
-/// but single launches.
+/// Groups consecutive launches, given the work of each, so that no group has more than `most`,
+/// except single launches.
 fn stretches(work: &[f64], most: f64) -> Vec<Range<usize>> {
     let mut ends = Vec::new();
     let mut before = 0.0;
@@ -102,7 +102,7 @@ fn stretches(work: &[f64], most: f64) -> Vec<Range<usize>> {
 }
 
 impl Gpu {
-    /// Encodes and submits `steps` of `ops`, which are bound, as many at a time as the pace allows.
+    /// Encodes and submits `steps` of bound `ops`, as many at a time as the pace allows.
     ///
     /// # Errors
     /// When the device was lost.
@@ -137,11 +137,12 @@ impl Gpu {
     /// The work of each launch of an op, in floating-point operations.
     fn work(&self, op: usize, data: DataId) -> Vec<f64> {
         let launches = self.bound.get(&(op, data)).map_or(0, Vec::len);
-        let work = self.program.flops(&self.program.ops[op], self.program.batch);
+        let of_net = self.program.flops(&self.program.ops[op], self.program.batch);
+        let work = of_net * self.program.nets as f64;
         vec![work / launches as f64; launches]
     }
 
-    /// Writes what differs from step to step, each step to a slot of its own.
+    /// Writes the values that differ between steps, each step to its own slot.
     pub(super) fn write_slots(&self, steps: &[Step]) {
         let mut slots = vec![0; SLOT * steps.len()];
         for (slot, step) in slots.chunks_exact_mut(SLOT).zip(steps) {
@@ -150,8 +151,8 @@ impl Gpu {
         self.queue.write_buffer(&self.steps, 0, &slots);
     }
 
-    /// Encodes and submits a stretch of the launches of `ops` for all of `steps`, of which so many have
-    /// `ended` behind it.
+    /// Encodes and submits a range of the launches of `ops` for all of `steps`, of which `ended` end
+    /// with it.
     fn submit(
         &mut self,
         ops: Range<usize>,
@@ -179,17 +180,17 @@ impl Gpu {
         self.under_way.submissions.push_back((submission, ended));
     }
 
-    /// Ends when few enough submissions are under way, and fits their size to the time they take.
+    /// Waits until few enough submissions are in flight, and adapts their size to their time.
     async fn throttle(&mut self) -> Result<()> {
         while self.under_way.submissions.len() > IN_FLIGHT {
             let Some((submission, steps)) = self.under_way.submissions.pop_front() else { break };
             let asked = Instant::now();
             let waited = self.answers.to(submission).await;
-            // What the device itself said tells more.
+            // The device's own error says more.
             self.health.check()?;
             waited?;
-            // The device works on one submission while the others wait, so that what it takes for
-            // this one shows as the time since the last was done.
+            // The device works on one submission while the others wait, so that the time of this one is
+            // the time since the last one finished.
             let done = Instant::now();
             let UnderWay { pace, last_done, unfinished, .. } = &mut self.under_way;
             *unfinished += (done - last_done.unwrap_or(asked)).as_secs_f64();

@@ -1,4 +1,4 @@
-//! The time of each op by the device's clock: one compute pass for each, with a timestamp at either end.
+//! The time of each op, by the device's clock: one compute pass for each, with a timestamp at either end.
 
 use super::{Gpu, memory};
 use crate::backend::DataId;
@@ -7,7 +7,8 @@ use crate::kernels::Step;
 use std::ops::Range;
 
 impl Gpu {
-    /// What [`Backend::op_seconds`](crate::backend::Backend::op_seconds) promises. Each step is a submission of its own.
+    /// Implements [`Backend::op_seconds`](crate::backend::Backend::op_seconds). Each step is a separate
+    /// submission.
     pub(super) async fn timed_steps(
         &mut self,
         ops: Range<usize>,

@@ -7,15 +7,13 @@ use crate::kernels::tensor::TensorId;
 use crate::net::precision::Precision;
 
 impl Gpu {
-    /// What [`Backend::write`](crate::backend::Backend::write) promises.
+    /// Implements [`Backend::write`](crate::backend::Backend::write).
     pub(super) async fn write_tensor(
         &mut self,
         tensor: TensorId,
         values: Values<'_>,
     ) -> Result<()> {
         check::transfer(&self.program, tensor, values.len())?;
-        let t = self.program.tensor(tensor);
-        let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
         let mut rounded = Vec::new();
         let values = match values {
             Values::F32(values) => values,
@@ -24,12 +22,27 @@ impl Gpu {
                 &rounded
             }
         };
+        for (net, values) in values.chunks(self.program.len(tensor).max(1)).enumerate() {
+            self.write_net(net, tensor, values).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the first elements of a tensor of a net.
+    pub(super) async fn write_net(
+        &mut self,
+        net: usize,
+        tensor: TensorId,
+        values: &[f32],
+    ) -> Result<()> {
+        let t = self.program.tensor(tensor);
+        let (buffer, first) = (&self.buffers[t.buffer], self.program.place_in(net, tensor));
         if t.precision == Precision::F16 {
-            return half::write(&self.device, &self.queue, &self.answers, buffer, t.offset, values)
+            return half::write(&self.device, &self.queue, &self.answers, buffer, first, values)
                 .await;
         }
         for (i, piece) in values.chunks(PIECE_WORDS).enumerate() {
-            let offset = offset + 4 * (i * PIECE_WORDS) as u64;
+            let offset = 4 * (first + i * PIECE_WORDS) as u64;
             self.queue.write_buffer(buffer, offset, bytemuck::cast_slice(piece));
             if values.len() > PIECE_WORDS {
                 self.queue.submit([]);
@@ -38,44 +51,41 @@ impl Gpu {
         Ok(())
     }
 
-    /// What [`Backend::read`](crate::backend::Backend::read) promises.
+    /// Implements [`Backend::read`](crate::backend::Backend::read).
     pub(super) async fn read_tensor(
         &mut self,
         tensor: TensorId,
-        values: ValuesMut<'_>,
+        mut values: ValuesMut<'_>,
     ) -> Result<()> {
         let len = values.len();
         check::transfer(&self.program, tensor, len)?;
         let t = self.program.tensor(tensor);
-        let (buffer, offset) = (&self.buffers[t.buffer], 4 * t.offset as u64);
+        let buffer = &self.buffers[t.buffer];
         let (device, queue, answers) = (&self.device, &self.queue, &self.answers);
-        let read = match values {
-            ValuesMut::F32(values) if t.precision == Precision::F16 => {
-                half::read(device, queue, answers, buffer, t.offset, len, |i, x| values[i] = x)
-                    .await
-            }
-            ValuesMut::F64(values) if t.precision == Precision::F16 => {
-                half::read(device, queue, answers, buffer, t.offset, len, |i, x| {
-                    values[i] = x.into()
-                })
-                .await
-            }
-            ValuesMut::F32(values) => {
-                memory::read(device, queue, answers, buffer, offset, len, |first, piece| {
-                    values[first..first + piece.len()].copy_from_slice(piece);
-                })
-                .await
-            }
-            ValuesMut::F64(values) => {
-                memory::read(device, queue, answers, buffer, offset, len, |first, piece| {
-                    values[first..].iter_mut().zip(piece).for_each(|(v, &x)| *v = x.into());
-                })
-                .await
-            }
-        };
-        // What the device itself said tells more.
-        self.health.check()?;
-        read?;
+        let of_net = self.program.len(tensor).max(1);
+        // An empty read also waits.
+        for net in 0..len.div_ceil(of_net).max(1) {
+            let (start, first) = (net * of_net, self.program.place_in(net, tensor));
+            let count = of_net.min(len - start);
+            let mut put = |i: usize, piece: &[f32]| match &mut values {
+                ValuesMut::F32(values) => values[start + i..][..piece.len()].copy_from_slice(piece),
+                ValuesMut::F64(values) => {
+                    values[start + i..].iter_mut().zip(piece).for_each(|(v, &x)| *v = x.into());
+                }
+            };
+            let read = match t.precision {
+                Precision::F16 => {
+                    let put = |i, x| put(i, &[x]);
+                    half::read(device, queue, answers, buffer, first, count, put).await
+                }
+                Precision::F32 => {
+                    memory::read(device, queue, answers, buffer, 4 * first as u64, count, put).await
+                }
+            };
+            // The device's own error says more.
+            self.health.check()?;
+            read?;
+        }
         self.traffic.bytes_read += (self.program.tensor(tensor).precision.bytes() * len) as u64;
         self.under_way.clear();
         Ok(())

@@ -1,4 +1,4 @@
-//! Which tiles are the fastest for a program, measured on the device.
+//! Measures the fastest tiles for a program on the device.
 
 use super::Gpu;
 use super::pipeline::Bound;
@@ -9,14 +9,14 @@ use crate::kernels::products::tile::{TILES, Tuning};
 use crate::plan::program::{Op, Program};
 use std::time::Duration;
 
-/// What the measuring may take in one run; what is left over is measured in the next.
+/// The most time for measuring in one run; the rest is measured in the next.
 const BUDGET: Duration = Duration::from_secs(1);
-/// Launches between two readings of the clock.
+/// The number of launches between two readings of the clock.
 const REPEATS: usize = 8;
-/// Steps of less work, in floating-point operations, are not worth it.
+/// The least work of a step, in floating-point operations, for which measuring pays.
 const WORTH_MEASURING: f64 = 1e9;
 
-/// Whether a program's steps are so much work that tiles are worth measuring.
+/// Whether a program's steps are large enough for measuring tiles.
 pub(super) fn is_worth_it(program: &Program) -> bool {
     let step = &program.ops[program.routines.step.clone()];
     step.iter().map(|op| program.flops(op, program.batch)).sum::<f64>() >= WORTH_MEASURING
@@ -24,8 +24,8 @@ pub(super) fn is_worth_it(program: &Program) -> bool {
 
 impl Gpu {
     /// Measures the tiles of those products of the loaded program that no run has measured yet,
-    /// for at most a second in a run unless all were asked for, and sets all buffers to zero behind
-    /// it. Whether anything is new.
+    /// for at most a second in a run unless all were requested, and then sets all buffers to
+    /// zero. Returns whether anything is new.
     ///
     /// # Errors
     /// When the device was lost.
@@ -47,7 +47,7 @@ impl Gpu {
                 }
                 let seconds = match self.time(&program, op, choice).await {
                     Ok(seconds) => seconds,
-                    // One that can't be compiled isn't taken.
+                    // A tile that can't be compiled isn't used.
                     Err(_) if self.health.check().is_ok() => continue,
                     Err(error) => return Err(error),
                 };
@@ -69,7 +69,7 @@ impl Gpu {
         let mut tuning = Tuning { registers: self.tuning.registers, ..Tuning::default() };
         tuning.mixed.multiplier = self.tuning.mixed.multiplier;
         tuning.keep(op.precision(), &program.products(op), choice);
-        // No rows are there yet to gather.
+        // There are no rows yet to gather.
         let mut op = op.clone();
         if let Op::Dense(dense) = &mut op {
             dense.gathers = false;
@@ -78,11 +78,11 @@ impl Gpu {
         let largest = (self.largest_binding() / 4) as usize;
         let mut bound = Vec::new();
         for launch in program.launches(&op, nothing.storage, largest, &tuning) {
-            bound.push(self.bind_launch(&launch, &nothing).await?);
+            bound.push(self.bind_launch(&launch, 0, &nothing).await?);
         }
         let step = Step { rows: program.batch as u32, corrections: [1.0; 4], ..Step::default() };
         self.queue.write_buffer(&self.steps, 0, bytemuck::bytes_of(&step));
-        // The first launch may compile; a slow one is told by it alone.
+        // The first launch may compile; a slow tile is recognized by it alone.
         let first = self.timed(&bound, program.batch, 1).await?;
         if first > BUDGET.as_secs_f64() / (2 * REPEATS * TILES.len()) as f64 {
             return Ok(first.min(self.timed(&bound, program.batch, 1).await?));
@@ -91,7 +91,7 @@ impl Gpu {
         Ok(again.min(self.timed(&bound, program.batch, REPEATS).await?))
     }
 
-    /// Seconds for each of so many times that launches are done, for a batch of `batch` rows.
+    /// Seconds for each repetition of launches, for a batch of `batch` rows.
     async fn timed(&self, launches: &[Bound], batch: usize, repeats: usize) -> Result<f64> {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());

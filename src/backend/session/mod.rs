@@ -28,16 +28,16 @@ pub struct Session {
     backend: Box<dyn Backend>,
     plan: Plan,
     objective: Objective,
-    /// Users' units in one of ours, as it was last written.
+    /// The unit of each target, in the caller's units, as it was last written.
     unit: Vec<f32>,
 }
 
-/// Rows on a backend, with what metrics need to know of them.
+/// Rows on a backend, with what metrics need of them.
 #[derive(Debug, Clone, Copy)]
 pub struct Loaded {
     /// The rows on the backend.
     pub id: DataId,
-    /// How many.
+    /// The number of rows.
     pub rows: usize,
     targets: TargetSummary,
 }
@@ -48,7 +48,7 @@ impl Session {
     /// # Errors
     /// When the device can't hold it.
     pub fn new(mut backend: Box<dyn Backend>, plan: Plan, objective: Objective) -> Result<Self> {
-        // Nobody has a use for what was loaded before.
+        // The previous program is no longer needed.
         backend.unload();
         backend.load(Arc::new(plan.program.clone())).block_on()?;
         Ok(Self::loaded(backend, plan, objective))
@@ -59,11 +59,11 @@ impl Session {
         Session { backend, plan, objective, unit: Vec::new() }
     }
 
-    /// Loads another program in the place of the present one, which is given back. Rows that were
-    /// uploaded stay; all parameters are zero.
+    /// Replaces the program by another one; returns the previous plan. Uploaded rows
+    /// stay; all parameters are zero.
     ///
     /// # Errors
-    /// When the device can't hold it beside the present one, which is then there as it was.
+    /// When the device can't hold it beside the current one, which then stays loaded.
     pub fn replace(&mut self, plan: Plan) -> Result<Plan> {
         self.backend.load(Arc::new(plan.program.clone())).block_on()?;
         let before = std::mem::replace(&mut self.plan, plan);
@@ -71,8 +71,8 @@ impl Session {
         Ok(before)
     }
 
-    /// Sets what steps leave behind (the optimizer's state, gradients, sums) to what it is in a program
-    /// that was just loaded. Parameters stay.
+    /// Resets what steps change besides parameters (the optimizer's state, gradients, sums) to its state after
+    /// loading.
     ///
     /// # Errors
     /// When the device was lost.
@@ -98,7 +98,7 @@ impl Session {
         self.backend.as_ref()
     }
 
-    /// The backend, to run and read at will.
+    /// The backend, mutable.
     pub fn backend_mut(&mut self) -> &mut dyn Backend {
         self.backend.as_mut()
     }
@@ -108,7 +108,7 @@ impl Session {
         (&self.plan, self.backend.as_mut())
     }
 
-    /// The backend, to be used otherwise; rows that were uploaded are still there.
+    /// The backend, for other uses; uploaded rows stay.
     #[must_use]
     pub fn into_backend(self) -> Box<dyn Backend> {
         self.backend
@@ -120,10 +120,10 @@ impl Session {
         &self.plan
     }
 
-    /// Uploads samples that `preprocessing` made.
+    /// Uploads samples encoded by `preprocessing`.
     ///
     /// # Errors
-    /// When their columns or targets are not those that the net takes, or the device can't hold them.
+    /// When their columns or targets don't fit the net, or the device can't hold them.
     pub fn upload(
         &mut self,
         samples: impl Into<Arc<Samples>>,
@@ -144,8 +144,8 @@ impl Session {
         Ok(Loaded { id, rows, targets })
     }
 
-    /// Refuses samples that the net's program would read differently, and a preprocessing that isn't
-    /// theirs.
+    /// Refuses samples that the net's program would read differently, and a preprocessing that doesn't
+    /// match.
     fn check(&self, samples: &Samples, preprocessing: &Preprocessing) -> Result<()> {
         let program = &self.plan.program;
         let shape = RowShape::of(samples)?;
@@ -162,7 +162,7 @@ impl Session {
         Ok(())
     }
 
-    /// Makes the backend ready to run any of the program's ops on uploaded samples.
+    /// Prepares the backend to run any of the program's ops on uploaded samples.
     ///
     /// # Errors
     /// When the device can't compile a kernel, or was lost.
@@ -251,8 +251,8 @@ impl Session {
         self.backend.write(self.plan.sums, Values::F32(&sums)).block_on()
     }
 
-    /// What one step hands on to the next: all parameters, each as a tensor of its own, and what
-    /// the optimiser keeps.
+    /// The state that one step passes to the next: all parameters, each as a separate tensor, and the
+    /// state of the optimizer.
     #[must_use]
     pub fn state(&self) -> Vec<TensorId> {
         let all = self.plan.program.tensors.iter().enumerate();
@@ -262,7 +262,7 @@ impl Session {
             .collect()
     }
 
-    /// What predictions read of it: all parameters, and what ops of the way forward use besides.
+    /// The part of it that predictions read: all parameters, and other state of the forward pass.
     #[must_use]
     pub fn predicting(&self) -> Vec<TensorId> {
         let program = &self.plan.program;
@@ -298,13 +298,13 @@ impl Session {
         for HostTensor { name, shape, values } in tensors {
             let id = program.find(name).ok_or_else(|| {
                 Error::data(format!("the program has no tensor {name}"))
-                    .help("it was written for another net or another optimiser")
+                    .help("it was written for another net or another optimizer")
             })?;
             let t = program.tensor(id);
             let expected = [t.rows.rows(program.batch), t.cols];
             if *shape != expected {
                 return Err(Error::data(format!("{name} is {shape:?}, not {expected:?}"))
-                    .help("it was written for another net or another optimiser"));
+                    .help("it was written for another net or another optimizer"));
             }
             self.backend.write(id, Values::F32(values)).block_on()?;
             let layer = self.plan.layers.iter().find(|layer| layer.weight == id);
@@ -360,7 +360,7 @@ impl Session {
         self.backend.run(self.plan.program.routines.evaluate.clone(), data.id, &steps).block_on()
     }
 
-    /// What metrics need to know of targets that vary so much, those of several uploads together.
+    /// The summary of targets with this variation, over several uploads together.
     #[must_use]
     pub fn summary(&self, variation: f64, preprocessing: &Preprocessing) -> TargetSummary {
         let outputs = self.plan.program.tensor(self.plan.output).cols;
@@ -370,7 +370,7 @@ impl Session {
     /// The net's outputs for all of `data`, in order: calls `take` with (first row, (rows, n_L)).
     ///
     /// # Errors
-    /// When the device was lost, or what `take` returns.
+    /// When the device was lost, and errors of `take`.
     pub fn outputs(
         &mut self,
         data: &Loaded,
@@ -388,7 +388,7 @@ impl Session {
         Ok(())
     }
 
-    /// Steps over rows in order, in batches as large as the program takes.
+    /// Steps over rows in order, in batches as large as the program allows.
     fn batches(&self, rows: Range<usize>) -> impl Iterator<Item = Step> + use<> {
         let (batch, end) = (self.plan.program.batch, rows.end);
         rows.step_by(batch).map(move |first| Step {

@@ -16,13 +16,13 @@ pub struct LayerWeights {
     pub weight: Matrix<f32>,
     /// b: (out).
     pub bias: Option<Vec<f32>>,
-    /// What its normalisation has.
+    /// The parameters of its normalization.
     pub norm: Option<NormWeights>,
-    /// The tables of the embeddings before it: (values, dims) each. A first layer only has some.
+    /// The tables of the embeddings before it: (values, dims) each. Only a first layer has any.
     pub embeddings: Vec<Matrix<f32>>,
 }
 
-/// What each tensor of `plan` that these weights stand for is to hold.
+/// The values of each tensor of `plan` for these weights.
 pub fn tensors<'a>(plan: &Plan, weights: &'a [LayerWeights]) -> Vec<(TensorId, Cow<'a, [f32]>)> {
     let tables = weights.iter().flat_map(|layer| &layer.embeddings);
     let tables = plan.embeddings.iter().zip(tables);
@@ -31,7 +31,7 @@ pub fn tensors<'a>(plan: &Plan, weights: &'a [LayerWeights]) -> Vec<(TensorId, C
 }
 
 impl LayerWeights {
-    /// Whether no number in it is NaN or infinite.
+    /// Whether all numbers are finite.
     #[must_use]
     pub fn is_finite(&self) -> bool {
         let tables = self.embeddings.iter().flat_map(|table| table.data());
@@ -40,7 +40,7 @@ impl LayerWeights {
         all.chain(tables).chain(norm).all(|x| x.is_finite())
     }
 
-    /// What each tensor of the layer is to hold, but for the embeddings.
+    /// The values of each tensor of the layer, without embeddings.
     fn tensors(&self, of: &LayerTensors) -> Vec<(TensorId, Cow<'_, [f32]>)> {
         let mut all = vec![(of.weight, Cow::from(self.weight.data()))];
         all.extend(of.shadow.map(|shadow| (shadow, Cow::from(self.weight.data()))));
@@ -55,26 +55,26 @@ impl LayerWeights {
     }
 }
 
-/// The parameters of a normalisation in host memory, and what predictions take for statistics.
+/// The parameters of a normalization in host memory, and the statistics for predictions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NormWeights {
     /// γ: (out).
     pub scale: Vec<f32>,
     /// β: (out).
     pub shift: Vec<f32>,
-    /// Running mean and variance, (out) each, of batch normalisation.
+    /// Running mean and variance, (out) each, of batch normalization.
     pub running: Option<[Vec<f32>; 2]>,
 }
 
 impl NormWeights {
-    /// Those that a normalisation of `units` units begins with.
+    /// The initial parameters of a normalization of `units` units.
     #[must_use]
     pub fn new(norm: Norm, units: usize) -> Self {
         let running = (norm == Norm::Batch).then(|| [vec![0.0; units], vec![1.0; units]]);
         NormWeights { scale: vec![1.0; units], shift: vec![0.0; units], running }
     }
 
-    /// Their parts by the names that files know them by.
+    /// Their parts, by their names in files.
     pub fn parts(&self) -> impl Iterator<Item = (&'static str, &Vec<f32>)> {
         let own = [("weight", &self.scale), ("bias", &self.shift)];
         let running = self.running.iter();
@@ -110,7 +110,7 @@ pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
                 "layers.{l}.bias has {biases} values, but the net needs {expected}"
             ))
             .at(format!("layer {}", l + 1))
-            .help("a net without biases is made with --bias none"));
+            .help("for a net without biases use --bias none"));
         }
         let tables: Vec<_> = layer.embeddings.iter().map(|t| (t.rows(), t.cols())).collect();
         let embeddings = if l == 0 { &net.embeddings[..] } else { &[] };
@@ -127,7 +127,7 @@ pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
             norm.into_iter().flat_map(|n| n.parts().map(|(name, v)| (name, v.len()))).collect()
         };
         if lengths(layer.norm.as_ref()) != lengths(expected.as_ref()) {
-            return Err(Error::usage("weights of another normalisation than the net's")
+            return Err(Error::usage("the weights are of another normalization than the net's")
                 .at(format!("layer {}", l + 1))
                 .help("give --norm as the weights were trained with"));
         }
@@ -135,7 +135,7 @@ pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
     Ok(())
 }
 
-/// Weights and biases drawn by the spec's seed, each layer from a stream of its own.
+/// Random weights and biases from the spec's seed, each layer from its own stream.
 #[must_use]
 pub fn initial_weights(spec: &Spec) -> Vec<LayerWeights> {
     let layers = spec.net.layers.iter().zip(spec.net.shapes()).enumerate();

@@ -4,14 +4,13 @@ use super::check_args::{BenchArgs, CheckGradientsArgs, VerifyArgs};
 use super::run_args::{CompareArgs, CompletionsArgs, DevicesArgs, InitArgs, RunsArgs};
 use super::texts::{DATA_HELP, EXPORT_HELP, HELP};
 use super::train_args::TrainArgs;
-use crate::base::error::{Error, Result, unknown};
+use crate::base::names::names;
 use crate::data::{MissingTarget, OnUnknown};
 use crate::files::config::{ColumnNames, DeviceConfig, TextConfig};
 use crate::files::predictions::Format;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 /// Trains feed-forward neural nets on any GPU and on the CPU, and verifies the results on your machine.
 #[derive(Debug, Parser)]
@@ -33,15 +32,15 @@ pub(in crate::cli) enum Command {
     Train(Box<TrainArgs>),
     /// Evaluate a trained net on data
     Evaluate(EvaluateArgs),
-    /// Predict, one line for each row of the data
+    /// Write predictions, one line for each row of the data
     Predict(PredictArgs),
-    /// List the runs here, newest first
+    /// List the runs in this directory, newest first
     Runs(RunsArgs),
     /// Compare the settings and results of runs
     Compare(CompareArgs),
     /// Show a trained net: layers, parameters, settings, training step, origin
     Inspect(InspectArgs),
-    /// Make the report of a run again, or a page that compares several runs
+    /// Rebuild the report of a run, or write a page that compares several runs
     Report(ReportArgs),
     /// Write a commented config file for data
     Init(Box<InitArgs>),
@@ -53,9 +52,9 @@ pub(in crate::cli) enum Command {
     Verify(Box<VerifyArgs>),
     /// Compare a net's gradients with numerical gradients; exit code 1 if they differ
     CheckGradients(Box<CheckGradientsArgs>),
-    /// Measure how fast a net trains, and what bounds it
+    /// Measure how fast a net trains, and what limits it
     Bench(Box<BenchArgs>),
-    /// List the devices to train on
+    /// List the devices that can be trained on
     Devices(DevicesArgs),
     /// Print shell completions or man pages
     Completions(CompletionsArgs),
@@ -67,12 +66,12 @@ pub(in crate::cli) struct ModelArgs {
     /// Run directory or model file
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
-    #[arg(help = format!("{DATA_HELP}; of a set with a test part, that part"))]
+    #[arg(help = format!("{DATA_HELP}; of a set with a test part, only that part is used"))]
     pub data: String,
-    /// Directory in which the files of known data sets are looked for before they are downloaded
+    /// Directory searched for the files of known data sets before they are downloaded
     #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Random seed of generated data sets [default: 0, the rows that training takes by default]
+    /// Random seed of generated data sets [default: 0, as in training]
     #[arg(long, env = "WGRAD_SEED", value_name = "N", value_parser = crate::files::config::seed)]
     pub seed: Option<u64>,
     /// Rows with unknown categories: warn, or error with exit code 3
@@ -101,47 +100,37 @@ pub(in crate::cli) struct EvaluateArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReportArgs {
-    /// Run directories; the report of one is made again there, several are compared on one page
+    /// Run directory whose report is rebuilt, or several, which are compared on one page
     #[arg(value_name = "RUN", required = true)]
     pub runs: Vec<PathBuf>,
-    /// File of the comparison of several runs [default: comparison.html]
+    /// File for the comparison of several runs [default: comparison.html]
     #[arg(short, long, value_name = "FILE", alias = "output")]
     pub out: Option<PathBuf>,
-    /// Write each plot of one run as SVG and PNG into this directory too
+    /// Also write each plot as SVG and PNG into this directory; for one run
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
     #[command(flatten)]
     pub device: DeviceConfig,
 }
 
-/// What is done with a row that can't be read.
+/// What to do with a row that can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum OnError {
     Stop,
     Skip,
 }
 
-impl FromStr for OnError {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "stop" => Ok(OnError::Stop),
-            "skip" => Ok(OnError::Skip),
-            _ => Err(unknown("way with errors", text, &["stop", "skip"])),
-        }
-    }
-}
+names!(OnError, "value of --on-error": Stop "stop", Skip "skip");
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PredictArgs {
     /// File of the predictions; its extension selects the format [default: standard output]
     #[arg(short, long, value_name = "FILE", alias = "output")]
     pub out: Option<PathBuf>,
-    /// csv, tsv, jsonl, parquet or npy (probabilities or values alone) [default: from the extension]
+    /// csv, tsv, jsonl, parquet or npy (only probabilities or values) [default: from the extension]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// Columns of the data, by name or number, to copy before the predictions; file for images
+    /// Columns to copy in front of the predictions, by name or number; for images, file
     #[arg(long, value_name = "COLS", alias = "keep")]
     pub keep_columns: Vec<ColumnNames>,
     /// Rows that can't be read: stop with exit code 3, or skip and count them
@@ -166,7 +155,7 @@ pub(in crate::cli) struct ExportArgs {
     /// Export the net without its preprocessing: from prepared features to outputs
     #[arg(long)]
     pub bare: bool,
-    /// Directory of the files of known data sets, on whose rows an ONNX file is tested
+    /// Directory of the files of known data sets; an ONNX file is tested on their rows
     #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
@@ -182,7 +171,7 @@ pub(in crate::cli) struct ImportArgs {
     /// Activation between the layers of a safetensors file, which holds weights only
     #[arg(long, value_name = "NAME", default_value = "relu")]
     pub activation: crate::Activation,
-    /// Whether outputs are logits of classes or numbers [default: from an ONNX file's last operation, else
+    /// Whether outputs are class logits or numbers [default: from an ONNX file's last operation, else
     /// regression]
     #[arg(long, value_name = "classification|regression")]
     pub task: Option<String>,

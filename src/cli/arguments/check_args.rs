@@ -1,4 +1,4 @@
-//! The arguments of what checks and measures a net.
+//! The arguments of commands that check or measure a net.
 
 use super::train_args::{chosen_data, with_file};
 use crate::base::error::Result;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckGradientsArgs {
-    /// Run directory or model file whose weights and data are taken; or a data set or file, for a net with
+    /// Run directory or model file whose weights and data are used; or a data set or file, for a net with
     /// random weights [default: digits]
     #[arg(value_name = "RUN|DATA")]
     pub subject: Option<String>,
@@ -74,14 +74,14 @@ pub(in crate::cli) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct BenchArgs {
-    /// Run directory or model file whose net and data are taken; or a data set or file [default: digits]
+    /// Run directory or model file whose net and data are used; or a data set or file [default: digits]
     #[arg(value_name = "RUN|DATA", conflicts_with = "case")]
     pub subject: Option<String>,
     /// Net of this project's benchmarks, on random data: S64, S128, M, T, H, L, or product
     #[arg(long, value_name = "CASE")]
     pub case: Option<String>,
-    /// Measure once for each line of standard input, after writing "ready": to take turns with
-    /// other programs
+    /// Write "ready", then measure once for each line of standard input: to take turns with other
+    /// programs
     #[arg(long, hide = true)]
     pub serve: bool,
     /// Seconds to measure
@@ -116,8 +116,8 @@ pub(in crate::cli) struct CheckArgs {
 }
 
 impl CheckArgs {
-    /// The options of a run without held-out data, with those of the file behind them; `argument` are the
-    /// data that are named without an option.
+    /// The options of a run without held-out data, completed by those of the file; `argument` is the
+    /// data named without an option.
     pub fn resolve(
         &self,
         argument: Option<&String>,
@@ -135,7 +135,7 @@ impl CheckArgs {
     }
 }
 
-/// What an argument `RUN|DATA` names.
+/// The subject of an argument `RUN|DATA`.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Subject {
     pub run: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! The command line as clap takes it; and options in the environment: which variables there are, and which are
+//! The command line as passed to clap, and options in the environment: which variables exist, and which are
 //! mistakes.
 
 use super::args::Cli;
@@ -10,9 +10,9 @@ use clap::builder::{OsStr, Resettable, Str};
 use clap::{Arg, Command, CommandFactory};
 use std::collections::BTreeSet;
 
-/// What all variables begin with.
+/// The prefix of all variables.
 const PREFIX: &str = "WGRAD_";
-/// Variables that are no options, and what those of scripts and tests begin with.
+/// Variables that aren't options, and prefixes of those of scripts and tests.
 const OTHERS: [&str; 8] = [
     "CACHE_DIR",
     "CHECKED_SHADERS",
@@ -32,7 +32,7 @@ const OLD: [(&str, &str); 3] = [
     ("WGRAD_IMAGE_COLOR", "WGRAD_IMAGE_COLOUR"),
 ];
 
-/// The argument, whose variable counts as not set where it is empty, and isn't said at each of them.
+/// The argument with an empty variable treated as not set, and without its variable in the help text.
 pub(in crate::cli) fn prepare(argument: Arg) -> Arg {
     let argument = argument.hide_env(true);
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -48,7 +48,7 @@ pub(in crate::cli) fn prepare(argument: Arg) -> Arg {
     }
 }
 
-/// The variable of an option, where it has one that is set.
+/// The variable of an option, if it is set.
 pub(super) fn variable(option: &str) -> Option<String> {
     let long = option.strip_prefix("--")?;
     let name = variables().find(|(name, _)| name == long)?.1;
@@ -57,7 +57,7 @@ pub(super) fn variable(option: &str) -> Option<String> {
     std::iter::once(name).chain(old).find(is_set)
 }
 
-/// A sentence for each variable that looks like one of ours and is none.
+/// A sentence for each variable that looks like one of ours but isn't.
 pub(in crate::cli) fn mistakes() -> Vec<String> {
     let known: BTreeSet<String> = variables().map(|(_, variable)| variable).collect();
     let old = OLD.iter().map(|(_, old)| *old);
@@ -75,9 +75,9 @@ fn mistake(name: &str, known: &[&str]) -> Option<String> {
     let lower: Vec<String> = known.iter().map(|known| known.to_lowercase()).collect();
     let help = match nearest(name, lower.iter().map(String::as_str)) {
         Some(near) => format!("did you mean {PREFIX}{}?", near.to_uppercase()),
-        None => "options stand there as WGRAD_BATCH_SIZE for --batch-size".into(),
+        None => "the variable of --batch-size, for example, is WGRAD_BATCH_SIZE".into(),
     };
-    Some(format!("{PREFIX}{name} in the environment is no option of wgrad: {help}"))
+    Some(format!("{PREFIX}{name} in the environment is not an option of wgrad: {help}"))
 }
 
 /// The long name and the variable of each option.
@@ -90,8 +90,8 @@ fn variables() -> impl Iterator<Item = (String, String)> {
     Cli::command().get_subcommands().flat_map(of).collect::<Vec<_>>().into_iter()
 }
 
-/// The options of `train` that `-h` shows, in this order: those that people use. Each with a name for its value and
-/// a help that fit half a screen; `--help` has more.
+/// The options of `train` that `-h` shows, in this order: the most used ones. Each with a name for its value
+/// and a help text that fit half a screen; `--help` has more.
 const COMMON: [(&str, &str, &str); 15] = [
     ("target", "COLS", "Target columns, by name or number [default: last]"),
     (
@@ -107,19 +107,19 @@ const COMMON: [(&str, &str, &str); 15] = [
         "LAYERS",
         "Hidden layers, as in 128:relu,64:tanh [default: 128; 128,128 for tables]",
     ),
-    ("epochs", "N", "Passes over the training set [default: suits the data]"),
-    ("lr", "RATE", "Learning rate [default: suits optimizer and data]"),
+    ("epochs", "N", "Passes over the training set [default: depends on the data]"),
+    ("lr", "RATE", "Learning rate [default: depends on optimizer and data]"),
     ("batch-size", "ROWS", "Batch size [default: 64]"),
     ("seed", "N", "Random seed [default: 0]"),
     ("device", "DEVICE", "auto, cpu, gpu, or a GPU's number or name [default: auto]"),
     ("out", "DIR", "Run directory [default: runs/DATA-N]"),
     ("config", "FILE", "File of options, as wgrad init writes it"),
     ("resume", "RUN", "Resume an interrupted run"),
-    ("dry-run", "", "Show what would be trained, and stop"),
+    ("dry-run", "", "Show what would be trained, and exit"),
 ];
 
-/// The command line as clap takes it. That options may be set in the environment is said once, not at each of
-/// them; what begins with a minus and is a number is a value.
+/// The command line as passed to clap. The environment is explained once, not for each option;
+/// a negative number is a value.
 pub(in crate::cli) fn command() -> clap::Command {
     let command = Cli::command().mut_subcommands(|c| {
         c.arg(logging::verbose()).mut_args(|argument| {
@@ -133,14 +133,14 @@ pub(in crate::cli) fn command() -> clap::Command {
     }
 }
 
-/// Whether an argument is `-h`, alone or behind other letters.
+/// Whether an argument is `-h`, alone or after other letters.
 fn is_short_help(argument: &str) -> bool {
     argument.strip_prefix('-').is_some_and(|letters| {
         letters.ends_with('h') && letters.chars().all(|c| c.is_ascii_alphabetic())
     })
 }
 
-/// A command whose help shows the options that people use, on one screen.
+/// A command whose help shows the most used options, on one screen.
 fn short(command: Command) -> Command {
     let is_train = command.get_name() == "train";
     let of_a_run = TrainConfig::keys();
@@ -182,7 +182,7 @@ mod tests {
         let said = |name| mistake(name, &known);
         assert!(said("EPOCH").unwrap().ends_with("did you mean WGRAD_EPOCHS?"));
         assert!(said("DATADIR").unwrap().contains("WGRAD_DATA_DIR?"));
-        assert!(said("QQQQ").unwrap().contains("as WGRAD_BATCH_SIZE"));
+        assert!(said("QQQQ").unwrap().contains("is WGRAD_BATCH_SIZE"));
         for fine in ["EPOCHS", "CACHE_DIR", "TEST_SEED", "BENCH_OUT"] {
             assert_eq!(said(fine), None);
         }

@@ -6,15 +6,14 @@ use clap::{Arg, ArgAction};
 use env_filter::{Builder, Filter};
 use log::{LevelFilter, Log, Metadata, Record};
 
-/// What each command takes besides its own options.
+/// The option of every command.
 pub(super) fn verbose() -> Arg {
-    let help =
-        "Log what is done and how long it takes; -vv or RUST_LOG=wgpu=info log libraries too";
+    let help = "Log each phase and how long it takes; -vv or RUST_LOG=wgpu=info also log libraries";
     let argument = Arg::new("verbose").help_heading(Resettable::<Str>::Reset);
     argument.short('v').long("verbose").action(ArgAction::Count).help(help)
 }
 
-/// Starts logging where it is asked for, by so many `-v` or by `RUST_LOG`, which overrides them.
+/// Starts logging if `-v`, given `times` times, or `RUST_LOG`, which overrides it, asks for it.
 pub(in crate::cli) fn start(times: u8) {
     let asked = std::env::var("RUST_LOG").ok().filter(|asked| !asked.is_empty());
     let mut builder = Builder::new();
@@ -37,7 +36,7 @@ pub(in crate::cli) fn start(times: u8) {
     }
     let filter = builder.build();
     log::set_max_level(filter.filter());
-    // Another logger can't be there: this program has one.
+    // There can't be another logger: this program has one.
     let _ = log::set_boxed_logger(Box::new(ToStandardError(filter)));
 }
 

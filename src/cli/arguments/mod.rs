@@ -1,4 +1,4 @@
-//! What was typed, or stands in the environment.
+//! Command-line arguments and environment variables.
 
 pub(super) mod args;
 pub(super) mod check_args;

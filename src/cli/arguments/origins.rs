@@ -5,11 +5,11 @@ use super::{environment, typed};
 use crate::base::error::{Error, ErrorKind};
 use crate::files::config::TrainConfig;
 
-/// Options that don't stand among the arguments: name, value, and where it comes from.
+/// Options that aren't command-line arguments: name, value, and origin.
 pub(in crate::cli) struct Origins(Vec<[String; 3]>);
 
 impl Origins {
-    /// What was completed after it was `given`: by a preset, and by what suits the data.
+    /// The options that a preset and the defaults for the data added to those `given`.
     pub fn of_completed(given: &TrainConfig, completed: &TrainConfig) -> Self {
         let from = match completed.run.preset {
             Some(preset) => format!("--preset {preset}"),
@@ -18,7 +18,7 @@ impl Origins {
         Origins(from_one(given, completed, &from))
     }
 
-    /// What stands in the environment and in the file of --config.
+    /// The options in the environment and in the file of --config.
     pub fn of_given(args: &TrainArgs) -> Self {
         let given = &args.options;
         let mut options = from_one(&TrainConfig::default(), given, "");
@@ -39,7 +39,7 @@ impl Origins {
         Origins(options)
     }
 
-    /// Adds to an error of usage where the options come from that it names.
+    /// Adds the origin of the options that a usage error names.
     pub fn explain(&self, error: Error) -> Error {
         if error.kind() != ErrorKind::Usage {
             return error;
@@ -52,14 +52,14 @@ impl Origins {
     }
 }
 
-/// The options of `after` that `before` doesn't have, all of them `from` one place; none where they can't
-/// be written.
+/// The options of `after` that `before` doesn't have, all `from` one origin; none if they can't
+/// be serialized.
 fn from_one(before: &TrainConfig, after: &TrainConfig, from: &str) -> Vec<[String; 3]> {
     let options = before.new_options(after).unwrap_or_default();
     options.into_iter().map(|(name, value)| [name, value, from.into()]).collect()
 }
 
-/// Whether a text names the option of this name, and not only one that begins with it.
+/// Whether a text contains the option of this name, and not only one that it is a prefix of.
 fn names(text: &str, name: &str) -> bool {
     text.split(&format!("--{name}"))
         .skip(1)

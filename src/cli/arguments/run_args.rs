@@ -1,4 +1,4 @@
-//! The arguments of what lists and compares runs, and of small commands.
+//! The arguments of commands that list and compare runs, and of small commands.
 
 use super::texts::{DATA_HELP, INIT_HELP};
 use crate::files::config::{DataConfig, TextConfig};
@@ -54,7 +54,7 @@ pub(in crate::cli) struct DevicesArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CompletionsArgs {
-    /// Shell whose completions are printed, or man for man pages
+    /// Shell to print completions for, or man for man pages
     #[arg(value_name = "SHELL|man")]
     pub what: Completed,
     /// Directory for the man pages, one for each command [default: wgrad(1) to standard output]
@@ -62,7 +62,7 @@ pub(in crate::cli) struct CompletionsArgs {
     pub out: Option<PathBuf>,
 }
 
-/// What `wgrad completions` prints.
+/// The output of `wgrad completions`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Completed {
     Bash,

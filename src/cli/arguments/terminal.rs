@@ -1,4 +1,4 @@
-//! What is said to people on standard error, and to programs on standard output.
+//! Output: messages for people on standard error, results on standard output.
 
 use crate::base::error::{Error, Result};
 pub(in crate::cli) use crate::base::words::{count, plural};
@@ -9,7 +9,7 @@ use std::io;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What went wrong, as the last event of a run and the last line of `--json`.
+/// The error that ended a run, as its last event and the last line of `--json`.
 #[derive(Serialize)]
 pub(in crate::cli) struct Failure {
     pub(in crate::cli) error: String,
@@ -22,15 +22,15 @@ impl Failure {
     }
 }
 
-/// Whether nothing is said: another process says it.
+/// Whether messages are suppressed: another process prints them.
 static IS_MUTE: AtomicBool = AtomicBool::new(false);
 
-/// Has [`say`] say nothing, or speak again.
+/// Suppresses the messages of [`say`], or enables them again.
 pub(in crate::cli) fn mute(is_mute: bool) {
     IS_MUTE.store(is_mute, Ordering::SeqCst);
 }
 
-/// Writes a line to standard error, or to the dashboard that is there. Where nobody reads it any more, the work goes on.
+/// Writes a line to standard error, or to the dashboard if there is one. A closed pipe doesn't stop the work.
 pub(in crate::cli) fn say(message: impl Display) {
     if IS_MUTE.load(Ordering::SeqCst) {
         return;
@@ -46,7 +46,7 @@ pub(in crate::cli) fn say(message: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{message}");
 }
 
-/// As [`print()`], what a person reads: on a narrow terminal wrapped at words.
+/// As [`print()`], for text: wrapped at words on a narrow terminal.
 pub(in crate::cli) fn print_text(text: &str) -> Result<()> {
     match io::stdout().is_terminal().then(columns).flatten() {
         Some(width) => print(&wrap(text, width)),
@@ -54,13 +54,13 @@ pub(in crate::cli) fn print_text(text: &str) -> Result<()> {
     }
 }
 
-/// Writes results to standard output. Where nobody reads them any more, the process ends.
+/// Writes results to standard output. A closed pipe ends the process.
 pub(in crate::cli) fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// As [`print()`], a value as a line of JSON.
+/// As [`print()`], for a value as a line of JSON.
 pub(in crate::cli) fn print_json(value: &impl Serialize) -> Result<()> {
     match serde_json::to_string(value) {
         Ok(line) => print(&format!("{line}\n")),
@@ -68,7 +68,7 @@ pub(in crate::cli) fn print_json(value: &impl Serialize) -> Result<()> {
     }
 }
 
-/// What came of writing to standard output.
+/// The result of writing to standard output; a closed pipe ends the process.
 pub(in crate::cli) fn printed<T>(written: io::Result<T>) -> Result<T> {
     written.map_err(|e| match e.kind() {
         ErrorKind::BrokenPipe => std::process::exit(0),
@@ -76,7 +76,7 @@ pub(in crate::cli) fn printed<T>(written: io::Result<T>) -> Result<T> {
     })
 }
 
-/// The value of an option that is a number above 0.
+/// Checks that the value of an option is above 0.
 pub(in crate::cli) fn positive(option: &str, value: f64) -> Result<f64> {
     if value.is_finite() && value > 0.0 {
         return Ok(value);

@@ -14,24 +14,24 @@ pub(super) const DATA_HELP: &str = "Data set (digits, housing, mnist, fashion-mn
 pub(super) const SHORT_DATA_HELP: &str = "digits, housing, mnist, fashion-mnist, spiral, moons or xor; a table (CSV, \
     Parquet, …), directory of images, or - [default: digits]";
 
-/// In lines of less than 100 characters, as they are shown.
+/// In lines of less than 100 characters, shown as they are.
 pub(super) const TRAIN_HELP: &str = "\
-Every option may also be set in the environment, as WGRAD_BATCH_SIZE for --batch-size, or in the
-file of --config. A flag overrides the environment, which overrides the file.
+Every option can also be set in the environment, such as WGRAD_BATCH_SIZE for --batch-size, or in
+the file given to --config. A flag overrides the environment, which overrides the file.
 
 Optimizers:    sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam,
-               lion, lamb, muon; on full batches rprop, lbfgs
+               lion, lamb, muon; rprop and lbfgs for full batches
 Schedules:     constant, linear, cosine, step(EVERY,FACTOR), exponential(FACTOR[,EVERY]),
                polynomial(POWER), cosine-restarts(FIRST,MULT), one-cycle(PEAK,START,END),
-               inverse-sqrt, plateau(FACTOR,PATIENCE); lengths in steps (500), as a share of the
-               run (0.3) or in epochs (2epochs)
+               inverse-sqrt, plateau(FACTOR,PATIENCE); lengths in steps (500), epochs (2epochs)
+               or as a fraction of the run (0.3)
 Losses:        for classes: cross-entropy, focal(γ), hinge, kl-divergence,
                cross-entropy-probabilities; for labels: binary-cross-entropy, binary-focal(γ); for
                numbers: squared-error, absolute-error, huber(δ), log-cosh, quantile(τ),
                gaussian-nll, poisson, cosine
 Augmentation:  shift(PIXELS), rotation(DEGREES), scale(FRACTION), shear(DEGREES), elastic(α,σ),
                noise(VALUE), cutout(PIXELS), joined by +
-Splits:        random, stratified (equal shares of classes), group:COL (equal values stay
+Splits:        random, stratified (same class proportions), group:COL (equal values stay
                together), time:COL (the latest), column:COL (train, validation or test)
 
 Examples:
@@ -40,13 +40,14 @@ Examples:
   wgrad train houses.csv --target price --layers 64,32 --lr 0.003
   wgrad train houses.csv --target price --preset strong";
 
-pub(super) const EXPORT_HELP: &str = "An ONNX file takes the columns of the data by name, numbers as double and texts as string, \
-    (N, 1) each, and returns probabilities and label, or value. Before it is written, another runtime (tract) \
-    runs it, and its predictions are compared with those of wgrad predict.\n\nExamples:\n  \
+pub(super) const EXPORT_HELP: &str = "An ONNX file has one input per data column, of its name and shape (N, 1), \
+    double for numbers and string for text; its outputs are probabilities and label, or value. Before it is \
+    written, another runtime (tract) runs it, and its predictions are compared with those of wgrad predict.\n\n\
+    Examples:\n  \
     wgrad export runs/houses-1 -o houses.onnx\n  \
     wgrad export runs/houses-1 -o houses.c";
 
-pub(super) const INIT_HELP: &str = "The file holds the data, the target, the columns as they were understood, and the most used \
-    options with the values that suit these data, as comments.\n\nExamples:\n  \
+pub(super) const INIT_HELP: &str = "The file sets data and target, shows the recognized columns, and lists \
+    the most used options, with values that suit the data, as comments.\n\nExamples:\n  \
     wgrad init houses.csv --target price -o houses.toml\n  \
     wgrad train --config houses.toml";

@@ -18,10 +18,10 @@ pub(in crate::cli) struct TrainArgs {
     /// TOML file of options, such as config.toml of another run or what wgrad init writes
     #[arg(long, env = "WGRAD_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Show the columns, the net, the settings and the time that training takes, and stop
+    /// Show the columns, the net, the settings and the estimated training time, and exit
     #[arg(long)]
     pub dry_run: bool,
-    /// Find a learning rate: increase it over some hundreds of steps, plot the loss, suggest one, and stop
+    /// Find a learning rate: increase it over a few hundred steps, plot the loss, suggest a rate, and exit
     #[arg(long, conflicts_with_all = ["dry_run", "folds"])]
     pub find_lr: bool,
     /// Resume an interrupted run from its last checkpoint; --epochs, --device, --threads and the stopping
@@ -37,13 +37,13 @@ pub(in crate::cli) struct TrainArgs {
     /// Show no progress
     #[arg(short, long, env = "WGRAD_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
-    /// Show curves, layers and throughput on the whole terminal, with keys to pause, save and stop
+    /// Show curves, layers and throughput on the full screen, with keys to pause, save and stop
     #[arg(
         long, env = "WGRAD_DASHBOARD", value_parser = BoolishValueParser::new(),
         conflicts_with_all = ["dry_run", "find_lr"],
     )]
     pub dashboard: bool,
-    /// Write no report.html, report.json and README.md into the run directory
+    /// Don't write report.html, report.json and README.md into the run directory
     #[arg(long, env = "WGRAD_NO_REPORT", value_parser = BoolishValueParser::new())]
     pub no_report: bool,
     #[command(flatten)]
@@ -51,32 +51,32 @@ pub(in crate::cli) struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// Takes the terminal for a dashboard, where one is asked for.
+    /// Opens the dashboard, if it is asked for.
     ///
     /// # Errors
-    /// When there is no terminal for it.
+    /// When standard error isn't a terminal that can show it.
     pub fn screen(&self, title: impl FnOnce() -> String) -> Result<Option<Screen>> {
         let is_shown = self.dashboard && !ranks::follows();
         is_shown.then(|| Screen::open(title())).transpose()
     }
 
-    /// The options, with those of the file behind them.
+    /// The options, completed by those of the file.
     pub fn resolve(&self) -> Result<TrainConfig> {
         let mut options = self.options.clone();
         options.data.data = chosen_data(self.source.as_ref(), options.data.data)?;
         if self.dashboard && (self.json || self.quiet) {
             let other = if self.json { "--json" } else { "--quiet" };
             return Err(Error::usage(format!("--dashboard cannot be used with {other}"))
-                .help("leave one of them out"));
+                .help("omit one of them"));
         }
         with_file(options, self.config.as_deref())
     }
 }
 
-/// The data of the argument DATA, else those of `--data` or the environment.
+/// The data of the argument DATA, else of `--data` or the environment.
 ///
 /// # Errors
-/// Where both an argument and `--data` are given.
+/// When both an argument and `--data` are given.
 pub(in crate::cli) fn chosen_data(
     argument: Option<&String>,
     option: Option<String>,
@@ -84,13 +84,13 @@ pub(in crate::cli) fn chosen_data(
     match (argument, option) {
         (Some(argument), Some(option)) if is_flag("--data") => {
             Err(Error::usage(format!("two data sets: {argument} and --data {option}"))
-                .help("leave one of them out"))
+                .help("omit one of them"))
         }
         (argument, option) => Ok(argument.cloned().or(option)),
     }
 }
 
-/// Options, and where one isn't given that of a file.
+/// Options, completed by those of a file.
 pub(super) fn with_file(options: TrainConfig, file: Option<&Path>) -> Result<TrainConfig> {
     Ok(match file {
         Some(path) => options.or(TrainConfig::read(path)?),

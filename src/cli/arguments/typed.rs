@@ -1,6 +1,6 @@
-//! What stands among the arguments, as it was typed.
+//! The raw command-line arguments.
 
-/// Whether an option stands among the arguments.
+/// Whether an option is among the arguments.
 pub(super) fn is_flag(option: &str) -> bool {
     let begin = format!("{option}=");
     std::env::args_os()

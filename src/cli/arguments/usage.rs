@@ -1,4 +1,4 @@
-//! Wrong usage in the words of all other errors: what, where, and what to do.
+//! Usage errors in the form of all other errors: what, where, and what to do.
 
 use super::environment;
 use super::typed::is_flag;
@@ -6,7 +6,7 @@ use crate::base::error::{Error, nearest};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::error::Error as _;
 
-/// The error in what clap found; none where it is a help text or a version, which are no errors.
+/// Converts an error of clap; none for a help text or a version, which aren't errors.
 pub(in crate::cli) fn error(found: &clap::Error) -> Option<Error> {
     let text = |kind| match found.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
@@ -52,19 +52,19 @@ pub(in crate::cli) fn error(found: &clap::Error) -> Option<Error> {
             Error::usage(format!("unknown command {name:?}"))
                 .help(format!("{near}known: {}", names.join(", ")))
         }
-        ErrorKind::MissingSubcommand => Error::usage("no command is named").help(help),
+        ErrorKind::MissingSubcommand => Error::usage("no command was given").help(help),
         ErrorKind::MissingRequiredArgument => {
             Error::usage(format!("missing: {}", argument.replace(['<', '>'], ""))).help(help)
         }
         ErrorKind::ArgumentConflict => match text(ContextKind::PriorArg) {
             Some(other) if other != argument => {
                 Error::usage(format!("{argument} cannot be used with {other}"))
-                    .help("leave one of them out")
+                    .help("omit one of them")
             }
-            _ => Error::usage(format!("{option} is given twice")).help("leave one of them out"),
+            _ => Error::usage(format!("{option} is given twice")).help("omit one of them"),
         },
         _ => {
-            // What is left is rare: in clap's words.
+            // The remaining kinds are rare: clap's own text.
             let text = found.to_string();
             let line = text.lines().next().unwrap_or_default();
             Error::usage(line.strip_prefix("error: ").unwrap_or(line)).help(help)
@@ -72,7 +72,7 @@ pub(in crate::cli) fn error(found: &clap::Error) -> Option<Error> {
     })
 }
 
-/// What is wrong with the value of an option, in the words of what read it.
+/// The error of an option's value, from the parser of the value.
 fn wrong_value(found: &clap::Error, option: &str, value: &str) -> Error {
     if let Some(error) = found.source().and_then(|source| source.downcast_ref::<Error>()) {
         return error.clone();
@@ -82,13 +82,13 @@ fn wrong_value(found: &clap::Error, option: &str, value: &str) -> Error {
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
             crate::base::error::unknown(&format!("value of {option}"), value, &known)
         }
-        // The only values that clap itself reads.
+        // The only values that clap parses itself.
         _ => Error::usage(format!("{value:?} is neither true nor false"))
             .help(format!("write {option} for true; in the environment true or false")),
     }
 }
 
-/// Where a value of an option stands: among the arguments, or in the environment.
+/// The place of an option's value: the arguments, or the environment.
 fn place(option: &str, value: &str) -> String {
     match environment::variable(option).filter(|_| !is_flag(option)) {
         Some(variable) => format!("{variable}={value} in the environment"),
@@ -96,7 +96,7 @@ fn place(option: &str, value: &str) -> String {
     }
 }
 
-/// Whether JSON lines are asked for, whatever else is wrong with the arguments.
+/// Whether JSON lines are asked for, even if other arguments are wrong.
 pub(in crate::cli) fn wants_json() -> bool {
     let asked = || std::env::var("WGRAD_JSON").is_ok_and(|value| is_true(&value));
     let takes_it = || {

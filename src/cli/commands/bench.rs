@@ -15,7 +15,7 @@ use crate::train::choose::Work;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// A bound that takes this share of a step explains it.
+/// A bound that accounts for this fraction of a step explains it.
 const EXPLAINED: f64 = 0.75;
 
 #[derive(serde::Serialize)]
@@ -27,7 +27,7 @@ struct Line<'a> {
     device: &'a str,
     plan: &'static str,
     precision: Precision,
-    /// Seconds from the start of the process until the first step was done, data load aside.
+    /// Seconds from the start of the process until the end of the first step, without loading data.
     start_seconds: f64,
     #[serde(flatten)]
     pace: Pace,
@@ -42,7 +42,7 @@ pub(in crate::cli) fn bench(args: Box<BenchArgs>, begin: Instant) -> Result<Exit
     let again =
         |choice: &Choice| device::open(choice, args.device.threads).map(|opened| opened.backend);
     if args.case.as_deref() == Some("product") {
-        // There is no net to choose a device by.
+        // There is no net by which to choose a device.
         let choice = args.device.device.clone().unwrap_or_default();
         let opened = open_device_as(&args.device, "the best product is measured on it")?;
         drop(opened);
@@ -103,7 +103,7 @@ struct Product {
     samples_per_second: f64,
 }
 
-/// Says that it is ready, and then measures once for each line of standard input: so that several
+/// Writes "ready", then measures once for each line of standard input, so that several
 /// programs can take turns while all of them are warm.
 fn in_turns<L: serde::Serialize>(mut measure: impl FnMut() -> Result<L>) -> Result<ExitCode> {
     print("ready\n")?;
@@ -114,7 +114,7 @@ fn in_turns<L: serde::Serialize>(mut measure: impl FnMut() -> Result<L>) -> Resu
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is measured.
+/// The subject of a measurement.
 struct Measured {
     name: String,
     spec: Spec,
@@ -131,9 +131,9 @@ fn prepare(args: &BenchArgs) -> Result<Measured> {
             None => given,
             Some(run) => {
                 let trained = Trained::open(run)?.config()?.ok_or_else(|| {
-                    Error::usage("the model doesn't say how it was trained")
+                    Error::usage("the model file doesn't contain its training settings")
                         .at(run.display())
-                        .help("name the options of its net instead")
+                        .help("give the options of its net instead")
                 })?;
                 let run = RunConfig { plan: trained.run.plan, ..given.run.clone() };
                 TrainConfig { run, ..given.or(trained) }
@@ -162,7 +162,7 @@ fn describe(line: &Line<'_>, spec: &Spec, ceilings: &Ceilings, floor: &Floor) ->
     let micro = |seconds: f64| format!("{:>10.1} µs", seconds * 1e6);
     let mut text = format!(
         "{}: {} samples/s, {:.1} µs a step of {} rows ({:.1} to {:.1} in the middle half), {:.1} GFLOP/s; first step after {:.0} ms\n\
-         a step needs at least, by what this device was seen to do just now:\n",
+         lower bounds of a step, from the speed of this device measured just now:\n",
         line.case,
         thousands(pace.samples_per_second),
         pace.step_seconds * 1e6,
@@ -176,7 +176,7 @@ fn describe(line: &Line<'_>, spec: &Spec, ceilings: &Ceilings, floor: &Floor) ->
     if pace.left_out > 0.0 {
         let percent = pace.left_out * 100.0;
         arithmetic +=
-            &format!("; {percent:.0}% of the operations are left out: inputs are 0 there");
+            &format!("; {percent:.0}% of the operations are skipped, as their inputs are 0");
     }
     let bandwidth = format!("{:.1} GB/s, a copy of as many bytes", ceilings.copy_gigabytes);
     let dispatches = format!(
@@ -198,7 +198,7 @@ fn describe(line: &Line<'_>, spec: &Spec, ceilings: &Ceilings, floor: &Floor) ->
     }
     text += &format!("bound by {}: {:.0}% of the step", floor.bound, floor.share * 100.0);
     if floor.share < EXPLAINED {
-        text += "; the rest is none of these: short loops, and waiting between them";
+        text += "; the rest is overhead: short loops, and waiting between them";
     }
     text + "\n"
 }

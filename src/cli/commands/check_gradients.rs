@@ -44,17 +44,17 @@ struct Line<'a> {
     report: &'a Report,
 }
 
-/// Checks a trained net on the data of its run, unless others are given.
+/// Checks a trained net on the data of its run, unless other data are given.
 fn of_run(run: &Path, given: TrainConfig, options: &Options) -> Result<Report> {
     if given.net != NetConfig::default() {
-        return Err(Error::usage("options of a net together with a trained one")
+        return Err(Error::usage("options of a net together with a trained net")
             .at(run.display())
             .help("leave out the net's options, or RUN"));
     }
     let trained = Trained::open(run)?;
     let config = given.or(trained.config()?.unwrap_or_default());
     let source = config.data.data.clone().ok_or_else(|| {
-        Error::usage("the model doesn't say on which data to check it")
+        Error::usage("the model file doesn't name its training data")
             .help("name the data instead of the run")
     })?;
     let options_of_data =
@@ -68,13 +68,13 @@ fn of_run(run: &Path, given: TrainConfig, options: &Options) -> Result<Report> {
 fn describe(report: &Report) -> String {
     let mut text = format!("checked     {}", count(report.checked, "parameter"));
     if report.kinks > 0 {
-        text += &format!(", {} passed over for a kink nearby", report.kinks);
+        text += &format!(", {} skipped because of a kink nearby", report.kinks);
     }
     text.push('\n');
     if let Some(worst) = &report.worst {
         text += &format!(
             "worst       {}[{}, {}]\nanalytic    {:e}\nnumerical   {:e}\n\
-             error       {:.1e}, allowed are {:e} and what rounding makes, {:.1e} here\n",
+             error       {:.1e}, allowed are {:e} and the rounding error, here {:.1e}\n",
             worst.tensor,
             worst.row,
             worst.col,

@@ -32,7 +32,7 @@ pub(in crate::cli) fn completions(args: &CompletionsArgs) -> Result<ExitCode> {
 fn pages(directory: &Path) -> Result<ExitCode> {
     fs::create_dir_all(directory).map_err(|e| Error::io("create", directory, &e))?;
     let mut all = command().disable_help_subcommand(true);
-    // Now the commands know what they are called.
+    // Now the commands have their full names.
     all.build();
     let commands: Vec<&Command> = std::iter::once(&all).chain(all.get_subcommands()).collect();
     for command in &commands {

@@ -31,7 +31,7 @@ pub(in crate::cli) fn devices(args: &DevicesArgs) -> Result<ExitCode> {
     }
     let taken = match has_gpu {
         false => "cpu",
-        true => "the fastest of cpu and the GPUs, by timing some of the work",
+        true => "the fastest of the CPU and the GPUs, measured on part of the work",
     };
     text += &format!("\n--device auto takes {taken}\n");
     print(&text)?;
@@ -49,7 +49,7 @@ fn describe(adapter: &AdapterSummary) -> String {
     match compiler {
         Some(HlslCompiler::Dxc) => text += "     compiled by DXC (dxcompiler.dll)\n",
         Some(HlslCompiler::Fxc) => {
-            text += "     compiled by FXC: put dxcompiler.dll (DXC 1.8.2502 or newer) beside wgrad.exe for subgroups, f16 and faster compilation\n";
+            text += "     compiled by FXC: put dxcompiler.dll (DXC 1.8.2502 or newer) in the folder of wgrad.exe for subgroups, f16 and faster compilation\n";
         }
         None => {}
     }
@@ -82,7 +82,7 @@ mod tests {
         };
         let fxc = line(Some(HlslCompiler::Fxc)).unwrap();
         assert!(
-            fxc.contains("FXC: put dxcompiler.dll") && fxc.contains("beside wgrad.exe"),
+            fxc.contains("FXC: put dxcompiler.dll") && fxc.contains("in the folder of wgrad.exe"),
             "{fxc}"
         );
         assert!(line(Some(HlslCompiler::Dxc)).unwrap().contains("DXC"));

@@ -29,7 +29,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     class_names: Option<&'a Vec<String>>,
     report: &'a Report,
-    /// The columns with categories that the model doesn't know.
+    /// The columns with categories unknown to the model.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unknown_categories: Vec<UnknownColumn>,
 }
@@ -50,7 +50,7 @@ pub(in crate::cli) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let seen = !is_test_part && trained.is_of(&args.model);
     if seen {
         say(format_args!(
-            "note: the net was trained on {}: these metrics say little about other data",
+            "note: the net was trained on {}: these metrics say little about new data",
             data.name()
         ));
     }

@@ -1,4 +1,4 @@
-//! `wgrad export`: a model for other programs, tried before it is written.
+//! `wgrad export`: a model for other programs, tested before it is written.
 
 #[cfg(feature = "tract")]
 use super::export_check::try_out;
@@ -46,15 +46,15 @@ pub(in crate::cli) fn export(args: &ExportArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses a file whose name says something else than the format: it would be read as that, and what is there
-/// under such a name is of another kind.
+/// Refuses a file whose extension is that of another format: it would be read as that, and might replace a file
+/// of that kind.
 fn check_name(path: &Path, format: Format) -> Result<()> {
     let is_directory = path.is_dir() || path.extension().is_none() && format == Format::Pytorch;
     if is_directory && format == Format::Pytorch || Format::of(path).is_ok_and(|of| of == format) {
         return Ok(());
     }
     Err(Error::usage(format!("{} as the name of an export as {}", path.display(), format.name()))
-        .help("end it in .onnx, .safetensors, .rs, .c or .wgsl, as the format is; PyTorch's may be a directory"))
+        .help("use the extension of the format: .onnx, .safetensors, .rs, .c or .wgsl; for PyTorch it can be a directory"))
 }
 
 /// Writes a file of an export, but not over the model that is exported or another file of its run.
@@ -74,7 +74,7 @@ fn write(args: &ExportArgs, path: &Path, bytes: &[u8]) -> Result<()> {
     write_atomically(path, |out| out.write_all(bytes))
 }
 
-/// Where the weights and their README go: into a directory, or beside each other.
+/// The paths of the weights and their README: in a directory, or beside each other.
 fn pytorch_paths(path: &Path) -> Result<(PathBuf, PathBuf)> {
     let (weights, directory) = match path.extension() {
         Some(_) if !path.is_dir() => {
@@ -90,14 +90,14 @@ fn pytorch_paths(path: &Path) -> Result<(PathBuf, PathBuf)> {
     let is_foreign =
         std::fs::read_to_string(&readme).is_ok_and(|text| !text.starts_with(pytorch::TITLE));
     if is_foreign {
-        return Err(Error::usage(format!("{} is there already", readme.display()))
-            .help("give a new directory: a README is written beside the weights"));
+        return Err(Error::usage(format!("{} exists already", readme.display()))
+            .help("give a new directory: a README is written next to the weights"));
     }
     Ok((weights, readme))
 }
 
 #[cfg(not(feature = "tract"))]
 fn try_out(_: &[u8], _: &Trained, _: &Description, _: &ExportArgs) -> Result<()> {
-    say("warning: not checked by another runtime: this wgrad was built without the feature tract");
+    say("warning: not tested with another runtime: this wgrad was built without the feature tract");
     Ok(())
 }

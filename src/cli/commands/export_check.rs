@@ -9,10 +9,10 @@ use crate::files::export::description::Inputs;
 use crate::files::export::rows::{Given, Rows};
 use crate::files::export::{Bare, Description, compare, runtime};
 
-/// The rows that a file is tried on: drawn ones, and as many of the run's data at most.
+/// The number of random rows that a file is tested on, and the most rows of the run's data.
 const ROWS: usize = 256;
 
-/// Runs an ONNX file over drawn rows and rows of the run's own data, and compares its predictions.
+/// Runs an ONNX file on random rows and on rows of the run's own data, and compares its predictions.
 pub(in crate::cli) fn try_out(
     bytes: &[u8],
     trained: &Trained,
@@ -33,7 +33,7 @@ pub(in crate::cli) fn try_out(
         let expected = compare::expected(&trained.model, bare, rows)?;
         let found = runtime::run(bytes, description, rows)?;
         largest = largest.max(compare::compare(description, &expected, &found)?);
-        let of = if *what == "own" { "of its data" } else { "drawn" };
+        let of = if *what == "own" { "of its data" } else { "random" };
         said.push(format!("{} {of}", count(rows.count(), "row")));
     }
     say(format_args!(
@@ -43,7 +43,7 @@ pub(in crate::cli) fn try_out(
     Ok(())
 }
 
-/// Rows of the data that a run was trained on, those that are tried first; why there are none.
+/// Rows of the data that a run was trained on, or the reason why there are none.
 fn own_rows(
     trained: &Trained,
     description: &Description,
@@ -51,8 +51,8 @@ fn own_rows(
 ) -> std::result::Result<Rows, String> {
     let text = |e: Error| e.brief();
     let config = trained.config().map_err(text)?;
-    let config = config.ok_or("the model doesn't say what it was trained on")?;
-    let name = config.data.data.clone().ok_or("the model doesn't say what it was trained on")?;
+    let config = config.ok_or("the model file doesn't name its training data")?;
+    let name = config.data.data.clone().ok_or("the model file doesn't name its training data")?;
     if name == "-" {
         return Err("it was trained on standard input".into());
     }

@@ -1,4 +1,4 @@
-//! `wgrad train --find-lr`: the learning-rate range test of a run that is not made.
+//! `wgrad train --find-lr`: the learning-rate range test, without a run.
 
 use crate::base::error::{Error, Result};
 use crate::base::words::short;
@@ -12,7 +12,7 @@ use crate::train::range_test::{self, Point, Ramp, RangeTest};
 use serde::Serialize;
 use std::process::ExitCode;
 
-/// Lines of the curve.
+/// The number of lines of the curve.
 const LINES: usize = 28;
 /// The longest bar.
 const BAR: usize = 40;
@@ -27,7 +27,7 @@ struct Line<'a> {
     found: &'a RangeTest,
 }
 
-/// Runs the test, and shows the curve with the rate that it suggests. No run directory is looked at.
+/// Runs the test, and shows the curve with the rate that it suggests. No run directory is used.
 pub(in crate::cli) fn find_lr(args: &TrainArgs, job: &Job) -> Result<ExitCode> {
     announce(args, job);
     let ramp = Ramp::default();
@@ -48,15 +48,15 @@ pub(in crate::cli) fn find_lr(args: &TrainArgs, job: &Job) -> Result<ExitCode> {
     }
     match found.suggested {
         Some(_) => Ok(ExitCode::SUCCESS),
-        None => Err(Error::failed("the loss fell at no learning rate")
-            .help("try another --optimizer, more --layers or a larger --batch-size, and look at the data with --dry-run")),
+        None => Err(Error::failed("the loss didn't fall at any learning rate")
+            .help("try another --optimizer, more --layers or a larger --batch-size, and check the data with --dry-run")),
     }
 }
 
-/// The smoothed loss as bars, from one rate to the next, and what to make of it.
+/// The smoothed loss as bars, by learning rate, and the suggestion.
 fn describe(found: &RangeTest) -> String {
     let RangeTest { points, suggested, lowest_at, steepest_at, diverged_at } = found;
-    // What lies above the start is cut: the interest is below.
+    // Bars above the initial loss are cut off: what matters is below.
     let start = points.first().map_or(0.0, |p| p.smoothed);
     let lowest = points.iter().map(|p| p.smoothed).fold(start, f64::min);
     let top = start + 0.25 * (start - lowest).abs();
@@ -75,7 +75,7 @@ fn describe(found: &RangeTest) -> String {
     let rose = diverged_at.map_or(String::new(), |rate| format!(", too high at {rate:.1e}"));
     if let Some(rate) = suggested {
         text += &format!(
-            "suggested  --lr {rate}: half of where the loss is lowest, {lowest_at:.1e}; it falls \
+            "suggested  --lr {rate}: half the rate with the lowest loss, {lowest_at:.1e}; the loss falls \
              fastest at {steepest_at:.1e}{rose}\n"
         );
     }

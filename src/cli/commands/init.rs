@@ -1,4 +1,4 @@
-//! `wgrad init`: a commented file of options for data, which `wgrad train --config` takes.
+//! `wgrad init`: a commented file of options for data, for `wgrad train --config`.
 
 use crate::base::atomic::write_atomically;
 use crate::base::error::{Error, Result};
@@ -17,10 +17,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// The lists of columns that correct what was understood.
+/// The options that correct how columns were recognized.
 const OF_COLUMNS: [&str; 7] =
     ["columns", "ignore", "categorical", "numeric", "log-transform", "one-hot", "embed"];
-/// The options that most people change, beside those that were chosen for the data.
+/// The most used options, besides those that were chosen for the data.
 const COMMON: [&str; 14] = [
     "preset",
     "epochs",
@@ -71,7 +71,7 @@ pub(in crate::cli) fn init(args: InitArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Refuses to write what isn't read as TOML later, and over a file that is there.
+/// Refuses a name that isn't that of a TOML file, and an existing file.
 fn check_file(file: &Path, force: bool) -> Result<()> {
     if file.symlink_metadata().is_ok() && !force {
         return Err(Error::usage(format!("{} exists already", file.display()))
@@ -80,11 +80,11 @@ fn check_file(file: &Path, force: bool) -> Result<()> {
     match file.extension().is_some_and(|extension| extension == "toml") {
         true => Ok(()),
         false => Err(Error::usage(format!("{} as the name of a config file", file.display()))
-            .help("end it in .toml")),
+            .help("use the extension .toml")),
     }
 }
 
-/// The file: options that hold, and those that may be changed as comments.
+/// The text of the file: options in effect, and others as comments.
 fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<String> {
     // Absolute, as in the directory of a run.
     given.data.data = job.config.data.data.clone();
@@ -103,7 +103,7 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
     let mut text = format!(
         "# Options of wgrad {} for {}: {}.\n# wgrad train --config {} trains with them.\n#\n\
          # Lines without # are in effect. To change an option, remove the # before it. The command line\n\
-         # overrides this file. wgrad train --help lists all options; each may be a line here, under its\n\
+         # overrides this file. wgrad train --help lists all options; each can be a line here, under its\n\
          # name without dashes.\n\n",
         env!("CARGO_PKG_VERSION"),
         job.training.name(),
@@ -119,7 +119,7 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
     }
     let understood = describe_columns(job, &columns(job));
     if !understood.is_empty() {
-        text += "\n# The columns as they were understood:\n#\n";
+        text += "\n# The columns as they were recognized:\n#\n";
         for line in understood.lines() {
             let line = line
                 .strip_prefix("columns    ")
@@ -133,7 +133,7 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
             text += &format!("\n{}#{name} = [\"COLUMN\"]\n", help(name));
         }
     }
-    text += "\n# The most used options, with the values that are chosen for these data:\n";
+    text += "\n# The most used options, with the values chosen for these data:\n";
     let resolved = job.config.to_table()?;
     let chosen: BTreeMap<&str, [&str; 2]> = job
         .choices
@@ -147,7 +147,7 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
     for name in COMMON.into_iter().chain(others).filter(|name| !held.contains_key(*name)) {
         let value = match (resolved.get(name), chosen.get(name)) {
             (Some(value), _) => value.to_string(),
-            // What each net of an ensemble is chosen by is no option of the whole.
+            // The metric that selects a net's epoch isn't an option of the ensemble.
             (None, Some([value, _])) => toml::Value::String((*value).into()).to_string(),
             (None, None) => example(name).to_string(),
         };
@@ -157,7 +157,7 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
     Ok(text)
 }
 
-/// A value of an option that the data leave open.
+/// An example value of an option that the data don't determine.
 fn example(name: &str) -> &'static str {
     match name {
         "preset" => "\"strong\"",
@@ -169,7 +169,7 @@ fn example(name: &str) -> &'static str {
     }
 }
 
-/// What `--help` says of an option, as comments.
+/// The help text of an option, as comments.
 fn help(name: &str) -> String {
     const WIDTH: usize = 100;
     let command = command();

@@ -74,7 +74,7 @@ pub(in crate::cli) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
             count(layer.parameters, "parameter")
         );
     }
-    text += &format!("  in all {}\n", count(model.net.parameters(), "parameter"));
+    text += &format!("  total {}\n", count(model.net.parameters(), "parameter"));
     if model.members.len() > 1 {
         text += &format!("  an ensemble of {} such nets\n", model.members.len());
     }
@@ -91,7 +91,7 @@ pub(in crate::cli) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
             let lines = config.lines().filter(|l| !l.is_empty() && !l.starts_with('#'));
             lines.for_each(|line| text += &format!("  {line}\n"));
         }
-        None => text += &format!("  loss = {}\n  all others are unknown\n", model.objective),
+        None => text += &format!("  loss = {}\n  other settings are unknown\n", model.objective),
     }
     text += &format!("\nmade by wgrad {}", provenance.version);
     if let Some(data) = &provenance.data {
@@ -108,8 +108,8 @@ pub(in crate::cli) fn inspect(args: &InspectArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The ops of a training step where the run's settings are known, else those of an evaluation: as
-/// the mathematics names them, and behind it the fused ones that take their place.
+/// The ops of a training step if the run's settings are known, else those of an evaluation: the plain
+/// program, then the fused ones.
 fn programs(trained: &Trained) -> Result<Vec<(String, Vec<String>)>> {
     let (net, objective) = (trained.model.net.clone(), trained.model.objective);
     let ops = |plan: Plan, ops: Range<usize>| -> Vec<String> {
@@ -136,8 +136,8 @@ fn programs(trained: &Trained) -> Result<Vec<(String, Vec<String>)>> {
         let plan = plan::plan(&spec, spec.batch_size, Purpose::Train, traits);
         let rules = plan.rules.iter().map(ToString::to_string).collect();
         let step = plan.program.routines.step.clone();
-        programs.push((format!("the same, as it runs {place}"), ops(plan, step)));
-        programs.push((format!("the rules that made it, {place}"), rules));
+        programs.push((format!("the same, fused, {place}"), ops(plan, step)));
+        programs.push((format!("the fusion rules, {place}"), rules));
     }
     Ok(programs)
 }

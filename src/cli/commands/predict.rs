@@ -15,7 +15,7 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Stdout, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Rows that can't be read are named one by one up to this number.
+/// The most unreadable rows that are reported individually.
 const NAMED: usize = 10;
 
 pub(in crate::cli) fn predict(args: &PredictArgs) -> Result<ExitCode> {
@@ -40,7 +40,7 @@ pub(in crate::cli) fn predict(args: &PredictArgs) -> Result<ExitCode> {
     data::pass_inputs(&args.model.data, preprocessing, &options, kept, take)?;
     let Work { state, skipped, unknown, .. } = work;
     let Some(State { writer, rows, .. }) = state else {
-        return Err(Error::failed("there was nothing to predict").at(&args.model.data));
+        return Err(Error::failed("there are no rows to predict").at(&args.model.data));
     };
     match (written(args, writer.finish())?, &args.out) {
         (Output::File(file), Some(path)) => {
@@ -51,13 +51,13 @@ pub(in crate::cli) fn predict(args: &PredictArgs) -> Result<ExitCode> {
         (Output::Standard(_), _) => {}
     }
     if skipped > 0 {
-        say(format_args!("{} could not be read and passed over", count(skipped, "row")));
+        say(format_args!("{} could not be read and were skipped", count(skipped, "row")));
     }
     trained.warn_of_unknown(&unknown);
     Ok(ExitCode::SUCCESS)
 }
 
-/// The format that is asked for, or that the name of the file says.
+/// The requested format, or that of the file's extension.
 fn format(args: &PredictArgs) -> Result<Format> {
     let format = match (args.format, &args.out) {
         (Some(format), _) => format,
@@ -74,7 +74,7 @@ fn format(args: &PredictArgs) -> Result<Format> {
     }
     if format == Format::Npy && args.out.is_none() {
         return Err(Error::usage("a NumPy array on standard output").help(
-            "its first bytes tell its length, which is known at the end: give a file with -o",
+            "its header holds its length, which is known only at the end: give a file with -o",
         ));
     }
     Ok(format)
@@ -92,12 +92,12 @@ fn refuse_own_data(path: &Path, data: &str) -> Result<()> {
     Ok(())
 }
 
-/// What goes on from chunk to chunk.
+/// The state between chunks.
 struct Work<'a> {
     args: &'a PredictArgs,
     trained: &'a Trained,
     format: Format,
-    /// What begins with the first chunk, when the data turned out to be readable.
+    /// Created with the first chunk, once the data are known to be readable.
     state: Option<State>,
     skipped: usize,
     unknown: UnknownCategories,
@@ -117,8 +117,8 @@ impl Work<'_> {
                 return Err(error);
             }
             match self.skipped {
-                n if n < NAMED => say(format_args!("passed over: {}", error.brief())),
-                NAMED => say("passed over: more rows"),
+                n if n < NAMED => say(format_args!("skipped: {}", error.brief())),
+                NAMED => say("skipped: more rows"),
                 _ => {}
             }
             self.skipped += 1;
@@ -152,8 +152,8 @@ impl Work<'_> {
     }
 }
 
-/// About how many rows there are, by the size of a file: a value with its separator takes some five
-/// bytes. None of a pipe.
+/// About how many rows there are, by the size of the file: a value with its separator takes about five
+/// bytes. None for a pipe.
 fn about_rows(data: &str, features: &Features) -> Option<usize> {
     const VALUE: usize = 5;
     match std::fs::metadata(data) {
@@ -163,12 +163,12 @@ fn about_rows(data: &str, features: &Features) -> Option<usize> {
             Some(about.max(features.rows()))
         }
         Ok(pipe) if !pipe.is_dir() => None,
-        // Sets and folders of images come as a whole.
+        // Data sets and folders of images arrive in one chunk.
         _ => Some(features.rows()),
     }
 }
 
-/// Where predictions go.
+/// The destination of predictions.
 enum Output {
     File(AtomicFile),
     Standard(BufWriter<Stdout>),
@@ -208,7 +208,7 @@ impl Seek for Output {
     }
 }
 
-/// What came of writing. Where nobody reads standard output any more, the process ends.
+/// The result of writing. A closed pipe at standard output ends the process.
 fn written<T>(args: &PredictArgs, result: io::Result<T>) -> Result<T> {
     match &args.out {
         Some(path) => result.map_err(|error| write_error(path, &error)),

@@ -1,4 +1,4 @@
-//! `wgrad report`: the report of a run made again, or a comparison of several.
+//! `wgrad report`: rebuilds the report of a run, or compares several.
 
 use crate::cli::arguments::args::ReportArgs;
 use crate::cli::arguments::terminal::{print, say};
@@ -45,7 +45,7 @@ pub(in crate::cli) fn report(args: &ReportArgs) -> Result<ExitCode> {
     let file = args.out.clone().unwrap_or_else(|| COMPARISON.into());
     if file.extension().is_none_or(|extension| extension != "html") {
         return Err(Error::usage(format!("{} as the name of a page", file.display()))
-            .help("end it in .html: a comparison is written there"));
+            .help("use the extension .html for a comparison"));
     }
     let html = comparison(&reports);
     write_atomically(&file, |out| out.write_all(html.as_bytes()))?;
@@ -53,7 +53,7 @@ pub(in crate::cli) fn report(args: &ReportArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The report that lies in a run directory, or one that is made now.
+/// The report in a run directory, or a newly made one.
 fn read_or_make(args: &ReportArgs, run: &Path) -> Result<RunReport> {
     let file = run.join(JSON);
     match fs::read_to_string(&file).map(|text| RunReport::from_json(&text)) {
@@ -62,7 +62,7 @@ fn read_or_make(args: &ReportArgs, run: &Path) -> Result<RunReport> {
     }
 }
 
-/// Makes the report of a run again, and writes its files.
+/// Rebuilds the report of a run, and writes its files.
 fn one(args: &ReportArgs, run: &Path) -> Result<RunReport> {
     RunDirectory::open(run)?;
     let trained = Trained::open(run)?;
@@ -70,7 +70,7 @@ fn one(args: &ReportArgs, run: &Path) -> Result<RunReport> {
         Ok(report) => report,
         Err(error) => {
             say(format_args!(
-                "warning: the report is made of the run's own files alone: {}",
+                "warning: the report is made from the run's own files alone: {}",
                 error.brief()
             ));
             report_files::without_data(run, &trained, &error.brief())
@@ -80,7 +80,7 @@ fn one(args: &ReportArgs, run: &Path) -> Result<RunReport> {
     Ok(report)
 }
 
-/// The report with all that follows from the data of a run.
+/// The report with the parts that need the data of the run.
 fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunReport> {
     let mut config = RunDirectory::open(run)?.config()?;
     if config.data.data.as_deref() == Some("-") {
@@ -95,7 +95,7 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
     let mut warnings = Vec::new();
     if is_many {
         let nets = Nets::new(&mut source)?;
-        // Of nets by folds all rows are the first one's and its held-out ones.
+        // For nets by folds, the rows of the first net and its held-out ones are all rows.
         let parts = ["rows", "validation_rows"];
         let parts = if nets.folds.is_some() { &parts[..] } else { &parts[..1] };
         check_rows(&RunDirectory::open(run)?.net(1), parts, &nets.whole)?;
@@ -167,12 +167,12 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
     Ok(report_files::of(finished, trained, session))
 }
 
-/// Says where the data can't be those that the model was trained on.
+/// Warns if the data can't be those that the model was trained on.
 fn check(job: &Job, trained: &Trained, warnings: &mut Vec<String>) {
     if job.preprocessing.encoding != trained.model.preprocessing.encoding
         || job.preprocessing.features != trained.model.preprocessing.features
     {
-        let warning = "the data are not what they were in training: rows that are called held out may be among those that the model was trained on";
+        let warning = "the data have changed since training: rows reported as held out may be among those that the model was trained on";
         say(format_args!("warning: {warning}"));
         warnings.push(warning.into());
     }

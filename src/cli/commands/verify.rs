@@ -41,7 +41,7 @@ pub(in crate::cli) fn verify(args: Box<VerifyArgs>) -> Result<ExitCode> {
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// How many results are shown of all.
+/// The number of results that are shown without --all.
 const WORST: usize = 3;
 
 fn describe(report: &Report, device: &str, all: bool) -> String {
@@ -79,7 +79,7 @@ fn describe(report: &Report, device: &str, all: bool) -> String {
     }
 }
 
-/// The error as a fraction of the allowed one; where none is allowed, of the smallest number.
+/// The error as a fraction of the tolerance; if that is 0, of the smallest number.
 fn share(op: &OpReport) -> f64 {
     match op.device_error == 0.0 {
         true => 0.0,

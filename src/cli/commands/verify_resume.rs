@@ -22,7 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const EPOCHS: usize = 3;
 /// Steps of an epoch, at most.
 const STEPS: usize = 40;
-/// How often it is interrupted.
+/// The number of interruptions.
 const INTERRUPTIONS: usize = 6;
 
 #[derive(serde::Serialize)]
@@ -30,7 +30,7 @@ struct Report {
     event: &'static str,
     device: String,
     steps: u64,
-    /// Steps that were done at each interruption.
+    /// The number of steps done at each interruption.
     interrupted_at: Vec<u64>,
     tensors: usize,
     /// The first tensor that differs.
@@ -66,7 +66,7 @@ pub(in crate::cli) fn verify(job: &Job, json: bool) -> Result<ExitCode> {
     for &step in &interrupted_at {
         run.ask_after_every_step();
         run.fit(None, &mut EndsAt(step))?;
-        // Through a file, and into a device that was opened anew.
+        // Through a file, and into a newly opened device.
         let checkpoint = Arc::new(run.checkpoint()?);
         let saved = Saved { checkpoint, config: String::new(), events: 0, ended: None };
         let read = load_checkpoint(&store.write(&saved)?)?;
@@ -87,7 +87,7 @@ pub(in crate::cli) fn verify(job: &Job, json: bool) -> Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Ends a run where so many steps are done.
+/// Ends a run after this many steps.
 struct EndsAt(u64);
 
 impl Observer for EndsAt {

@@ -1,4 +1,4 @@
-//! What a net's predictions on held-out data are worth, beside predictions that cost nothing.
+//! The evaluation of a net on held-out data, compared with baselines.
 
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
@@ -16,8 +16,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::path::Path;
 
-/// The CPU that linear models are fitted and judged on, whatever the net is: opened with the threads that
-/// were asked for when it is first needed, and one for all that a command judges.
+/// The CPU backend that linear models are fitted and evaluated on, whatever device the net is on: opened when
+/// first needed, with the requested threads, and shared by all evaluations of a command.
 pub(in crate::cli) struct JudgeCpu {
     threads: Option<usize>,
     idle: Option<Box<dyn Backend>>,
@@ -28,7 +28,7 @@ impl JudgeCpu {
         JudgeCpu { threads, idle: None }
     }
 
-    /// One that a command has opened already, once it is done with it.
+    /// Takes a backend that a command has opened and no longer needs.
     pub fn reuse(&mut self, backend: Box<dyn Backend>) {
         if backend.info().backend == "cpu" {
             self.idle = Some(backend);
@@ -43,14 +43,14 @@ impl JudgeCpu {
     }
 }
 
-/// What a net is compared with: constants, and where there is one the linear model.
+/// The baselines: constants and, if there is one, the linear model.
 #[derive(Default)]
 pub(in crate::cli) struct Baselines {
     pub constants: Vec<Constant>,
     linear: Option<Linear>,
 }
 
-/// The linear model, loaded.
+/// The loaded linear model.
 struct Linear {
     model: Model,
     session: Session,
@@ -64,13 +64,13 @@ impl Linear {
 }
 
 impl Baselines {
-    /// Fits the constants to the training rows. Class weights, which say what to learn and not how
-    /// frequent the classes are, don't count.
+    /// Fits the constants to the training rows. Class weights don't count, as they don't
+    /// change how frequent the classes are.
     pub fn constants(job: &Job) -> Vec<Constant> {
         Constant::fit(job.training.targets(), job.sample_weights.as_deref())
     }
 
-    /// Fits the linear model too, on the CPU.
+    /// Fits the constants and the linear model, on the CPU.
     pub fn fit(job: &Job, cpu: &mut JudgeCpu) -> Result<Self> {
         let own = cpu.take()?;
         let (model, own) = linear::fit_on(&job.spec, &job.training, &job.preprocessing, own)?;
@@ -84,7 +84,7 @@ impl Baselines {
         Ok(Baselines { constants: Self::constants(job), linear })
     }
 
-    /// Gives the CPU back for what else is judged.
+    /// Returns the CPU for further evaluations.
     pub fn give_back(self, cpu: &mut JudgeCpu) {
         if let Some(Linear { session, .. }) = self.linear {
             cpu.reuse(session.into_backend());
@@ -99,7 +99,7 @@ impl Baselines {
         save_model_with(&linear.model, &provenance, &directory.join(LINEAR))
     }
 
-    /// Those of a trained model: the constants that its file tells, and the linear model that lies
+    /// Those of a trained model: the constants stored in its file, and the linear model
     /// beside it in its run directory.
     pub fn of_run(run: &Path, provenance: &Provenance, cpu: &mut JudgeCpu) -> Result<Self> {
         let file = run.join(LINEAR);
@@ -108,13 +108,13 @@ impl Baselines {
         Ok(Baselines { constants: provenance.baselines.clone(), linear })
     }
 
-    /// What the linear model says of `data`.
+    /// The predictions of the linear model for `data`.
     pub fn linear(&mut self, data: &Dataset) -> Result<Option<Predictions>> {
         let Some(Linear { model, session }) = &mut self.linear else { return Ok(None) };
         model.predict_in(session, data.features_shared()).map(Some)
     }
 
-    /// The metrics of each by name, the linear model's by its predictions.
+    /// The metrics of each baseline, those of the linear model from its predictions.
     fn judge(&self, held: &HeldOut, linear: Option<&Predictions>) -> Result<Vec<Baseline>> {
         let mut all = Vec::new();
         let mut add = |name: &'static str, predictions: &Predictions| -> Result<()> {
@@ -139,13 +139,13 @@ pub(in crate::cli) struct Baseline {
     pub values: Vec<Value>,
 }
 
-/// What predictions are compared with.
+/// The data that predictions are compared with.
 struct HeldOut<'a> {
     truth: &'a Targets,
     weights: Option<&'a [f32]>,
 }
 
-/// A net on one data set.
+/// The evaluation of a net on one data set.
 pub(in crate::cli) struct Judgement {
     /// The objective.
     pub loss: f64,
@@ -153,14 +153,14 @@ pub(in crate::cli) struct Judgement {
     pub baselines: Vec<Baseline>,
     /// (rows, classes), (rows, labels) or (rows, outputs).
     pub predictions: Predictions,
-    /// What is the case, in the units of the targets.
+    /// The true targets, in their units.
     pub truth: Targets,
-    /// How much each row counts, where they don't count alike.
+    /// The weight of each row, if rows are weighted.
     pub weights: Option<Vec<f32>>,
 }
 
 impl Judgement {
-    /// Judges predictions for `data`.
+    /// Evaluates predictions for `data`.
     pub fn new(
         data: &Dataset,
         loss: f64,
@@ -172,7 +172,7 @@ impl Judgement {
         Self::beside(data, loss, predictions, preprocessing, linear, baselines)
     }
 
-    /// As [`Judgement::new`], beside what some linear model predicts.
+    /// As [`Judgement::new`], with given predictions of a linear model.
     pub fn beside(
         data: &Dataset,
         loss: f64,
@@ -186,8 +186,8 @@ impl Judgement {
         Self::of(&held, loss, predictions, linear, baselines).map_err(|e| e.at(data.name()))
     }
 
-    /// Judges the net that the trainer holds on rows in a file: of these only windows are held,
-    /// but all predictions.
+    /// Evaluates the trainer's net on rows in a file: rows are in memory in windows, predictions
+    /// all at once.
     pub fn of_stored(
         set: &StoredSet,
         loss: f64,

@@ -1,4 +1,4 @@
-//! Judgements for people: a few lines at the end of training, tables for `evaluate`.
+//! Evaluations as text: a few lines at the end of training, tables for `evaluate`.
 
 use super::judgement::Judgement;
 use crate::base::words::{short, thousands};
@@ -11,9 +11,9 @@ use crate::train::evaluation::{
     ClassReport, ClassScores, LabelReport, NumberReport, Report, Value,
 };
 
-/// The width that a terminal is taken to have.
+/// The assumed width of a terminal.
 const WIDTH: usize = 80;
-/// Of more classes only the worst are shown.
+/// With more classes only the worst are shown.
 const CLASSES: usize = 20;
 /// The longest name of a class in a table.
 const NAME: usize = 24;
@@ -22,7 +22,7 @@ fn find(values: &[Value], name: &str) -> Option<f64> {
     values.iter().find(|v| v.0 == name).map(|v| v.1)
 }
 
-/// The end of a training run on one data set: the first metric beside the baselines', then some
+/// The summary of one data set at the end of training: the first metric with those of the baselines, then some
 /// others.
 pub(in crate::cli) fn brief(name: &str, judged: &Judgement) -> String {
     let (first, others): (&'static str, &[&str]) = match judged.report {
@@ -55,7 +55,7 @@ pub(in crate::cli) fn brief(name: &str, judged: &Judgement) -> String {
     text
 }
 
-/// A fold's end, while the others are trained.
+/// The result of a fold, while others are trained.
 pub(in crate::cli) fn fold_line(fold: usize, folds: usize, judged: &Judgement) -> String {
     let text = brief(&format!("fold {fold}/{folds}"), judged);
     text.lines().next().unwrap_or_default().to_string()
@@ -106,7 +106,7 @@ pub(in crate::cli) fn fold_tables(folds: &Folds) -> String {
     text + "all rows: each row predicted by the net that held it out\n"
 }
 
-/// Says where a baseline does as well as the net, or better: by the figures as they are shown.
+/// Says if a baseline is as good as the net, or better, by the figures as shown.
 pub(in crate::cli) fn not_worth_it(judged: &Judgement) -> Option<String> {
     let name = match judged.report {
         Report::Classes(_) => "accuracy",
@@ -115,10 +115,10 @@ pub(in crate::cli) fn not_worth_it(judged: &Judgement) -> Option<String> {
     };
     let of = |values: &[Value]| find(values, name).filter(|x| !x.is_nan());
     let net = of(&judged.report.values())?;
-    // Further up is better.
+    // Larger is better.
     let height = |x: f64| if Metrics::larger_is_better(name) { x } else { -x };
     let others = judged.baselines.iter().filter_map(|b| Some((b.name, of(&b.values)?)));
-    // Of equal ones the last: the linear model.
+    // Among equals the last: the linear model.
     let (best, x) = others.max_by(|a, b| height(a.1).total_cmp(&height(b.1)))?;
     let what = match best {
         "linear_model" => "a linear model".to_string(),
@@ -175,12 +175,12 @@ fn metrics_table(judged: &Judgement) -> String {
         text.push('\n');
     }
     if let Report::Numbers(NumberReport { zero_targets: n @ 1.., .. }) = &judged.report {
-        text += &format!("MAPE leaves out {} with target 0\n", count(*n, "value"));
+        text += &format!("MAPE excludes {} with target 0\n", count(*n, "value"));
     }
     text
 }
 
-/// A name of at most so many characters.
+/// A name cut to at most `width` characters.
 fn cut(name: &str, width: usize) -> String {
     match name.chars().count() > width {
         true => name.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
@@ -188,7 +188,7 @@ fn cut(name: &str, width: usize) -> String {
     }
 }
 
-/// Each class; of more than 20 those with the lowest F₁.
+/// The scores of each class; with more than 20, of those with the lowest F₁.
 fn class_table(scores: &[ClassScores], names: &[String], what: &str) -> String {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     let (mut heading, mut rest) = (what.to_string(), String::new());
@@ -221,12 +221,12 @@ fn class_table(scores: &[ClassScores], names: &[String], what: &str) -> String {
     text + &rest
 }
 
-/// A number of rows, or their weight.
+/// A number of rows, or the sum of their weights.
 fn weight(x: f64) -> String {
     if x.fract() == 0.0 { thousands(x) } else { short(x) }
 }
 
-/// The confusion matrix where it fits, else the most frequent mistakes.
+/// The confusion matrix if it fits, else the most frequent confusions.
 fn confusion(report: &ClassReport, names: &[String]) -> String {
     matrix(report, names).unwrap_or_else(|| mistakes(report, names))
 }
@@ -261,7 +261,7 @@ fn matrix(report: &ClassReport, names: &[String]) -> Option<String> {
 fn mistakes(report: &ClassReport, names: &[String]) -> String {
     let worst = report.confusion.most_confused(10);
     if worst.is_empty() {
-        return "\nno class was taken for another\n".into();
+        return "\nno class was confused with another\n".into();
     }
     let name = |k: usize| cut(names.get(k).map_or("?", String::as_str), NAME);
     let mut text =
@@ -272,7 +272,7 @@ fn mistakes(report: &ClassReport, names: &[String]) -> String {
     text
 }
 
-/// Each output, where there are several.
+/// The scores of each output, if there are several.
 fn outputs_table(report: &NumberReport, names: &[String]) -> String {
     if report.outputs.len() < 2 {
         return String::new();

@@ -1,4 +1,4 @@
-//! What a trained net is worth, in the words of the command line.
+//! The evaluation of trained nets for the command line.
 
 pub(super) mod judgement;
 pub(super) mod judgement_text;

@@ -1,4 +1,4 @@
-//! The report of a run, from what a command has of it to the files in its directory.
+//! The report of a run, from the results of a command to the files in its directory.
 
 use super::judgement::{Baselines, JudgeCpu, Judgement};
 use crate::backend::Backend;
@@ -10,7 +10,8 @@ use crate::cli::arguments::args::ReportArgs;
 use crate::cli::arguments::terminal::count;
 use crate::cli::arguments::terminal::say;
 use crate::cli::runs::names::EVENTS;
-use crate::cli::runs::run::{Run, Summary};
+use crate::cli::runs::run::Run;
+use crate::cli::runs::summary::Summary;
 use crate::cli::setup::job::Job;
 use crate::cli::setup::open::Trained;
 use crate::cli::setup::open::open_device;
@@ -28,29 +29,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a command has of a run when it makes its report.
+/// The results of a run from which a command makes its report.
 pub(in crate::cli) struct Finished<'a> {
     pub job: &'a Job,
     pub directory: &'a Path,
-    /// The parts that the model was judged on, with the net of an ensemble that didn't see each row.
+    /// The parts that the model was evaluated on, with the net of an ensemble that wasn't trained on each row.
     pub judged: Vec<Part<'a>>,
     pub warnings: &'a [String],
-    /// Parts that can't be made, and why.
+    /// Parts of the report that can't be made, and why.
     pub not_computed: Vec<NotComputed>,
-    /// Whether importance and partial dependence are wanted, which take predictions.
+    /// Whether to include importance and partial dependence, which need predictions.
     pub is_explained: bool,
 }
 
-/// A judged part.
+/// An evaluated part of the data.
 pub(in crate::cli) struct Part<'a> {
     /// `validation` or `test`.
     pub name: &'static str,
     pub judged: &'a Judgement,
-    /// Its rows as the net takes them, where these are all that were judged.
+    /// Its encoded rows, if these are all that were evaluated.
     pub features: Option<Arc<Features>>,
-    /// The rows of the data that they are.
+    /// Their row numbers in the data.
     pub rows: Option<&'a [usize]>,
-    /// The net of an ensemble that alone predicted each row.
+    /// The net of an ensemble that predicted each row alone.
     pub nets: Option<Vec<usize>>,
 }
 
@@ -73,8 +74,8 @@ pub(in crate::cli) fn parts<'a>(
     all.into_iter().filter_map(part).collect()
 }
 
-/// Makes the report of a run that was trained just now, and writes its files. Whatever goes wrong is
-/// said, and the run is as good as it was.
+/// Makes the report of a run that was trained just now, and writes its files. Errors are
+/// reported as warnings, and don't affect the run.
 pub(in crate::cli) fn after_training(finished: Finished<'_>, session: &mut Session) {
     let directory = finished.directory.to_path_buf();
     let made = guarded(|| {
@@ -84,10 +85,10 @@ pub(in crate::cli) fn after_training(finished: Finished<'_>, session: &mut Sessi
     warn_of(made, &directory);
 }
 
-/// What came of making a report. The run is done and saved: not even a panic may turn it into a failure.
+/// Makes a report. The run is finished and saved: not even a panic may turn it into a failure.
 pub(in crate::cli) fn guarded(make: impl FnOnce() -> Result<()>) -> Result<()> {
     let made = catch_unwind(AssertUnwindSafe(make));
-    made.unwrap_or_else(|_| Err(Error::failed("a fault of wgrad itself, told above")))
+    made.unwrap_or_else(|_| Err(Error::failed("a bug of wgrad, reported above")))
 }
 
 /// Says why there is no report.
@@ -110,11 +111,11 @@ pub(in crate::cli) fn of_run(
 ) {
     let is_interrupted = summary.ending == Ending::Interrupted;
     if is_interrupted {
-        // Whoever pressed Ctrl-C doesn't want to wait.
+        // After Ctrl-C the user doesn't want to wait.
         not_computed.push(left_out(
             "baselines, test metrics, importance and partial dependence of columns",
             &format!(
-                "the run was interrupted; wgrad report {} makes what can be made of it",
+                "the run was interrupted; wgrad report {} makes the report from what exists",
                 run.directory.path().display()
             ),
         ));
@@ -130,8 +131,8 @@ pub(in crate::cli) fn of_run(
     after_training(finished, trainer.session());
 }
 
-/// As [`of_run`], for a net of a cross-validation: that of a fold; or that of all rows, for which the nets of
-/// the folds were judged together.
+/// As [`of_run`], for a net of a cross-validation: that of a fold, or that of all rows, for which the nets of
+/// the folds were evaluated together.
 pub(in crate::cli) fn of_fold(
     run: &Run<'_>,
     summary: &Summary,
@@ -154,7 +155,7 @@ pub(in crate::cli) fn of_fold(
     after_training(finished, trainer.session());
 }
 
-/// All rows, each as the net of the fold that didn't see it predicts it.
+/// All rows, each predicted by the net of the fold that held it out.
 pub(in crate::cli) fn of_folds<'a>(job: &'a Job, whole: &'a Judgement) -> Part<'a> {
     Part {
         name: "validation",
@@ -165,7 +166,7 @@ pub(in crate::cli) fn of_folds<'a>(job: &'a Job, whole: &'a Judgement) -> Part<'
     }
 }
 
-/// As [`of_run`], for a net of an ensemble, which wasn't judged: it is now, and briefly.
+/// As [`of_run`], for a net of an ensemble, which hasn't been evaluated: it is now, briefly.
 pub(in crate::cli) fn of_net(run: &Run<'_>, trainer: &mut Trainer) {
     let (job, directory) = (run.job, run.directory.path());
     let made = guarded(|| {
@@ -226,10 +227,10 @@ pub(in crate::cli) fn of(
     build(&subject, is_explained.then_some(session))
 }
 
-/// Some rows of a part, each with its number, as the net takes them.
+/// Some encoded rows of a part, with their numbers.
 type Sampled = (Vec<usize>, Arc<Features>);
 
-/// Some rows of a part that lies in a file.
+/// Some rows of a part that is in a file.
 fn sampled(job: &Job, part: &Part<'_>, missing: &mut Vec<NotComputed>) -> Option<Sampled> {
     let stored = job.stored.as_ref()?;
     let set: &StoredSet = match part.name {
@@ -288,7 +289,7 @@ fn nets(directory: &Path, trained: &Trained) -> Vec<(Option<String>, PathBuf)> {
     }
 }
 
-/// Writes `report.json`, what is read from it as `report.html`, and the model card.
+/// Writes `report.json`, the page `report.html` made from it, and the model card.
 pub(in crate::cli) fn write(directory: &Path, report: &RunReport) -> Result<()> {
     let json = report.to_json()?;
     write_atomically(&directory.join(JSON), |out| out.write_all(json.as_bytes()))?;
@@ -298,7 +299,7 @@ pub(in crate::cli) fn write(directory: &Path, report: &RunReport) -> Result<()> 
     card::write(directory, &report)
 }
 
-/// What the model of a run is compared with.
+/// The baselines of a run's model.
 pub(in crate::cli) fn baselines(
     job: &Job,
     directory: &Path,
@@ -308,7 +309,7 @@ pub(in crate::cli) fn baselines(
     Baselines::of_run(directory, &trained.provenance, &mut cpu)
 }
 
-/// Judges the parts of a run of one net by its model: what wasn't judged in training.
+/// Evaluates the model on the parts of a run of one net that weren't evaluated in training.
 pub(in crate::cli) fn judge(
     job: &Job,
     trained: &Trained,
@@ -325,9 +326,9 @@ pub(in crate::cli) fn judge(
     Ok([of(&job.validation)?, of(&job.test)?])
 }
 
-/// Refuses data with another number of rows than the run in `directory` had, as when the file grew or shrank
-/// since: the rows that it held out can't be found in them, and its metrics not measured again. The rows that
-/// `job` trains on are those that the first event of the run counts as `parts`.
+/// Refuses data with another number of rows than the run in `directory` had, for example
+/// if the file has grown since: its held-out rows can't be identified, nor its metrics measured again. The rows
+/// that `job` trains on are those that the first event of the run counts as `parts`.
 pub(in crate::cli) fn check_rows(directory: &Path, parts: &[&str], job: &Job) -> Result<()> {
     let events = fs::read_to_string(directory.join(EVENTS)).unwrap_or_default();
     let mut events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -341,7 +342,7 @@ pub(in crate::cli) fn check_rows(directory: &Path, parts: &[&str], job: &Job) ->
             thousands(then as f64)
         ))
         .at(job.training.name())
-        .help("put the data back as they were, or train again")),
+        .help("restore the data as they were, or train again")),
         _ => Ok(()),
     }
 }
@@ -357,12 +358,12 @@ pub(in crate::cli) fn open(
     Ok(open_device(&args.device, &work)?.backend)
 }
 
-/// What a report leaves out, where that is known from the kind of run.
+/// A part that a report leaves out because of the kind of run.
 pub(in crate::cli) fn left_out(part: &str, why: &str) -> NotComputed {
     NotComputed { part: part.into(), why: why.into() }
 }
 
-/// What the report of the net on all rows leaves out.
+/// The part that the report of the net on all rows leaves out.
 pub(in crate::cli) fn not_in_report() -> NotComputed {
     left_out(
         "importance of columns",

@@ -1,4 +1,4 @@
-//! What a person should know before believing the metrics of a run.
+//! Warnings about the metrics of a run.
 
 use crate::base::words::thousands;
 use crate::cli::setup::job::Job;
@@ -10,16 +10,16 @@ use crate::data::{
 use crate::net::precision::Precision;
 use crate::train::evaluation::leakage::{Column, majority, overlap, tells_class, tells_number};
 
-/// Columns are looked at in so many rows, evenly spaced; of wide data in fewer, so that this takes
+/// The number of rows, evenly spaced, in which columns are examined; fewer for wide data, so that it takes
 /// a fraction of a second.
 const SAMPLE: usize = 5000;
-/// The least rows that tell a rule from chance.
+/// The fewest rows that distinguish a rule from chance.
 const FEWEST: usize = 200;
-/// The most cells that are looked at, but for the least rows.
+/// The most cells that are examined, unless there are fewer rows than the minimum.
 const CELLS: usize = 2_000_000;
-/// From this share on the majority class makes the accuracy say little.
+/// From this fraction of the majority class on, accuracy says little.
 const UNBALANCED: f64 = 0.95;
-/// From this share of held-out rows on it is said that training rows don't have their categories.
+/// From this fraction of held-out rows on, categories missing from the training rows are reported.
 const UNKNOWN: f64 = 0.05;
 
 /// One sentence for each reason to doubt.
@@ -28,17 +28,17 @@ pub(in crate::cli) fn warnings(job: &Job) -> Vec<String> {
     let twins = held_out.iter().filter_map(|(name, data)| twins(job, name, data.as_ref()?));
     let columns = telling_columns(&job.data).into_iter().map(|column| {
         format!(
-            "{column} alone tells the target nearly exactly: if it isn't known when you predict, \
+            "{column} alone determines the target nearly exactly: if it isn't known when you predict, \
              leave it out with --ignore"
         )
     });
     if let Some(alike) = images_alike(&job.training) {
-        // Each of them is a twin, too.
+        // Duplicates are expected among them.
         return std::iter::once(alike).chain(without_effect(job)).collect();
     }
     let read = job.data.table().map_or(&[][..], Table::warnings).iter().cloned();
     let unseen = held_out.iter().filter_map(|(name, data)| {
-        // Of a sample the rows are counted where all of them are encoded.
+        // For a sample, the rows are counted where all of them are encoded.
         let data = data.as_ref().filter(|_| job.streaming.is_none())?;
         unseen_classes(&class_rows(&job.training)?, &class_rows(data)?, job, name)
     });
@@ -52,14 +52,14 @@ pub(in crate::cli) fn warnings(job: &Job) -> Vec<String> {
         .collect()
 }
 
-/// Categories that are hardly meant to be different ones, and those of held-out rows that training rows
+/// Categories that are probably spellings of the same one, and those of held-out rows that training rows
 /// don't have.
 fn categories(job: &Job) -> Vec<String> {
     let Some(encoding) = &job.preprocessing.encoding else { return Vec::new() };
     let alike = job.data.table().map(|table| encoding.lookalikes(table.frame()));
     let mut all = alike.unwrap_or_default();
     for HeldOutUnknown { part, is_file, unknown } in &job.unknown {
-        // Rows that were drawn from the same table lack some of its rarest categories by chance.
+        // Rows drawn from the same table lack some of its rarest categories by chance.
         let is_said = |column: &&UnknownColumn| *is_file || column.share >= UNKNOWN;
         let columns = unknown.columns(encoding);
         let said = columns.iter().filter(is_said);
@@ -68,7 +68,7 @@ fn categories(job: &Job) -> Vec<String> {
     all
 }
 
-/// How many rows each class has, where the targets are classes.
+/// The number of rows of each class, if the targets are classes.
 fn class_rows(data: &Dataset) -> Option<Vec<usize>> {
     let Targets::Classes { labels, names } = data.targets() else { return None };
     let mut rows = vec![0; names.len()];
@@ -76,7 +76,7 @@ fn class_rows(data: &Dataset) -> Option<Vec<usize>> {
     Some(rows)
 }
 
-/// Targets that f32 holds badly: those that are predicted in f64, and those that aren't scaled before
+/// Targets that f32 represents badly: those that are predicted in f64, and those that aren't scaled before
 /// they become f32.
 fn rounded(job: &Job) -> Option<String> {
     let Targets::Numbers(m) = job.training.targets() else { return None };
@@ -84,20 +84,20 @@ fn rounded(job: &Job) -> Option<String> {
         let names: Vec<String> = (0..m.cols()).map(|k| job.target_label(k)).collect();
         let (are, s) = if names.len() == 1 { ("is", "") } else { ("are", "s") };
         return Some(format!(
-            "the target{s} {} {are} learnt and predicted in f64, as f32 can't tell such numbers apart or \
-             hold them: read the predictions as f64 too",
+            "the target{s} {} {are} learned and predicted in f64, as f32 can't distinguish or represent \
+             such numbers: read the predictions as f64 too",
             names.join(", ")
         ));
     }
     let is_unscaled = job.preprocessing.targets == TargetScaling::identity(m.cols());
     (is_unscaled && !is_exact_enough(m)).then(|| {
         "the targets aren't scaled and lose digits in f32: --scaling standard scales them, or give \
-         them in another unit or less a constant"
+         them in another unit, or subtract a constant"
             .into()
     })
 }
 
-/// Images of which each is the same: nothing can be learnt from them.
+/// Images that are all the same: nothing can be learned from them.
 pub(in crate::cli) fn images_alike(training: &Dataset) -> Option<String> {
     let first = training.is_image().then_some(training)?.features();
     let is_alike = training.rows() > 1
@@ -114,7 +114,7 @@ pub(in crate::cli) fn images_alike(training: &Dataset) -> Option<String> {
     };
     is_alike.then(|| {
         format!(
-            "all {} training images are alike, {each}: nothing can be learnt from them; look at the \
+            "all {} training images are alike, {each}: nothing can be learned from them; look at the \
              files and at --image-size and --image-color",
             thousands(training.rows() as f64)
         )
@@ -124,7 +124,7 @@ pub(in crate::cli) fn images_alike(training: &Dataset) -> Option<String> {
 /// Options that change nothing, each with the reason.
 fn without_effect(job: &Job) -> impl Iterator<Item = String> {
     let (config, spec, batch) = (&job.config, &job.spec, job.spec.batch_size);
-    let no_images = "these data are no folders of images";
+    let no_images = "the data are not folders of images";
     let options = [
         config.step.micro_batch.filter(|rows| *rows > batch).map(|rows| {
             (format!("--micro-batch {rows}"), format!("a batch has {batch} rows, fewer than that"))
@@ -166,7 +166,7 @@ fn twins(job: &Job, name: &str, data: &Dataset) -> Option<String> {
     let found = overlap(&job.training, data)?;
     let (row, twin) = found.example;
     Some(format!(
-        "{} of {} {name} rows also stand in the training data, such as row {} of the one and row {} \
+        "{} of {} {name} rows are also in the training data, such as row {} of the one and row {} \
          of the other part: the metrics are better than they would be on new rows",
         thousands(found.rows as f64),
         thousands(data.rows() as f64),
@@ -175,7 +175,7 @@ fn twins(job: &Job, name: &str, data: &Dataset) -> Option<String> {
     ))
 }
 
-/// The columns that give the target away.
+/// The columns that reveal the target.
 fn telling_columns(data: &Data) -> Vec<String> {
     let cols = match data {
         Data::Ready(data) => data.features().cols(),
@@ -229,7 +229,7 @@ fn balance(job: &Job) -> Option<String> {
             let name = names.get(class)?;
             if share == 1.0 {
                 return Some(format!(
-                    "every training row is of class {name:?}: nothing is learnt; split otherwise"
+                    "every training row is of class {name:?}: nothing is learned; split otherwise"
                 ));
             }
             (share >= UNBALANCED).then(|| {

@@ -1,4 +1,4 @@
-//! `wgrad train --ensemble N`: as many nets, trained at the same time, each in a directory of its own,
+//! `wgrad train --ensemble N`: N nets, trained concurrently, each in its own directory,
 //! whose predictions are averaged. The run's model holds all of them.
 
 use super::ensemble_judgement::judge;
@@ -17,8 +17,9 @@ use crate::cli::ranks;
 use crate::cli::runs::begin::{announce, describe, store, title, trainer, warn};
 use crate::cli::runs::going_on::{Begun, check_same, goes_on};
 use crate::cli::runs::names::CONFIG;
-use crate::cli::runs::run::{EndLine, Finished, Run, Shown, Summary};
+use crate::cli::runs::run::{Finished, Run, Shown};
 use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
+use crate::cli::runs::summary::{EndLine, Summary};
 use crate::cli::runs::{column_table, plan_ahead, tensorboard};
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::{self, open_device_as};
@@ -68,7 +69,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source) -> Result<Exit
     run.train(events)
 }
 
-/// Goes on with an ensemble: nets that are finished stay as they are, the others go on from their
+/// Resumes an ensemble: finished nets stay as they are, the others resume from their
 /// checkpoints.
 pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -> Result<ExitCode> {
     let directory = RunDirectory::open(run)?;
@@ -82,7 +83,7 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     let warnings = introduce(args, &nets);
     let Opened { backend, device, .. } = match is_chosen {
         true => open::open_for_nets(&nets)?,
-        false => open_device_as(&nets.whole.config.device, "the run was begun on it")?,
+        false => open_device_as(&nets.whole.config.device, "the run was started on it")?,
     };
     let info = backend.info().clone();
     let given = Some(given);
@@ -91,13 +92,13 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
         return EnsembleRun { args, source, nets, info, device, directory, given, warnings }
             .follow();
     };
-    // They are the lines of nets, which are said again.
+    // These lines belong to nets, which print them again.
     events.cut(0)?;
     let run = EnsembleRun { args, source, nets, info, device, directory, given, warnings };
     run.train(events)
 }
 
-/// Says what will be trained on what, and what to doubt: the warnings.
+/// Prints what will be trained on what; returns the warnings.
 fn introduce(args: &TrainArgs, nets: &Nets) -> Vec<String> {
     announce(args, &nets.whole);
     if !args.quiet && !args.json {
@@ -108,21 +109,21 @@ fn introduce(args: &TrainArgs, nets: &Nets) -> Vec<String> {
     warnings
 }
 
-/// Refuses nets that are dealt out to ranks without checkpoints, by which rank 0 collects them.
+/// Refuses nets distributed over ranks without checkpoints, from which rank 0 collects them.
 fn dealt_out(run: &RunConfig) -> Result<()> {
     match ranks::are_several() && run.keep_checkpoints == Some(0) {
-        true => Err(Error::usage("--keep-checkpoints 0 beside an --ensemble over several ranks")
-            .help("leave it out: the nets of the other ranks are collected by their checkpoints")),
+        true => Err(Error::usage("--keep-checkpoints 0 with an --ensemble over several ranks")
+            .help("omit it: the nets of the other ranks are collected by their checkpoints")),
         false => Ok(()),
     }
 }
 
 impl Ensemble {
-    /// In a sentence.
+    /// A description in one sentence.
     fn describe(self) -> String {
         match self.by_folds {
             true => format!("{} nets, each with a different fold held out", self.nets),
-            false => format!("{} nets of different seeds", self.nets),
+            false => format!("{} nets with different seeds", self.nets),
         }
     }
 }
@@ -135,12 +136,12 @@ struct EnsembleRun<'a> {
     info: DeviceInfo,
     device: Choice,
     directory: RunDirectory,
-    /// The options that were given for going on.
+    /// The options that were given for resuming.
     given: Option<TrainConfig>,
     warnings: Vec<String>,
 }
 
-/// What the event `net` says, once for each net.
+/// The event `net`, once for each net.
 #[derive(Serialize)]
 struct NetLine<'a> {
     net: usize,
@@ -149,7 +150,7 @@ struct NetLine<'a> {
 }
 
 impl EnsembleRun<'_> {
-    /// Trains all nets, saves the model, judges it, and shows what it came to.
+    /// Trains all nets, saves the model, evaluates it, and prints the results.
     fn train(&self, events: WholeLines) -> Result<ExitCode> {
         let begin = Instant::now();
         let mut config = self.config_text(&[])?;
@@ -157,7 +158,7 @@ impl EnsembleRun<'_> {
         column_table::write(&self.nets.whole, &self.directory)?;
         let interrupt = Interrupt::watch(|| {
             say(
-                "interrupted: each net finishes its step and writes a checkpoint (again: end at once)",
+                "interrupted: each net finishes its step and writes a checkpoint (Ctrl-C again to exit at once)",
             );
         })?;
         ranks::directory_of_first(Some(self.directory.path()))?;
@@ -239,7 +240,7 @@ impl EnsembleRun<'_> {
 
     /// Trains the nets of a rank that follows.
     fn follow(&self) -> Result<ExitCode> {
-        // Rank 0 decides what becomes of an interrupted run.
+        // Rank 0 decides how an interrupted run continues.
         let interrupt = Interrupt::watch(|| {})?;
         let trained = self.all(&interrupt)?;
         ranks::meet()?;
@@ -271,7 +272,7 @@ impl EnsembleRun<'_> {
             .collect()
     }
 
-    /// The file of the resolved options: those of each net, but for which it is; and what they don't tell.
+    /// The file of the resolved options: those of each net, except its number, with the history.
     fn config_text(&self, history: &[String]) -> Result<String> {
         let mut job = self.nets.job(&self.source, 1)?;
         job.config.run.member = None;
@@ -279,7 +280,7 @@ impl EnsembleRun<'_> {
     }
 
     /// Trains the nets of this rank, on the CPU as many at a time as it has threads; once one fails no other is
-    /// begun. Each with its number, counted from 0.
+    /// started. Returns each with its number, counted from 0.
     fn all(&self, interrupt: &Interrupt) -> Result<Vec<(usize, Trained)>> {
         let count = self.nets.ensemble.nets;
         let own: Vec<usize> = (0..count).filter(|net| ranks::is_own(*net)).collect();
@@ -318,7 +319,7 @@ impl EnsembleRun<'_> {
         done.into_iter().map(named).collect()
     }
 
-    /// How many nets are trained at a time, and the threads of each: one after the other on a GPU.
+    /// The number of nets trained at a time, and the threads of each; on a GPU one net at a time.
     fn workers(&self) -> [usize; 2] {
         let asked = ranks::threads(self.nets.whole.config.device.threads);
         let threads =
@@ -333,7 +334,7 @@ impl EnsembleRun<'_> {
         }
     }
 
-    /// Trains net `member`, counted from 1, or goes on with it. One that another rank trained, `elsewhere`, stays as it
+    /// Trains or resumes net `member`, counted from 1. One that another rank trained, `elsewhere`, stays as it
     /// is.
     fn one(
         &self,

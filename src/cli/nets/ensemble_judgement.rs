@@ -1,13 +1,13 @@
-//! An ensemble put together from its nets, calibrated, saved, and judged.
+//! An ensemble assembled from its nets, calibrated, saved, and evaluated.
 
 use crate::backend::Backend;
 use crate::backend::session::Session;
 use crate::base::error::Result;
 use crate::cli::judging::judgement::{Baselines, JudgeCpu, Judgement};
 use crate::cli::runs::rates::{HISTORY, with_rates};
-use crate::cli::runs::run::Summary;
 use crate::cli::runs::run::save_model_of;
 use crate::cli::runs::run_directory::RunDirectory;
+use crate::cli::runs::summary::Summary;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::Trained as Opened;
 use crate::cli::setup::source::Source;
@@ -19,19 +19,19 @@ use crate::train::model::Model;
 use crate::train::snapshot::RateFactor;
 use std::path::Path;
 
-/// What an ensemble is worth.
+/// The evaluation of an ensemble.
 pub(in crate::cli) struct Judged {
-    /// What outputs are divided by, where the model was calibrated.
+    /// The temperature that logits are divided by, if the model was calibrated.
     pub temperature: Option<f64>,
-    /// On the validation rows; by folds on all rows, each as the net that didn't see it predicts it.
+    /// On the validation rows; by folds on all rows, each predicted by the net that held it out.
     pub valid: Option<Judgement>,
     pub test: Option<Judgement>,
     /// A session on the model's net.
     pub session: Session,
 }
 
-/// Puts the model of all nets together, calibrates it on the held-out rows where that is asked for, saves
-/// it with the linear model into the run directory, and judges it.
+/// Assembles the model of all nets, calibrates it on the held-out rows if that is asked for, saves
+/// it with the linear model into the run directory, and evaluates it.
 pub(in crate::cli) fn judge(
     nets: &Nets,
     trained: &[Trained],
@@ -68,8 +68,8 @@ pub(in crate::cli) fn judge(
     Ok(Judged { temperature, valid, test, session })
 }
 
-/// Judges an ensemble that lies in its run directory on the rows that it was judged on in training: on the
-/// validation rows, and on the test rows.
+/// Evaluates an ensemble in its run directory on the rows that it was evaluated on in training: the
+/// validation rows and the test rows.
 ///
 /// # Errors
 /// When the data don't fit the model, or the device was lost.
@@ -102,7 +102,7 @@ pub(in crate::cli) fn judge_again(
 }
 
 impl Folds {
-    /// Judges each row by the net that didn't see it, and by what the linear model without it predicts.
+    /// Evaluates each row with the net that held it out, and with the linear model fitted without it.
     fn judge<'a>(
         &self,
         model: &Model,
@@ -137,13 +137,13 @@ fn judge_on(
     Judgement::new(data, loss, predictions, &model.preprocessing, baselines)
 }
 
-/// A net that is trained.
+/// A trained net.
 pub(in crate::cli) struct Trained {
     pub model: Model,
     pub summary: Summary,
-    /// What its learning rate was multiplied by by hand, and from which step on.
+    /// The factors by which its learning rate was changed by hand, with their steps.
     pub rates: Vec<RateFactor>,
-    /// What the linear model of its own training rows predicts for its held-out ones.
+    /// The predictions of the linear model of its training rows for its held-out rows.
     pub linear: Option<Predictions>,
 }
 

@@ -1,12 +1,12 @@
-//! The report of an ensemble: judged on rows that all of its nets didn't see, or each row by the net that
-//! didn't.
+//! The report of an ensemble: evaluated on rows that none of its nets was trained on, or each row by the net
+//! that held it out.
 
 use super::ensemble_judgement::judge_again;
 use crate::backend::session::Session;
 use crate::base::error::Result;
 use crate::cli::judging::judgement::Judgement;
 use crate::cli::judging::report_files::{self, Finished, Part, parts};
-use crate::cli::runs::run::Summary;
+use crate::cli::runs::summary::Summary;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::Trained;
 use crate::cli::setup::source::Source;
@@ -30,7 +30,7 @@ pub(in crate::cli) fn again(
     of(nets, run, trained, [valid.as_ref(), test.as_ref()], session, warnings)
 }
 
-/// Makes the report of an ensemble that was trained just now; where that fails, it is said.
+/// Makes the report of an ensemble that was just trained; warns if that fails.
 pub(in crate::cli) fn after_training(
     nets: &Nets,
     summary: &Summary,
@@ -47,7 +47,7 @@ pub(in crate::cli) fn after_training(
     report_files::warn_of(made, directory);
 }
 
-/// The report of an ensemble that is judged.
+/// The report of an evaluated ensemble.
 ///
 /// # Errors
 /// When the data don't fit the model.

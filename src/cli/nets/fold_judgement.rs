@@ -1,5 +1,5 @@
-//! What folds tell of a net: each metric over them, and all rows as the nets that didn't see them
-//! predict them.
+//! Results of cross-validation: each metric over the folds, and all rows predicted by the nets that held them
+//! out.
 
 use crate::base::atomic::{AtomicFile, write_error};
 use crate::base::error::{Error, Result};
@@ -30,29 +30,29 @@ pub(in crate::cli) struct Spread {
     pub deviation: f64,
 }
 
-/// The judgement of all folds.
+/// The evaluation of all folds.
 pub(in crate::cli) struct Folds {
-    /// Each fold's net on the rows that it didn't see.
+    /// Each fold's net on its held-out rows.
     pub each: Vec<Judgement>,
-    /// Over the folds, of the net and then of each baseline.
+    /// The metrics of the net over the folds; then those of each baseline.
     pub net: Vec<Spread>,
     pub baselines: Vec<(&'static str, Vec<Spread>)>,
-    /// All rows, each as the net that didn't see it predicts it.
+    /// All rows, each predicted by the net that held it out.
     pub whole: Report,
-    /// These predictions: (rows, outputs).
+    /// The out-of-fold predictions: (rows, outputs).
     predictions: Predictions,
     /// The fold in which each row was held out, from 1 on.
     fold: Vec<u32>,
 }
 
 impl Folds {
-    /// Judges all rows by the predictions of the folds, whose rows are `folds`.
+    /// Evaluates all rows from the predictions of the folds, whose rows are `folds`.
     pub fn new(job: &Job, folds: &[Vec<usize>], parts: Vec<(Judgement, Dataset)>) -> Result<Self> {
         let (each, sets): (Vec<Judgement>, Vec<Dataset>) = parts.into_iter().unzip();
         let cols = each.first().map_or(0, |judged| judged.predictions.cols());
         let all = job.training.rows();
         let mut whole = Predictions::none(cols);
-        // The place of each row in the predictions of all folds, one behind the other.
+        // The place of each row in the concatenated predictions of all folds.
         let (mut fold, mut places) = (vec![0; all], vec![0; all]);
         let mut weights = sets.first().and_then(Dataset::weights).map(|_| vec![1.0; all]);
         for (i, ((rows, judged), set)) in folds.iter().zip(&each).zip(&sets).enumerate() {
@@ -87,7 +87,7 @@ impl Folds {
         })
     }
 
-    /// All rows judged together, for a report; beside the means of the folds' baselines.
+    /// All rows evaluated together, for a report, with the means of the folds' baselines.
     pub fn together(&self, job: &Job) -> Result<Judgement> {
         let values = |spreads: &[Spread]| spreads.iter().map(|s| (s.name, s.mean)).collect();
         let baseline = |(name, spreads): &(&'static str, Vec<Spread>)| Baseline {
@@ -105,8 +105,8 @@ impl Folds {
         })
     }
 
-    /// Writes a line for each row: its number, its fold, the truth, and what the net that didn't
-    /// see it predicts.
+    /// Writes a line for each row: its number, its fold, the truth, and the prediction of the net
+    /// that held it out.
     pub fn write_predictions(&self, job: &Job, path: &Path) -> Result<()> {
         let rows = self.fold.len();
         let mut names = vec!["row".to_string(), "fold".to_string()];
@@ -185,8 +185,8 @@ impl Serialize for Folds {
     }
 }
 
-/// The run on all rows of a cross-validation whose data are opened again, and all rows judged together by the
-/// nets of the folds in its directory.
+/// The run on all rows of a cross-validation whose data are opened again, and all rows evaluated together by
+/// the nets of the folds in its directory.
 pub(in crate::cli) fn judge_again(
     args: &ReportArgs,
     source: &mut Source,
@@ -208,7 +208,7 @@ pub(in crate::cli) fn judge_again(
             .session(crate::cli::judging::report_files::open(args, &fold, &trained)?, usize::MAX)?;
         let [valid, _] = report_files::judge(&fold, &trained, &place, &mut session)?;
         let (Some(judged), Some(data)) = (valid, fold.validation) else {
-            return Err(Error::failed("a fold was not judged").at(place.display()));
+            return Err(Error::failed("a fold was not evaluated").at(place.display()));
         };
         parts.push((judged, data));
     }

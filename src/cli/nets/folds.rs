@@ -1,4 +1,4 @@
-//! `wgrad train --folds K`: as many nets, each judged on the part that it didn't see, and a last
+//! `wgrad train --folds K`: K nets, each evaluated on its held-out fold, and a last
 //! one trained on all rows, which is the run's model.
 
 use super::fold_judgement::Folds;
@@ -17,8 +17,9 @@ use crate::cli::judging::warnings::warnings;
 use crate::cli::ranks;
 use crate::cli::runs::begin::{announce, ending, predict_next, title, trainer, warn};
 use crate::cli::runs::names::OUT_OF_FOLD;
-use crate::cli::runs::run::{Finished, Run, Shown, Summary};
+use crate::cli::runs::run::{Finished, Run, Shown};
 use crate::cli::runs::run_directory::RunDirectory;
+use crate::cli::runs::summary::Summary;
 use crate::cli::runs::{column_table, plan_ahead, tensorboard};
 use crate::cli::setup::open::Trained;
 use crate::cli::setup::{open, splitting};
@@ -44,14 +45,14 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     }
     if args.dry_run {
         warn(&warnings(&job));
-        say(format_args!("{k} folds, and then a net on all rows:"));
+        say(format_args!("{k} folds, then a net on all rows:"));
         return plan_ahead::show(&job, None, args.json);
     }
     announce(args, &job);
     if let (Some(split), false) = (&job.config.run.split, args.quiet || args.json) {
-        say(format_args!("folds: {k}, {split}, and then a net on all rows"));
+        say(format_args!("folds: {k}, {split}, then a net on all rows"));
     }
-    // All folds and the last net together are about so many runs on all rows.
+    // All folds and the last net together take about as long as this many runs on all rows.
     let work = match job.work() {
         Work::Training { spec, data, preprocessing, rows, steps } => {
             let steps = steps.saturating_mul(k);
@@ -65,7 +66,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     let directory = directory(args, &job, &config)?;
     let mut interrupt = Interrupt::watch(|| {
         say(
-            "interrupted: finishing the step; the folds that are done are kept, and --fold I trains one of them again (again: end at once)",
+            "interrupted: finishing the step; finished folds are kept, and --fold I trains one of them again (Ctrl-C again to exit at once)",
         );
     })?;
     let shown =
@@ -108,8 +109,8 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
         let mut fold = source.job(&splitting::parts_of(rows, held_out))?;
         fold.config.run.fold = Some(i + 1);
         let found = warnings(&fold);
-        // What holds for all folds is said once; what for one alone, such as a class without training
-        // rows, is said of it.
+        // Warnings for all folds are printed once; those for one alone, such as a class without training
+        // rows, with that fold.
         let new: Vec<String> = found.iter().filter(|w| !said.contains(*w)).cloned().collect();
         warn(&new);
         said.extend(new);
@@ -130,7 +131,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
             return Ok(ExitCode::from(ErrorKind::Interrupted.exit_code()));
         }
         let (Some(judged), Some(data)) = (summary.valid, fold.validation) else {
-            return Err(Error::failed("a fold was not judged").at(path.display()));
+            return Err(Error::failed("a fold was not evaluated").at(path.display()));
         };
         show(args, [i + 1, k], held_out.len(), &judged)?;
         parts.push(Some((judged, data)));
@@ -162,9 +163,9 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     let whole = judged.together(&job)?;
     let Finished { summary, .. } = fit(&job, &directory, &config, &[], Some(&whole))?;
     screen.iter_mut().for_each(Screen::close);
-    // Nets of folds have no checkpoints to go on from.
+    // Nets of folds have no checkpoints to resume from.
     let next = match summary.ending {
-        Ending::Interrupted => "train again: what was interrupted can't be resumed".into(),
+        Ending::Interrupted => "train again: an interrupted run of folds can't be resumed".into(),
         _ => predict_next(&summary),
     };
     if args.json {
@@ -192,7 +193,7 @@ fn directory(args: &TrainArgs, job: &Job, config: &str) -> Result<RunDirectory> 
     Ok(directory)
 }
 
-/// Shows what a fold's net is worth on the rows that it didn't see.
+/// Prints the results of a fold's net on its held-out rows.
 fn show(args: &TrainArgs, [fold, k]: [usize; 2], rows: usize, judged: &Judgement) -> Result<()> {
     if ranks::follows() {
         return Ok(());
@@ -206,7 +207,7 @@ fn show(args: &TrainArgs, [fold, k]: [usize; 2], rows: usize, judged: &Judgement
     Ok(())
 }
 
-/// The judgement of a fold whose net another rank trained, with its held-out rows.
+/// The evaluation of a fold whose net another rank trained, with its held-out rows.
 fn judge_again(fold: Job, place: &Path, device: &Choice) -> Result<(Judgement, Dataset)> {
     let trained = Trained::open(place)?;
     let backend = device::open(device, fold.config.device.threads)?.backend;
@@ -214,21 +215,20 @@ fn judge_again(fold: Job, place: &Path, device: &Choice) -> Result<(Judgement, D
     let [valid, _] = report_files::judge(&fold, &trained, place, &mut session)?;
     match (valid, fold.validation) {
         (Some(judged), Some(data)) => Ok((judged, data)),
-        _ => Err(Error::failed("a fold was not judged").at(place.display())),
+        _ => Err(Error::failed("a fold was not evaluated").at(place.display())),
     }
 }
 
-/// Refuses to choose an epoch by the rows that it is then judged on: each net is its last epoch's.
+/// Refuses to choose an epoch by the rows on which it is then evaluated: each net keeps its last epoch.
 fn keep_the_last_epoch(run: &mut RunConfig) -> Result<()> {
     if run.stop_at.is_some() {
         return Err(Error::usage("--stop-at cannot be used with --folds").help(
-            "leave out --stop-at: the last net is trained on all rows and has none to stop by",
+            "leave out --stop-at: the last net is trained on all rows and has no validation rows to stop by",
         ));
     }
     if run.patience.is_some() || run.keep_weights == Some(Keep::Best) {
-        return Err(Error::usage("--patience or --keep-weights best cannot be used with --folds").help(
-            "leave it out: an epoch that was chosen by the rows of its fold would be judged too well",
-        ));
+        return Err(Error::usage("--patience or --keep-weights best cannot be used with --folds")
+            .help("omit it: the metrics of an epoch chosen on its own fold would be too good"));
     }
     run.keep_weights = Some(Keep::Last);
     if let Some(metric) = run.metric.take() {
@@ -248,8 +248,8 @@ struct FoldLine<'a> {
     baselines: ByName<'a>,
 }
 
-/// The last line: `valid` are the metrics over all rows, each as the net that didn't see it
-/// predicts it.
+/// The last line: `valid` holds the metrics over all rows, each predicted by the net that held it
+/// out.
 #[derive(Serialize)]
 struct EndLine<'a> {
     event: &'static str,

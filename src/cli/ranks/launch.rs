@@ -1,4 +1,4 @@
-//! The processes that a launcher started together: which of them this one is, and how they end.
+//! The processes started together by a launcher: their number, the rank of this one, and how they end.
 
 #[cfg(feature = "mpi")]
 use super::mpi as processes;
@@ -13,7 +13,7 @@ use crate::train::ranks::Ranks;
 use std::path::{Path, PathBuf, absolute};
 use std::thread;
 
-/// Variables in which launchers say how many processes they started, and which this one is.
+/// Variables with which launchers pass the number of processes and the rank of this one.
 const LAUNCHERS: [[&str; 2]; 4] = [
     ["OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"],
     ["PMI_SIZE", "PMI_RANK"],
@@ -21,14 +21,14 @@ const LAUNCHERS: [[&str; 2]; 4] = [
     ["SLURM_STEP_NUM_TASKS", "SLURM_PROCID"],
 ];
 
-/// How many processes a launcher started this one with, and which it is; none where there is only one.
+/// The number of processes and the rank of this one; none if there is only one.
 fn launched() -> Option<[usize; 2]> {
     let number = |name: &str| std::env::var(name).ok()?.trim().parse::<usize>().ok();
     let of = |[size, rank]: [&str; 2]| Some([number(size)?, number(rank)?]);
     LAUNCHERS.into_iter().find_map(of).filter(|[size, _]| *size > 1)
 }
 
-/// Joins the other processes that `mpirun` or `srun` started, where there are some.
+/// Joins the other processes that `mpirun` or `srun` started, if any.
 pub(in crate::cli) fn start() -> Result<()> {
     let Some(launched) = launched() else { return Ok(()) };
     processes::start(launched)?;
@@ -43,12 +43,12 @@ pub(in crate::cli) fn are_several() -> bool {
     processes::size() > 1
 }
 
-/// Whether this rank follows another.
+/// Whether this rank isn't rank 0.
 pub(in crate::cli) fn follows() -> bool {
     processes::rank() > 0
 }
 
-/// Refuses what one process does alone.
+/// Refuses what only a single process can do.
 pub(in crate::cli) fn refuse(what: &str) -> Result<()> {
     match are_several() {
         true => Err(Error::usage(format!("{what} over several ranks"))
@@ -57,22 +57,22 @@ pub(in crate::cli) fn refuse(what: &str) -> Result<()> {
     }
 }
 
-/// The threads of this rank: those that were asked for, else its part of the processors of the machine.
+/// The threads of this rank: those requested, else its share of the machine's processors.
 pub(in crate::cli) fn threads(asked: Option<usize>) -> Option<usize> {
     let [_, local] = processes::local();
     if asked.is_some() || local < 2 {
         return asked;
     }
     let usable = thread::available_parallelism().map_or(1, usize::from);
-    // Launchers often bind each rank to processors of its own.
+    // Launchers often bind each rank to its own processors.
     let is_bound = processes::processors().is_some_and(|all| usable < all);
     Some(if is_bound { usable } else { (usable / local).max(1) })
 }
 
-/// Ends all ranks with an error of this one, which `report` says. Returns where there is no other rank.
+/// Ends all ranks with an error of this one, printed by `report`. Returns if there is no other rank.
 pub(in crate::cli) fn fail(error: &Error, report: impl FnOnce(&Error)) {
     if !are_several() {
-        // Arguments that are wrong are wrong for all, before any of them knows the others.
+        // Wrong arguments are wrong for all ranks, before they are connected.
         let is_first = !cfg!(feature = "mpi") || launched().is_none_or(|[_, rank]| rank == 0);
         if error.kind() == ErrorKind::Usage && !is_first {
             std::process::exit(error.kind().exit_code().into());
@@ -93,7 +93,7 @@ pub(in crate::cli) fn finish() {
     processes::finish();
 }
 
-/// A condition as rank 0 has it.
+/// A condition, as evaluated by rank 0.
 pub(in crate::cli) fn as_first(holds: bool) -> Result<bool> {
     let mut value = [f64::from(u8::from(holds))];
     if let Some(mut ranks) = transport() {
@@ -102,12 +102,13 @@ pub(in crate::cli) fn as_first(holds: bool) -> Result<bool> {
     Ok(value != [0.0])
 }
 
-/// What connects this rank with the others, where there are any.
+/// The connection to the other ranks, if any.
 pub(super) fn transport() -> Option<Box<dyn Ranks>> {
     processes::transport()
 }
 
-/// The device of this rank, where one is to be chosen: each rank of a machine gets a GPU of its own, where there are enough.
+/// The device of this rank, if one is to be chosen: each rank of a machine gets its own GPU, if there are
+/// enough.
 pub(in crate::cli) fn device(asked: Choice) -> Choice {
     let local = processes::local();
     if local[1] < 2 || !matches!(asked, Choice::Auto | Choice::Gpu) {
@@ -125,12 +126,12 @@ fn of_several(asked: Choice, gpus: &[usize], [rank, count]: [usize; 2]) -> Choic
     }
 }
 
-/// Whether this rank trains net `net` of several, counted from 0, which are dealt out to the ranks.
+/// Whether this rank trains net `net` of several, counted from 0, which are distributed over the ranks.
 pub(in crate::cli) fn is_own(net: usize) -> bool {
     net % processes::size() == processes::rank()
 }
 
-/// The run directory of rank 0, which it gives and the others ask for.
+/// The run directory of rank 0, which it sends to the others.
 pub(in crate::cli) fn directory_of_first(path: Option<&Path>) -> Result<PathBuf> {
     let Some(mut ranks) = transport() else { return Ok(path.unwrap_or(Path::new("")).into()) };
     let full = path
@@ -143,7 +144,7 @@ pub(in crate::cli) fn directory_of_first(path: Option<&Path>) -> Result<PathBuf>
     Ok(first.unwrap_or_default().into())
 }
 
-/// Waits until all ranks are here.
+/// A barrier: waits for all ranks.
 pub(in crate::cli) fn meet() -> Result<()> {
     match transport() {
         Some(mut ranks) => ranks.gather(&[]).map(|_| ()),

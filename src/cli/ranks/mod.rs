@@ -1,4 +1,4 @@
-//! `mpirun -n N wgrad train …`: rank 0 leads the run, writes all that is written and says all that is said; the others
+//! `mpirun -n N wgrad train …`: rank 0 leads the run, writes all files and prints all messages; the others
 //! follow it.
 
 mod launch;

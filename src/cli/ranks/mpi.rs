@@ -38,7 +38,7 @@ pub(super) fn size() -> usize {
     JOINED.get().map_or(1, Ranks::size)
 }
 
-/// The number of this rank on its machine, and the ranks there.
+/// The number of this rank on its machine, and the number of ranks there.
 pub(super) fn local() -> [usize; 2] {
     JOINED.get().map_or([0, 1], Mpi::local)
 }

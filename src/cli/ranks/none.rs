@@ -1,4 +1,4 @@
-//! What stands for ranks in a program that was built without MPI.
+//! The replacement for ranks in a program built without MPI.
 
 use crate::base::error::{Error, Result};
 use crate::cli::arguments::terminal::say;
@@ -7,7 +7,7 @@ use crate::train::ranks::Ranks;
 pub(super) fn start([size, rank]: [usize; 2]) -> Result<()> {
     if rank == 0 {
         say(format_args!(
-            "warning: this is one of {size} processes, but wgrad was built without the feature mpi: each trains a net of its own; build it with cargo build --release --features mpi"
+            "warning: this is one of {size} processes, but wgrad was built without the feature mpi: each trains its own net; build it with cargo build --release --features mpi"
         ));
     }
     Ok(())

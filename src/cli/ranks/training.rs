@@ -3,8 +3,8 @@
 use super::launch;
 use crate::base::error::{ErrorKind, Result};
 use crate::cli::arguments::terminal::say;
-use crate::cli::runs::run::{held_out, train_watched};
 use crate::cli::runs::run_directory::RunDirectory;
+use crate::cli::runs::watched::{held_out, train_watched};
 use crate::cli::setup::job::Job;
 use crate::files::config::Reproducible;
 use crate::observe::Interrupt;
@@ -13,11 +13,11 @@ use crate::train::ranks::{Alone, BLOCKS, Reduction};
 use crate::train::trainer::Trainer;
 use std::process::ExitCode;
 
-/// Blocks of so many rows are taken to cost less than 5% of a step, which no quiet machine has measured yet: fixed
-/// sums are then the default.
+/// With blocks of at least this many rows, fixed sums are assumed to cost less than 5% of a step (not yet
+/// measured on a quiet machine) and are the default.
 const ROWS_WORTH_A_BLOCK: usize = 128;
 
-/// Has the trainer train together with the other ranks, where there are any, or by blocks where that is asked for.
+/// Connects the trainer with the other ranks, if any, or sets up blocks if they are asked for.
 pub(in crate::cli) fn join(job: &mut Job, trainer: &mut Trainer) -> Result<()> {
     let Some(ranks) = launch::transport() else { return join_alone(job, trainer) };
     let size = ranks.size();
@@ -35,13 +35,13 @@ pub(in crate::cli) fn join(job: &mut Job, trainer: &mut Trainer) -> Result<()> {
             Reduction::Reproducible { blocks } => format!(
                 "gradients are summed over {blocks} blocks of each batch in a fixed order (--reproducible)"
             ),
-            Reduction::Fastest => "gradients are summed in the order that is fastest; --reproducible for the same model whatever the number of ranks".into(),
+            Reduction::Fastest => "gradients are summed in the fastest order; use --reproducible to get the same model for any number of ranks".into(),
         }
     ));
     Ok(())
 }
 
-/// Has the trainer of a net that one rank trains sum gradients by blocks, where that is asked for.
+/// Sets up blocks for a net that a single rank trains, if they are asked for.
 pub(in crate::cli) fn join_alone(job: &Job, trainer: &mut Trainer) -> Result<()> {
     match job.config.run.reproducible {
         Some(Reproducible::Blocks(blocks)) => {
@@ -73,6 +73,6 @@ pub(in crate::cli) fn follow(job: &Job, trainer: &mut Trainer) -> Result<ExitCod
 pub(in crate::cli) fn shared_directory() -> Result<RunDirectory> {
     let path = launch::directory_of_first(None)?;
     RunDirectory::open(&path).map_err(|e| {
-        e.help("the nets of --ensemble and --folds are dealt out to the ranks, which write them into one run directory: put it with --out where all machines see it")
+        e.help("the nets of --ensemble and --folds are distributed over the ranks, which write into one run directory: choose one with --out that all machines can access")
     })
 }

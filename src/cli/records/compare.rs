@@ -1,4 +1,4 @@
-//! `wgrad compare`: what differs between runs, in their settings and in what came of them.
+//! `wgrad compare`: the differences between runs, in their settings and results.
 
 use super::grid::Grid;
 use super::record::{Record, State};
@@ -12,10 +12,10 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
-/// Options that say which rows a run is judged on.
+/// Options that decide which rows a run is evaluated on.
 const HELD_OUT: [&str; 9] =
     ["data", "target", "validation", "test", "split", "folds", "fold", "ensemble", "seed"];
-/// What marks the best of several metrics.
+/// The mark of the best of several metrics.
 const BEST: &str = " *";
 
 /// A value for each run; none where a run has none.
@@ -33,7 +33,7 @@ struct Comparison<'a> {
 
 pub(in crate::cli) fn compare(args: &CompareArgs) -> Result<ExitCode> {
     if args.runs.len() < 2 {
-        return Err(Error::usage("one run is nothing to compare")
+        return Err(Error::usage("there is only one run to compare")
             .help("name two runs or more; wgrad inspect RUN shows one"));
     }
     let records: Vec<Record> =
@@ -55,7 +55,7 @@ pub(in crate::cli) fn compare(args: &CompareArgs) -> Result<ExitCode> {
         HELD_OUT.into_iter().filter(|name| settings.contains_key(name)).collect();
     if !other.is_empty() && !valid.is_empty() {
         say(format_args!(
-            "note: the runs differ in {}, so that their validation rows may be other ones",
+            "note: the runs differ in {}, so their validation rows may differ",
             other.join(", ")
         ));
     }
@@ -136,7 +136,7 @@ fn metrics(
 
 /// The values of a metric, the best of them marked.
 fn marked(name: &str, row: &Row<f64>) -> Vec<String> {
-    // Further up is better.
+    // Larger is better.
     let height = |x: f64| if Metrics::larger_is_better(name) { x } else { -x };
     let best = row.iter().flatten().map(|&x| height(x)).fold(f64::NEG_INFINITY, f64::max);
     let is_alone = row.iter().flatten().any(|&x| height(x) < best);

@@ -1,4 +1,4 @@
-//! A table of texts for people, which fits a narrow terminal.
+//! A text table that fits a narrow terminal.
 
 use crate::base::error::Result;
 use crate::cli::arguments::terminal::print;
@@ -15,7 +15,7 @@ pub(super) struct Grid {
 }
 
 impl Grid {
-    /// Prints it to standard output, in the width of the terminal where that is one.
+    /// Prints it to standard output, fitted to the width of the terminal if it is one.
     ///
     /// # Errors
     /// When it can't be written.
@@ -23,7 +23,7 @@ impl Grid {
         print(&self.text(stdout().is_terminal().then(columns).flatten()))
     }
 
-    /// The table as lines of at most `width` characters, where one is given: columns side by side if they
+    /// The table as lines of at most `width` characters, if given: columns side by side if they
     /// fit, else a block of lines for each row.
     fn text(&self, width: Option<usize>) -> String {
         let Some(width) = width else { return self.table(usize::MAX) };
@@ -64,7 +64,7 @@ impl Grid {
     }
 }
 
-/// Lines of at most `width` characters, where words allow it.
+/// Lines of at most `width` characters, if words allow it.
 fn fill(text: &str, width: usize) -> String {
     wrap(text, width)
 }

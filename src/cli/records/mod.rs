@@ -1,4 +1,4 @@
-//! Runs that are there already, as far as their own files tell: listed, and compared.
+//! Existing runs, listed and compared from their own files.
 
 pub(in crate::cli) mod compare;
 mod grid;

@@ -1,4 +1,4 @@
-//! What a run directory tells of its run. Its files may be those of another version, cut off or damaged: what
+//! The record of a run, from its directory. Its files may be of another version, truncated or damaged: what
 //! can't be read is left out.
 
 use crate::base::error::{Error, Result};
@@ -13,20 +13,20 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The bytes at the beginning of the events in which a run says how it begins.
+/// The number of bytes at the start of the events that describe the beginning of a run.
 const HEAD: u64 = 64 << 10;
-/// Those at the end in which it says how it ended.
+/// The number of bytes at the end that describe how it ended.
 const TAIL: u64 = 1 << 20;
 /// The most bytes of a file of options.
 const OPTIONS: u64 = 1 << 20;
-/// What a comment at the top of `config.toml` begins with; a version follows.
+/// The start of a comment at the top of `config.toml`; a version follows.
 const WRITTEN_BY: &str = "# wgrad ";
 
-/// How far a run is.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
-    /// It ended by itself.
+    /// It finished.
     Done,
     /// A process is training it.
     Running,
@@ -53,7 +53,7 @@ impl State {
     }
 }
 
-/// A run, as its files tell.
+/// A run, as described by its files.
 #[derive(Debug, Serialize)]
 pub(super) struct Record {
     pub run: PathBuf,
@@ -88,7 +88,7 @@ pub(super) struct Record {
     /// Metrics on the test rows.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub test: BTreeMap<String, f64>,
-    /// What ended it, where that was an error.
+    /// The error that ended it, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The options in its `config.toml`.
@@ -153,7 +153,7 @@ impl Record {
         }
     }
 
-    /// Adds what a model file says of itself.
+    /// Adds the data of a model file.
     fn add_model(&mut self, trained: Trained) {
         let Trained { model, provenance } = trained;
         self.state = if provenance.config.is_some() { State::Done } else { State::Imported };
@@ -164,7 +164,7 @@ impl Record {
         self.nets = Some(model.members.len() as u64).filter(|&nets| nets > 1);
     }
 
-    /// Adds the options of a `config.toml`, of which this version need not know all.
+    /// Adds the options of a `config.toml`, some of which may be unknown to this version.
     fn add_options(&mut self, text: &str) {
         let version = text.lines().next().and_then(|line| line.strip_prefix(WRITTEN_BY));
         self.version = version.and_then(|rest| rest.split(':').next()).map(str::to_string);
@@ -182,7 +182,7 @@ impl Record {
         });
     }
 
-    /// Adds what the events tell.
+    /// Adds the data of the events.
     fn add_events(&mut self, path: &Path) {
         let mut last = None;
         for event in events(path) {
@@ -227,7 +227,7 @@ impl Record {
     }
 }
 
-/// The metrics in an event. Beside them stand numbers that are none.
+/// The metrics in an event, without other numbers.
 fn numbers(event: &Map<String, Value>) -> BTreeMap<String, f64> {
     const OTHERS: [&str; 6] =
         ["epoch", "step", "train_loss", "lr", "seconds", "samples_per_second"];
@@ -240,7 +240,7 @@ fn numbers(event: &Map<String, Value>) -> BTreeMap<String, f64> {
 fn events(path: &Path) -> Vec<Map<String, Value>> {
     let head = start_of(path, HEAD);
     let tail = if head.len() as u64 >= HEAD { end_of(path, TAIL) } else { String::new() };
-    // Where the two overlap, what is there twice says the same.
+    // Where the two overlap, duplicates are the same.
     let lines = head.lines().chain(tail.lines());
     lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

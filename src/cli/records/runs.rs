@@ -1,4 +1,4 @@
-//! `wgrad runs`: the runs that are here, newest first.
+//! `wgrad runs`: lists runs, newest first.
 
 use super::grid::Grid;
 use super::record::{Record, State, now};
@@ -14,9 +14,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Where runs are made unless `--out` says otherwise.
+/// The directory of runs without `--out`.
 const RUNS: &str = "runs";
-/// The metrics of which the first that a run has is shown.
+/// The metric shown: the first of these that a run has.
 const FIRST: [&str; 4] = ["f1_micro", "accuracy", "rmse", "loss"];
 
 #[derive(Serialize)]
@@ -37,7 +37,7 @@ pub(in crate::cli) fn runs(args: &RunsArgs) -> Result<ExitCode> {
             }
             in_directory(directory)?
         }
-        // Those of --out lie beside the directory of all others.
+        // Runs made with --out are beside the directory of the others.
         None => {
             let mut found = in_directory(Path::new("."))?;
             if Path::new(RUNS).is_dir() {
@@ -55,7 +55,7 @@ pub(in crate::cli) fn runs(args: &RunsArgs) -> Result<ExitCode> {
     }
     if records.is_empty() {
         let place = args.directory.as_deref().unwrap_or(Path::new(RUNS)).display();
-        say(format_args!("no runs in {place}: wgrad train makes one"));
+        say(format_args!("no runs in {place}: wgrad train creates one"));
         return Ok(ExitCode::SUCCESS);
     }
     let names = ["run", "state", "data", "net", "metric", "time", "device", "age"];
@@ -64,7 +64,7 @@ pub(in crate::cli) fn runs(args: &RunsArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The runs that lie in a directory; where it is a run itself, this one and its folds or nets.
+/// The runs in a directory; if it is a run itself, this run and its folds or nets.
 fn in_directory(directory: &Path) -> Result<Vec<Record>> {
     let entries = fs::read_dir(directory).map_err(|e| Error::io("read", directory, &e))?;
     let named = |path: PathBuf| path.strip_prefix(".").map(Path::to_path_buf).unwrap_or(path);
@@ -77,7 +77,7 @@ fn in_directory(directory: &Path) -> Result<Vec<Record>> {
     Ok(found)
 }
 
-/// What runs of the same second are sorted by: `digits-10` comes behind `digits-9`.
+/// The sort key of runs of the same second: `digits-10` comes after `digits-9`.
 fn name_and_number(run: &Path) -> (String, u64) {
     let name = run.to_string_lossy();
     match name.rsplit_once('-') {

@@ -1,4 +1,4 @@
-//! How a run begins, and what is said of it before and after.
+//! The start of a run, and its messages before and after training.
 
 use crate::backend::Backend;
 use crate::base::error::{ErrorKind, Result};
@@ -8,8 +8,9 @@ use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::judgement::JudgeCpu;
 use crate::cli::judging::judgement_text::{brief, not_worth_it};
 use crate::cli::judging::report_files;
-use crate::cli::runs::run::{Finished, Run, Shown, Summary};
+use crate::cli::runs::run::{Finished, Run, Shown};
 use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
+use crate::cli::runs::summary::Summary;
 use crate::cli::runs::{column_table, plan_ahead};
 use crate::cli::setup::choices;
 use crate::cli::setup::job::Job;
@@ -21,16 +22,16 @@ use crate::train::trainer::Trainer;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// How many checkpoints are kept, unless something else is asked for.
+/// The default number of checkpoints to keep.
 pub(super) const KEEP_CHECKPOINTS: usize = 2;
 
-/// Where a run's checkpoints go, if it has any.
+/// The store of a run's checkpoints, if it has any.
 pub(in crate::cli) fn store(job: &Job, directory: &RunDirectory) -> Option<Store> {
     let keep = job.config.run.keep_checkpoints.unwrap_or(KEEP_CHECKPOINTS);
     (keep > 0).then(|| Store::new(directory.checkpoints(), keep))
 }
 
-/// Trains a run that is ready, shows what it came to, and gives the exit code.
+/// Trains a prepared run, prints the results, and returns the exit code.
 pub(in crate::cli) fn train_in(
     args: &TrainArgs,
     run: &Run<'_>,
@@ -81,7 +82,7 @@ pub(in crate::cli) fn title(directory: &RunDirectory, job: &Job) -> String {
     )
 }
 
-/// Says what will be trained on what.
+/// Prints what will be trained on what.
 pub(in crate::cli) fn announce(args: &TrainArgs, job: &Job) {
     if args.quiet || args.json {
         return;
@@ -109,7 +110,7 @@ pub(in crate::cli) fn announce(args: &TrainArgs, job: &Job) {
     }
     if job.streaming.is_some() {
         say(format_args!(
-            "memory: the table is larger than the limit: profiled on a sample of {}, kept encoded on disk",
+            "memory: the table is larger than the limit: profiled on a sample of {}, and encoded on disk",
             count(job.data.rows(), "row")
         ));
     }
@@ -126,7 +127,7 @@ pub(in crate::cli) fn warn(warnings: &[String]) {
 
 pub(super) fn say_interrupted() {
     say(
-        "interrupted: finishing the step and saving the model and a checkpoint (again: end at once)",
+        "interrupted: finishing the step and saving the model and a checkpoint (Ctrl-C again to exit at once)",
     );
 }
 
@@ -139,7 +140,7 @@ pub(in crate::cli) fn trainer(job: &Job, backend: Box<dyn Backend>) -> Result<Tr
     Ok(trainer)
 }
 
-/// Takes over, and says, in what parts batches go that the device has no memory for.
+/// Adopts the trainer's micro-batch if the device lacks memory for a batch, with a note.
 pub(in crate::cli) fn take_micro_batch(job: &mut Job, trainer: &Trainer) {
     let micro_batch = trainer.spec().micro_batch;
     if let (None, Some(rows)) = (job.spec.micro_batch, micro_batch) {
@@ -151,7 +152,7 @@ pub(in crate::cli) fn take_micro_batch(job: &mut Job, trainer: &Trainer) {
     }
 }
 
-/// The end of a run, for people.
+/// The end of a run, as text.
 pub(in crate::cli) fn describe(summary: &Summary) -> String {
     let mut text = String::new();
     for (name, judged) in [("validation", &summary.valid), ("test", &summary.test)] {
@@ -171,12 +172,12 @@ pub(in crate::cli) fn describe(summary: &Summary) -> String {
     text + &ending(summary, &next)
 }
 
-/// What to do with a model.
+/// The suggested next command for a model.
 pub(in crate::cli) fn predict_next(summary: &Summary) -> String {
     format!("wgrad predict {} DATA -o FILE.csv", summary.run.display())
 }
 
-/// How a run ended, what it left, and what to do next.
+/// How a run ended, its results, and the next command.
 pub(in crate::cli) fn ending(summary: &Summary, next: &str) -> String {
     let kept = summary.best.as_ref().map_or(String::new(), |best| {
         format!(

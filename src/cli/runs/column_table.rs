@@ -1,4 +1,4 @@
-//! The columns of a table as they were understood: what each is for, what it holds, and what it becomes.
+//! The columns of a table as recognized: the role, content and encoding of each.
 
 use super::names::COLUMNS;
 use super::run_directory::RunDirectory;
@@ -10,7 +10,7 @@ use crate::data::{Column, Feature, Kind, Role, Table, Targets};
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// A column as it was understood.
+/// A column as recognized.
 #[derive(Serialize)]
 pub(in crate::cli) struct ColumnReport {
     pub name: String,
@@ -18,7 +18,7 @@ pub(in crate::cli) struct ColumnReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
     pub why: String,
-    /// The share of rows in which it is missing.
+    /// The fraction of rows in which it is missing.
     missing: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding: Option<String>,
@@ -26,7 +26,7 @@ pub(in crate::cli) struct ColumnReport {
 }
 
 impl ColumnReport {
-    /// What is said of a column and of the `feature` that is made of it, where it is one.
+    /// The report of a column and of the `feature` made from it, if any.
     fn new(column: &Column, table: &Table, feature: Option<&Feature>) -> Self {
         let feature = feature.filter(|_| column.role == Role::Feature);
         ColumnReport {
@@ -59,13 +59,13 @@ pub(in crate::cli) fn columns(job: &Job) -> Option<Vec<ColumnReport>> {
     Some(table.columns().iter().map(report).collect())
 }
 
-/// The columns as text; empty where the data are no table.
+/// The columns as text; empty if the data aren't a table.
 pub(in crate::cli) fn describe_columns(job: &Job, columns: &Option<Vec<ColumnReport>>) -> String {
     let Some(columns) = columns else { return String::new() };
     if job.preprocessing.encoding.as_ref().is_some_and(|e| e.pixels) {
         let others = columns.iter().filter(|c| c.inputs == 0).map(|c| c.name.as_str());
         return format!(
-            "columns    {} of bytes, taken for the pixels of an image and scaled together; beside them {}",
+            "columns    {} of bytes, treated as the pixels of an image and scaled together; also {}",
             columns.iter().filter(|c| c.inputs > 0).count(),
             others.collect::<Vec<_>>().join(", ")
         );
@@ -109,10 +109,10 @@ pub(in crate::cli) fn write(job: &Job, directory: &RunDirectory) -> Result<()> {
     write_atomically(&directory.path().join(COLUMNS), |out| writeln!(out, "{text}"))
 }
 
-/// How many columns are named in a line.
+/// The most columns that are named in a line.
 const NAMED: usize = 9;
 
-/// The columns that are learned from, in a line; none where the data are no table of named columns.
+/// The columns used as features, in a line; none if the data aren't a table with named columns.
 pub(in crate::cli) fn learned_from(job: &Job) -> Option<String> {
     let table = job.data.table().filter(|table| !table.pixels())?;
     let all = columns(job)?;
@@ -131,7 +131,7 @@ pub(in crate::cli) fn learned_from(job: &Job) -> Option<String> {
     ))
 }
 
-/// The columns that nothing is learned from without being asked for it, and why.
+/// The columns that are left out by default, and why.
 pub(in crate::cli) fn left_out(job: &Job) -> Option<String> {
     let table = job.data.table().filter(|table| !table.pixels())?;
     let is_out = |c: &&Column| {
@@ -139,7 +139,7 @@ pub(in crate::cli) fn left_out(job: &Job) -> Option<String> {
     };
     let columns: Vec<&Column> = table.columns().iter().filter(is_out).collect();
     let name = |c: &&Column| {
-        // Of "300 different texts in 300 rows: an identifier" the conclusion.
+        // The conclusion of "300 different texts in 300 rows: an identifier".
         let why = c.why.rsplit(": ").next().unwrap_or_default();
         format!("{} ({why})", c.name)
     };
@@ -151,7 +151,7 @@ pub(in crate::cli) fn left_out(job: &Job) -> Option<String> {
     (!columns.is_empty()).then(|| named.join(", ") + &more)
 }
 
-/// The target and the task, and why it is that one.
+/// The target and the task, with the reason for the task.
 pub(in crate::cli) fn task(job: &Job) -> Option<String> {
     let table = job.data.table()?;
     let target = |c: &&Column| matches!(c.role, Role::Target(_));

@@ -10,8 +10,8 @@ use crate::train::snapshot::{Checkpoint, Position};
 use std::path::absolute;
 use std::sync::Arc;
 
-/// The options that may be others than before. None of them changes what a step computes, but for
-/// the epochs, where something depends on the length of the run: then that is said.
+/// The options that may change on resuming. None of them changes what a step computes, except
+/// the epochs, if something depends on the length of the run: then there is a warning.
 const FREE: [&str; 11] = [
     "epochs",
     "device",
@@ -26,15 +26,15 @@ const FREE: [&str; 11] = [
     "keep-checkpoints",
 ];
 
-/// A run as it was begun, and where it is.
+/// A run as it was started, and its position.
 pub(in crate::cli) struct Begun {
     pub(in crate::cli) config: TrainConfig,
-    /// The lines of its configuration that say how it came about.
+    /// The lines of its configuration with its history.
     pub(in crate::cli) history: Vec<String>,
-    /// None where it was killed before the first was written: it then begins anew, and comes to the
-    /// same.
+    /// None if it was killed before the first was written: it then starts again, with the same
+    /// result.
     pub checkpoint: Option<Arc<Checkpoint>>,
-    /// What goes on, for users.
+    /// What is resumed, for users.
     pub(in crate::cli) from: String,
     /// The length of its events.
     pub events: u64,
@@ -67,7 +67,7 @@ impl Begun {
     }
 }
 
-/// Whether a run that had ended has something left to train.
+/// Whether a run that has ended can be continued.
 pub(in crate::cli) fn goes_on(ending: Ending, given: &TrainConfig, at: Position) -> bool {
     let more = given.run.epochs.is_some_and(|epochs| epochs > at.epoch);
     match ending {
@@ -78,11 +78,11 @@ pub(in crate::cli) fn goes_on(ending: Ending, given: &TrainConfig, at: Position)
     }
 }
 
-/// Refuses options that would make another run of it.
+/// Refuses options that would make it a different run.
 pub(in crate::cli) fn check_same(given: &TrainConfig, config: &TrainConfig) -> Result<()> {
     if config.run.folds.is_some() && config.run.fold.is_none() {
         return Err(Error::usage("a run of folds can't be resumed")
-            .help("train it anew with --config and its config.toml"));
+            .help("train again with --config and its config.toml"));
     }
     let (given, config) = (given.to_table()?, config.to_table()?);
     for (key, value) in &given {
@@ -105,7 +105,7 @@ pub(in crate::cli) fn check_same(given: &TrainConfig, config: &TrainConfig) -> R
             now.trim_matches('"')
         ))
         .help(format!(
-            "leave it out, or start a new run without --resume; what may be changed is --{}",
+            "omit it, or start a new run without --resume; only these can be changed: --{}",
             FREE.join(", --")
         )));
     }

@@ -10,4 +10,6 @@ pub(super) mod rates;
 pub(super) mod resume;
 pub(super) mod run;
 pub(super) mod run_directory;
+pub(super) mod summary;
 pub(super) mod tensorboard;
+pub(super) mod watched;

@@ -12,19 +12,19 @@ pub(super) const TABLE: &str = "metrics.csv";
 /// The file of the model.
 pub(in crate::cli) const MODEL: &str = "model.safetensors";
 
-/// The columns of a table as they were understood.
+/// The columns of a table as recognized.
 pub(super) const COLUMNS: &str = "columns.txt";
 
 /// The directory of checkpoints.
 pub(super) const CHECKPOINTS: &str = "checkpoint";
 
-/// What the directories of folds begin with.
+/// The prefix of the directories of folds.
 pub(in crate::cli) const FOLD: &str = "fold-";
 
-/// What those of the nets of an ensemble begin with.
+/// The prefix of the directories of an ensemble's nets.
 pub(super) const NET: &str = "net-";
 
-/// The file of each row's prediction by the net that didn't see it.
+/// The file of out-of-fold predictions.
 pub(in crate::cli) const OUT_OF_FOLD: &str = "out-of-fold.csv";
 
 /// The file of the linear model in a run directory.

@@ -1,4 +1,4 @@
-//! What in a run directory wgrad itself wrote: only that may be removed, and no link is followed.
+//! The files that wgrad itself wrote in a run directory: only these may be removed, and no link is followed.
 
 use super::names::{CHECKPOINTS, COLUMNS, CONFIG, EVENTS, FOLD, MODEL, NET, TABLE};
 
@@ -26,8 +26,8 @@ const FILES: [&str; 10] = [
     crate::cli::runs::names::OUT_OF_FOLD,
 ];
 
-/// The files and directories of the run in a directory, as paths within it, each directory behind what
-/// it holds; or the first that wgrad didn't write: one of another name, or a link.
+/// The files and directories of the run in a directory, as relative paths, each directory after its
+/// contents; or the first that wgrad didn't write: one with another name, or a link.
 ///
 /// # Errors
 /// When a directory can't be read.
@@ -38,7 +38,7 @@ pub(in crate::cli) fn own_files(
     Ok(collect(run, Path::new(""), false, &mut own)?.map_or(Ok(own), Err))
 }
 
-/// Collects those of a run, or of a fold or a net of it, which has none: the first foreign one.
+/// Collects those of a run, or of one of its folds or nets; returns the first foreign one.
 fn collect(
     run: &Path,
     within: &Path,
@@ -49,7 +49,7 @@ fn collect(
         let path = within.join(&name);
         let kind = entry.file_type()?;
         let is_own = match (kind.is_file(), kind.is_dir()) {
-            // A card that somebody edited is theirs.
+            // A card that was edited belongs to the user.
             (true, _) if name == card::CARD => card::is_own(&run.join(&path)),
             (true, _) if is_temporary_of(&name, card::CARD) => true,
             (true, _) => FILES.iter().any(|file| name == *file || is_temporary_of(&name, file)),
@@ -97,23 +97,23 @@ pub(super) fn is_part_name(name: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// An empty directory in place of the run before, which is gone only when the new one is there. What has
-/// come into the old one since it was looked at is kept, and named.
+/// Replaces a run by an empty directory; the old run is removed only once the new directory exists. Files
+/// added to the old one since it was checked are kept and reported.
 ///
 /// # Errors
-/// When that fails: where the run before is then.
+/// When that fails, with the place of the old run.
 pub(in crate::cli) fn replace(out: &Path) -> Result<()> {
     let fail = |e: io::Error| cannot_create(out, &e);
     let name = out.file_name().unwrap_or_default().to_string_lossy();
     let parent = out.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    // A name that nobody can guess, and so nothing waits under.
+    // A name that nobody can predict, so that nothing can be placed there.
     let mut builder = tempfile::Builder::new();
     let aside = builder.prefix(&format!(".{name}.")).suffix(".old").tempdir_in(parent);
     let aside = aside.map_err(fail)?.keep();
     let old = aside.join("run");
     let moved = fs::rename(out, &old).and_then(|()| {
         fs::create_dir(out).inspect_err(|_| {
-            // The first error is the one to tell.
+            // The first error is the one to report.
             let _ = fs::rename(&old, out);
         })
     });
@@ -124,11 +124,11 @@ pub(in crate::cli) fn replace(out: &Path) -> Result<()> {
     remove(&old).and_then(|()| fs::remove_dir(&aside)).map_err(|error| {
         Error::failed(format!("cannot remove the run that was in {}: {error}", out.display()))
             .at(old.display())
-            .help("look at what is left there, and remove it")
+            .help("check what is left there, and remove it")
     })
 }
 
-/// Removes a run, and nothing that isn't its own: then its directory stays.
+/// Removes a run, but no foreign files: if there are any, its directory stays.
 fn remove(run: &Path) -> io::Result<()> {
     let own = own_files(run)?.map_err(|foreign| {
         io::Error::other(format!("{} isn't part of a run", foreign.display()))
@@ -142,7 +142,7 @@ fn remove(run: &Path) -> io::Result<()> {
     fs::remove_dir(run)
 }
 
-/// Whether an open file is the one that stands at `path`, and not behind a link there.
+/// Whether an open file is the one at `path` itself, not the target of a link.
 pub(super) fn is_in_place(file: &File, path: &Path) -> bool {
     let (Ok(open), Ok(there)) = (file.metadata(), path.symlink_metadata()) else { return false };
     #[cfg(unix)]

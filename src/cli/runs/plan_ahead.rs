@@ -18,10 +18,10 @@ use crate::train::trainer::Trainer;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-/// Steps are timed for about so many seconds.
+/// The time for measuring steps, in seconds.
 const TIMED: f64 = 0.25;
 
-/// Shows the plan of a run, or of the nets of an `ensemble`, of which `job` is the whole.
+/// Prints the plan of a run, or of the nets of an `ensemble`, for which `job` describes the whole.
 pub(in crate::cli) fn show(job: &Job, ensemble: Option<Ensemble>, json: bool) -> Result<ExitCode> {
     let (rows, validation_rows) = match ensemble {
         Some(Ensemble { nets, by_folds: true }) => {
@@ -85,7 +85,7 @@ pub(in crate::cli) fn show(job: &Job, ensemble: Option<Ensemble>, json: bool) ->
         format!("net        {}", describe_net(&spec.net)),
         match job.config.net.residual {
             Some(depth @ 1..) => format!(
-                "           residual blocks of {} behind the first hidden layer",
+                "           residual blocks of {} after the first hidden layer",
                 count(depth, "layer")
             ),
             _ => String::new(),
@@ -99,7 +99,7 @@ pub(in crate::cli) fn show(job: &Job, ensemble: Option<Ensemble>, json: bool) ->
             spec.schedule,
             match spec.warmup == Span::default() {
                 true => String::new(),
-                false => format!(" after a warm-up of {}", spec.warmup),
+                false => format!(" after a warmup of {}", spec.warmup),
             },
             spec.weight_decay
         ),
@@ -126,7 +126,7 @@ pub(in crate::cli) fn show(job: &Job, ensemble: Option<Ensemble>, json: bool) ->
             human(memory.batch),
             human(memory.data)
         ),
-        format!("time       about {}, by timing some steps", duration(seconds)),
+        format!("time       about {}, measured on a few steps", duration(seconds)),
         "nothing was trained: leave out --dry-run to start\n".into(),
     ];
     let lines: Vec<&str> = text.iter().map(String::as_str).filter(|t| !t.is_empty()).collect();
@@ -134,7 +134,7 @@ pub(in crate::cli) fn show(job: &Job, ensemble: Option<Ensemble>, json: bool) ->
     Ok(ExitCode::SUCCESS)
 }
 
-/// About how many seconds the training takes, by steps on the device itself; `steps` in an epoch.
+/// The estimated training time in seconds, from steps on the device itself; `steps` in an epoch.
 fn seconds(job: &Job, steps: usize) -> Result<f64> {
     let Opened { backend, multiplier, .. } = open::open_for(job)?;
     let spec = Spec { mixed: job.spec.mixed.chosen(multiplier), ..job.spec.clone() };
@@ -143,7 +143,7 @@ fn seconds(job: &Job, steps: usize) -> Result<f64> {
     Ok(seconds * steps as f64 * spec.epochs as f64)
 }
 
-/// How much the rows of each class count in the loss, where that was asked for.
+/// The class weights, if any.
 fn class_weights(job: &Job) -> Option<BTreeMap<String, f32>> {
     let (weights, names) = (job.class_weights.as_ref()?, job.training.class_names()?);
     Some(names.iter().cloned().zip(weights.iter().copied()).collect())
@@ -156,7 +156,7 @@ fn describe_weights(weights: &BTreeMap<String, f32>) -> String {
     format!("weights    of classes: {}{more}", each.collect::<Vec<_>>().join(", "))
 }
 
-/// The shape of a data set, and what is to be learned.
+/// The shape of a data set and the kind of its targets.
 pub(in crate::cli) fn describe_data(data: &Dataset) -> String {
     let kind = match data.features() {
         Features::U8(_) if data.is_image() => "pixel",

@@ -7,8 +7,8 @@ use crate::cli::setup::job::Job;
 use crate::train::event::{Observer, RateChange};
 use crate::train::snapshot::RateFactor;
 
-/// Writes each change of the learning rate by hand into the run's configuration when it is made: it stands there
-/// however the run ends.
+/// Writes each manual change of the learning rate into the run's configuration when it is made, so that it is
+/// kept however the run ends.
 pub(in crate::cli) struct RatesByHand<'a> {
     job: &'a Job,
     device: &'a DeviceInfo,
@@ -30,7 +30,7 @@ impl Observer for RatesByHand<'_> {
     }
 }
 
-/// Writes the configuration of a run with these changes of the learning rate: the text without what explains
+/// Writes the configuration of a run with these changes of the learning rate: the text without the comments on
 /// its options.
 pub(in crate::cli) fn write(
     job: &Job,
@@ -43,7 +43,7 @@ pub(in crate::cli) fn write(
     Ok(config)
 }
 
-/// The history of a run whose learning rate was changed by hand too.
+/// The history of a run with manual changes of the learning rate.
 pub(in crate::cli) fn with_rates(history: &[String], rates: &[RateFactor]) -> Vec<String> {
     let mut all = history.to_vec();
     for RateFactor { step, factor } in rates {
@@ -58,5 +58,5 @@ pub(in crate::cli) fn with_rates(history: &[String], rates: &[RateFactor]) -> Ve
     all
 }
 
-/// What a line of the configuration begins with that says how the run came about.
+/// The prefix of history lines in the configuration.
 pub(in crate::cli) const HISTORY: &str = "# history: ";

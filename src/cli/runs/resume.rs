@@ -1,4 +1,4 @@
-//! `wgrad train --resume RUN`: going on exactly where a run was when its last checkpoint was taken.
+//! `wgrad train --resume RUN`: continues a run exactly from its last checkpoint.
 
 use super::begin::{announce, store, train_in, trainer, warn};
 use super::rates::with_rates;
@@ -48,14 +48,14 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     let at = begun.position();
     if given.run.epochs.is_some_and(|epochs| epochs < at.epoch) {
         return Err(Error::usage(format!("the run has done {}", count(at.epoch, "epoch")))
-            .help("give at least as many --epochs, or none"));
+            .help("give at least as many --epochs, or omit --epochs"));
     }
     let ended = begun.ended.filter(|ending| !goes_on(*ending, &given, at));
     let last = events.as_ref().and_then(WholeLines::last_event);
     let is_recorded = ranks::as_first(last.is_some_and(|event| event["event"] == "end"))?;
     if let (Some(ending), true) = (ended, is_recorded) {
         say(format_args!(
-            "{} is finished ({}, {}): give more --epochs to go on",
+            "{} is finished ({}, {}): give more --epochs to continue",
             run.display(),
             ending.name(),
             count(at.epoch, "epoch")
@@ -65,7 +65,7 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     let is_chosen = given.device.device.is_some();
     let (stops_otherwise, before) = (given.run.stop_at.is_some(), begun.config.run.epochs);
     let mut config = given.or(begun.config);
-    // The epochs so far can be compared by no other metric than the best one was chosen by.
+    // Past epochs can only be compared by the metric that chose the best one.
     let best = begun.checkpoint.as_ref().and_then(|checkpoint| checkpoint.best.as_ref());
     if let (true, Some(best)) = (stops_otherwise, best) {
         config.run.metric.get_or_insert_with(|| best.metric.clone());
@@ -95,7 +95,7 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     job.store()?;
     let opened = match is_chosen {
         true => open::open_for(&job)?,
-        false => open::open_device_as(&job.config.device, "the run was begun on it")?,
+        false => open::open_device_as(&job.config.device, "the run was started on it")?,
     };
     let multiplier = begun.checkpoint.as_ref().and_then(|checkpoint| checkpoint.multiplier);
     job.spec.mixed = job.spec.mixed.chosen(multiplier);
@@ -124,8 +124,8 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     train_in(args, &run, &mut trainer, events)
 }
 
-/// Notes in the job's history that the run was begun with `before` epochs, where the model depends
-/// on their number: the warning that says so.
+/// Records in the job's history that the run was started with `before` epochs, if the model depends
+/// on their number; returns the warning.
 fn note_other_length(job: &mut Job, before: usize, at: Position) -> Option<String> {
     let now = job.spec.epochs;
     if now == before || !job.spec.depends_on_length() {
@@ -138,6 +138,6 @@ fn note_other_length(job: &mut Job, before: usize, at: Position) -> Option<Strin
         count(before, "epoch")
     ));
     Some(format!(
-        "the run was begun with --epochs {before}, and its schedule, warm-up or average depends on that: going on to {now} may end at another model than a run of {now} epochs from the start; for runs that are to be prolonged take --schedule constant, a --warmup in steps or epochs, and no --swa"
+        "the run was started with --epochs {before}, and its schedule, warmup or average depends on that: continuing to {now} may give a different model than a run of {now} epochs from the start; for runs that will be extended, use --schedule constant, a --warmup in steps or epochs, and no --swa"
     ))
 }

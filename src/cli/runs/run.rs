@@ -1,13 +1,15 @@
-//! One training run in its directory: trained, saved, judged, recorded.
+//! One training run in its directory: trained, saved, evaluated, recorded.
 
 use super::rates::RatesByHand;
 use super::run_directory::{RunDirectory, WholeLines};
+use super::summary::{EndLine, Kept, Summary};
+use super::watched::{held_out, train_watched};
 use super::{rates, tensorboard};
 use crate::backend::DeviceInfo;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::every::Every;
 use crate::cli::arguments::terminal::{Failure, say};
-use crate::cli::judging::judgement::{Baselines, ByName, JudgeCpu, Judgement};
+use crate::cli::judging::judgement::{Baselines, JudgeCpu, Judgement};
 use crate::cli::judging::warnings::images_alike;
 use crate::cli::setup::job::Job;
 use crate::data::{Dataset, StoredSet};
@@ -22,122 +24,52 @@ use crate::train::calibration::calibrate;
 use crate::train::event::{End, Ending, Epoch, Flow, Observer};
 use crate::train::model::Model;
 use crate::train::trainer::{GoodAt, Trainer};
-use serde::Serialize;
 use std::io::{IsTerminal, stderr, stdout};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// How often a checkpoint is written, unless something else is asked for.
+/// The default checkpoint interval.
 const CHECKPOINT_EVERY: Every = Every::Seconds(60.0);
 
-/// What a run was, as its last event.
-#[derive(Serialize)]
-pub(in crate::cli) struct Summary {
-    pub run: PathBuf,
-    pub model: PathBuf,
-    pub device: String,
-    pub backend: String,
-    pub ending: Ending,
-    pub epochs: usize,
-    pub steps: u64,
-    pub seconds: f64,
-    pub bytes_read: u64,
-    pub dispatches: u64,
-    pub submissions: u64,
-    /// The mean loss while the last epoch ran.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub train_loss: Option<f64>,
-    /// The epoch whose weights are kept.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub best: Option<Kept>,
-    /// How many nets the model has, where it is an ensemble.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub nets: Option<usize>,
-    /// What outputs are divided by, where the model was calibrated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f64>,
-    /// What the weights tell of how the net was trained.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub findings: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub valid: Option<Judgement>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test: Option<Judgement>,
-}
-
-/// The epoch whose weights are kept, and why.
-#[derive(Serialize)]
-pub(in crate::cli) struct Kept {
-    pub epoch: usize,
-    pub step: u64,
-    pub metric: String,
-    pub value: Option<f64>,
-}
-
-/// The summary, what the same data say of predictions that cost nothing, and what to doubt.
-#[derive(Serialize)]
-pub(in crate::cli) struct EndLine<'a> {
-    #[serde(flatten)]
-    summary: &'a Summary,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    baselines: Option<ByName<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    test_baselines: Option<ByName<'a>>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    warnings: &'a [String],
-}
-
-impl<'a> EndLine<'a> {
-    pub fn new(summary: &'a Summary, warnings: &'a [String]) -> Self {
-        EndLine {
-            summary,
-            baselines: summary.valid.as_ref().map(Judgement::baselines),
-            test_baselines: summary.test.as_ref().map(Judgement::baselines),
-            warnings,
-        }
-    }
-}
-
-/// What is shown while a run goes on.
+/// What is shown during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum Shown {
     /// Its events, as JSON lines on standard output.
     Json,
-    /// A bar on a terminal, else a line for each epoch.
+    /// A progress bar on a terminal, else a line for each epoch.
     Epochs,
-    /// A bar on a terminal, else nothing.
+    /// A progress bar on a terminal, else nothing.
     Bar,
     /// Nothing.
     Nothing,
 }
 
-/// A run whose directory is made.
+/// A run whose directory exists.
 pub(in crate::cli) struct Run<'a> {
     pub job: &'a Job,
     pub device: &'a DeviceInfo,
     pub directory: &'a RunDirectory,
-    /// The configuration, for the model's file; none where the options alone don't say what was
+    /// The configuration, for the model's file; none if the options alone don't determine what was
     /// trained.
     pub config: Option<&'a str>,
     pub warnings: &'a [String],
-    /// Its checkpoints, where it has any.
+    /// Its checkpoints, if it has any.
     pub checkpoints: Option<Store>,
-    /// What ended it before it is resumed, where nothing is left to train.
+    /// Why it ended before it is resumed, if nothing is left to train.
     pub ended: Option<Ending>,
-    /// Whether the model is calibrated and judged at the end; the nets of an ensemble are judged
+    /// Whether the model is calibrated and evaluated at the end; the nets of an ensemble are evaluated
     /// together.
     pub is_judged: bool,
 }
 
-/// What a run came to, and whether the reader of its JSON lines went away.
+/// The result of a run, and whether the reader of its JSON lines has closed the pipe.
 pub(in crate::cli) struct Finished {
     pub summary: Summary,
     pub is_closed: bool,
 }
 
 impl Run<'_> {
-    /// Trains to the end, saves the model, judges it on the held-out data, beside baselines on `cpu`, and
+    /// Trains to the end, saves the model, evaluates it on the held-out data, with baselines on `cpu`, and
     /// writes all events.
     pub fn fit(
         &self,
@@ -148,7 +80,7 @@ impl Run<'_> {
         display: &mut Display,
         interrupt: &mut Interrupt,
     ) -> Result<Finished> {
-        // What the run is watched on: a run that ends by a metric needs data for it.
+        // The data for evaluation during the run: stopping by a metric needs them.
         let stop = self.job.config.run.stop_at.clone();
         let held_out = held_out(self.job);
         let about = serde_json::json!({
@@ -183,7 +115,7 @@ impl Run<'_> {
         if let Some(board) = &mut board {
             observers.push(board);
         }
-        // Behind the record, whose length a checkpoint counts on.
+        // After the record, whose length is part of a checkpoint.
         if let Some(checkpoints) = &mut checkpoints {
             observers.push(checkpoints);
         }
@@ -215,7 +147,7 @@ impl Run<'_> {
         let summary = match outcome {
             Ok(summary) => summary,
             Err(error) => {
-                // The error itself is what matters now.
+                // The original error is what matters now.
                 let _ = metrics.event("error", &Failure::of(&error));
                 return Err(error);
             }
@@ -235,7 +167,7 @@ impl Run<'_> {
         Ok(Finished { summary, is_closed: json.is_closed() })
     }
 
-    /// Trains to the end, watched on the held-out rows. A whole run in which nothing was learnt is
+    /// Trains to the end, evaluating on the held-out rows. A whole run in which nothing was learned is
     /// an error.
     fn train(
         &self,
@@ -250,7 +182,7 @@ impl Run<'_> {
         Ok(end)
     }
 
-    /// What writes the run's checkpoints, beside its `events`.
+    /// The writer of the run's checkpoints, beside its `events`.
     fn checkpoints(&self, events: &WholeLines, display: &Display) -> Result<Option<Checkpoints>> {
         let (Some(store), Some(config)) = (&self.checkpoints, self.config) else {
             return Ok(None);
@@ -262,7 +194,7 @@ impl Run<'_> {
         Ok(Some(Checkpoints::new(writer, every, config.into(), events.length(), notify)))
     }
 
-    /// Saves the model, then measures it.
+    /// Saves the model, then evaluates it.
     fn finish(
         &self,
         trainer: &mut Trainer,
@@ -294,7 +226,7 @@ impl Run<'_> {
             HeldOut::Validation => (valid, None),
             HeldOut::Test => (None, valid),
         };
-        // Of images that are all alike, nothing in the net is at fault.
+        // With images that are all alike, the net isn't at fault.
         let findings = match complete && images_alike(&self.job.training).is_none() {
             true => trainer.findings()?,
             false => Vec::new(),
@@ -316,7 +248,7 @@ impl Run<'_> {
          -> Result<Option<Judgement>> {
             let Some(Metrics { loss, .. }) = metrics else { return Ok(None) };
             if let Some(set) = stored {
-                // What was measured before the outputs were divided holds no longer.
+                // Metrics measured before the calibration are no longer valid.
                 let loss = match temperature {
                     Some(_) => trainer.evaluate_stored(set)?.loss,
                     None => loss,
@@ -364,8 +296,8 @@ impl Run<'_> {
         self.job.stored.as_ref()?.test.as_ref()
     }
 
-    /// Calibrates the model by the validation rows, where that is asked for and can be done, and puts it in
-    /// the trainer's session: the temperature.
+    /// Calibrates the model on the validation rows, if asked for and possible, and loads it into
+    /// the trainer's session; returns the temperature.
     fn calibrate(&self, model: &mut Model, trainer: &mut Trainer) -> Result<Option<f64>> {
         let asked = self.job.config.run.calibrate == Some(Calibration::Temperature);
         let Some(data) = self.job.validation.as_ref().filter(|_| asked) else { return Ok(None) };
@@ -381,7 +313,7 @@ impl Run<'_> {
         save_model_of(self.job, model, config, temperature, self.directory)
     }
 
-    /// The configuration, written again, where the learning rate was changed by hand: it says so.
+    /// The configuration, rewritten with the manual changes of the learning rate, if any.
     fn config_by_hand(&self, trainer: &Trainer) -> Result<Option<String>> {
         if self.config.is_none() || trainer.rates_by_hand().is_empty() {
             return Ok(None);
@@ -389,11 +321,11 @@ impl Run<'_> {
         rates::write(self.job, self.device, self.directory, trainer.rates_by_hand()).map(Some)
     }
 
-    /// Saves what can be saved after a failure, and says what there is.
+    /// Saves what can be saved after a failure, and reports it.
     fn rescue(&self, trainer: &mut Trainer, config: Option<&str>, error: &Error) {
-        // The error itself is what matters now, not one about what it left.
+        // The original error is what matters now, not one of saving.
         let good = trainer.last_good().ok().flatten();
-        // Where all numbers are finite and nothing was learnt, the last step is worth no more than the
+        // If all numbers are finite and nothing was learned, the last step is no better than the
         // first.
         let is_useless = trainer.check_learnt().as_ref().err() == Some(error);
         let is_kept = |at: &GoodAt| matches!(at, GoodAt::BestEpoch(_)) || !is_useless;
@@ -412,32 +344,6 @@ impl Run<'_> {
     }
 }
 
-/// The rows that a run is watched on: one that ends by a metric needs some.
-pub(in crate::cli) fn held_out(job: &Job) -> HeldOut {
-    match (&job.validation, &job.test) {
-        (None, Some(_)) if job.config.run.stop_at.is_some() => HeldOut::Test,
-        _ => HeldOut::Validation,
-    }
-}
-
-/// Trains to the end, watched on the held-out rows.
-pub(in crate::cli) fn train_watched(
-    job: &Job,
-    trainer: &mut Trainer,
-    held_out: HeldOut,
-    observers: &mut dyn Observer,
-) -> Result<End> {
-    let stored = job.stored.as_ref();
-    let (stored, data) = match held_out {
-        HeldOut::Validation => (stored.and_then(|s| s.validation.as_ref()), &job.validation),
-        HeldOut::Test => (stored.and_then(|s| s.test.as_ref()), &job.test),
-    };
-    match stored {
-        Some(set) => trainer.fit_stored(set.clone(), observers),
-        None => trainer.fit(data.as_ref(), observers),
-    }
-}
-
 /// Saves the model of a run into its directory.
 pub(in crate::cli) fn save_model_of(
     job: &Job,
@@ -451,7 +357,7 @@ pub(in crate::cli) fn save_model_of(
             Error::new(ErrorKind::Diverged, "training diverged: weights are NaN or infinite");
         let lr = job.spec.lr;
         return Err(error.at("the last step").help(format!(
-            "lower the learning rate, now {lr}, with --lr; --find-lr says which one to take"
+            "lower the learning rate, now {lr}, with --lr; --find-lr suggests one"
         )));
     }
     let provenance = Provenance {

@@ -1,4 +1,4 @@
-//! Run directories: made so that no two processes take the same, and nothing else is replaced.
+//! Run directories: created so that no two processes use the same one, and nothing else is replaced.
 
 use super::own_files;
 use crate::base::atomic::write_atomically;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// How often a lock that is held is tried again, and after how long.
+/// How often, and after how long, a held lock is tried again.
 const LOCK_TRIES: usize = 5;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
@@ -25,7 +25,7 @@ pub(in crate::cli) struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Refuses an `out` that couldn't be made, before any work is done.
+    /// Refuses an `out` that couldn't be created, before any work is done.
     pub fn check(out: Option<&Path>, force: bool) -> Result<()> {
         match out {
             Some(out) if out.symlink_metadata().is_ok() => replaceable(out, force),
@@ -33,7 +33,7 @@ impl RunDirectory {
         }
     }
 
-    /// Makes `out`, or the first `runs/<name>-<n>` that is free. With `force` a run that is in
+    /// Creates `out`, or the first free `runs/<name>-<n>`. With `force` an existing run in
     /// `out` is replaced.
     pub fn create(out: Option<&Path>, name: &str, force: bool) -> Result<Self> {
         let Some(out) = out else { return Self::numbered(Path::new("runs"), name) };
@@ -71,12 +71,12 @@ impl RunDirectory {
         &self.path
     }
 
-    /// Where the run of a fold is, counted from 1, or will be.
+    /// The directory of a fold's run, counted from 1.
     pub fn fold(&self, fold: usize) -> PathBuf {
         self.path.join(format!("{FOLD}{fold}"))
     }
 
-    /// Where the run of a net of an ensemble is, counted from 1, or will be.
+    /// The directory of the run of an ensemble's net, counted from 1.
     pub fn net(&self, member: usize) -> PathBuf {
         self.path.join(format!("{NET}{member}"))
     }
@@ -87,7 +87,7 @@ impl RunDirectory {
         own_files::is_part_name(&name)
     }
 
-    /// Where the model is, or will be.
+    /// The path of the model.
     pub fn model(&self) -> PathBuf {
         self.path.join(MODEL)
     }
@@ -97,7 +97,7 @@ impl RunDirectory {
         write_atomically(&self.path.join(CONFIG), |out| out.write_all(text.as_bytes()))
     }
 
-    /// The directory of a run that is there already.
+    /// The directory of an existing run.
     pub fn open(path: &Path) -> Result<Self> {
         if path.join(CONFIG).is_file() {
             return Ok(RunDirectory { path: path.to_path_buf() });
@@ -106,12 +106,12 @@ impl RunDirectory {
             .help("name a run directory, such as runs/digits-1"))
     }
 
-    /// The options that it was begun with.
+    /// The options that it was started with.
     pub fn config(&self) -> Result<TrainConfig> {
         TrainConfig::read(&self.path.join(CONFIG))
     }
 
-    /// Where its checkpoints are.
+    /// The directory of its checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join(CHECKPOINTS)
     }
@@ -124,13 +124,13 @@ impl RunDirectory {
         WholeLines { file, len: Arc::default(), path }.locked()
     }
 
-    /// The file of events of a run that is resumed. It will be cut to the length that the
-    /// checkpoint knows: what lies behind a link isn't touched.
+    /// The file of events of a run that is resumed. It will be truncated to the length in the
+    /// checkpoint; links are not followed.
     pub fn metrics_again(&self) -> Result<WholeLines> {
         self.lines(EVENTS)
     }
 
-    /// The table of metrics, with the rows of the first `epochs` epochs: a new one where there is none.
+    /// The table of metrics, with the rows of the first `epochs` epochs: a new one if there is none.
     pub fn table(&self, epochs: usize) -> Result<(WholeLines, KeptRows)> {
         let mut lines = self.lines(TABLE)?;
         let path = &lines.path;
@@ -139,13 +139,13 @@ impl RunDirectory {
         Ok((lines, kept))
     }
 
-    /// A file of lines that is resumed, or begun.
+    /// A file of lines that is continued, or created.
     fn lines(&self, name: &str) -> Result<WholeLines> {
         let path = self.path.join(name);
         let other = || {
-            Error::usage("the file is a link, or no regular file")
+            Error::usage("the file is a link or not a regular file")
                 .at(path.display())
-                .help("put the file itself in its place: --resume would cut off its end")
+                .help("replace the link by the file itself: --resume would truncate it")
         };
         let file = match path.symlink_metadata() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -155,7 +155,7 @@ impl RunDirectory {
             _ => File::options().append(true).open(&path),
         };
         let file = file.map_err(|e| Error::io("open", &path, &e))?;
-        // Since it was looked at, something else may have taken its place.
+        // Something else may have taken its place since it was checked.
         if !own_files::is_in_place(&file, &path) {
             return Err(other());
         }
@@ -164,8 +164,8 @@ impl RunDirectory {
     }
 }
 
-/// A file that is only ever a number of whole writes long, when the disk is full too. It is locked
-/// for as long as it is open, so that no two processes train the same run.
+/// A file that always ends with a complete write, even if the disk is full. It is locked
+/// while it is open, so that no two processes train the same run.
 pub(in crate::cli) struct WholeLines {
     file: File,
     len: Arc<AtomicU64>,
@@ -174,7 +174,7 @@ pub(in crate::cli) struct WholeLines {
 
 impl WholeLines {
     fn locked(self) -> Result<Self> {
-        // `wgrad runs` holds it for a moment, to see whether it is held.
+        // `wgrad runs` holds it briefly, to see whether it is held.
         let mut lock = self.file.try_lock();
         for _ in 0..LOCK_TRIES {
             if !matches!(lock, Err(TryLockError::WouldBlock)) {
@@ -187,24 +187,24 @@ impl WholeLines {
             Err(TryLockError::WouldBlock) => {
                 Err(Error::usage("another process is training this run")
                     .at(self.path.display())
-                    .help("wait for it, or end it"))
+                    .help("wait for it, or stop it"))
             }
             // Not every file system can lock.
             _ => Ok(self),
         }
     }
 
-    /// What it is called.
+    /// Its path, for messages.
     pub fn place(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// Its length, as it always is.
+    /// Its current length, shared.
     pub fn length(&self) -> Arc<AtomicU64> {
         self.len.clone()
     }
 
-    /// The file, to be synchronised by another thread.
+    /// The file, to be synchronized by another thread.
     pub fn file(&self) -> Option<File> {
         self.file.try_clone().ok()
     }
@@ -215,7 +215,7 @@ impl WholeLines {
         serde_json::from_str(text.lines().last()?).ok()
     }
 
-    /// Cuts off what stands behind the first `len` bytes.
+    /// Truncates it to the first `len` bytes.
     pub fn cut(&mut self, len: u64) -> Result<()> {
         let len = len.min(self.len.load(Ordering::Acquire));
         self.file.set_len(len).map_err(|e| Error::io("cut", &self.path, &e))?;
@@ -235,7 +235,7 @@ impl Restart for WholeLines {
 impl Write for WholeLines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if let Err(error) = self.file.write_all(line) {
-            // Half a line must not stay; the first error is the one to tell.
+            // Half a line must not stay; the first error is the one to report.
             let _ = self.file.set_len(self.len.load(Ordering::Acquire));
             return Err(error);
         }
@@ -253,7 +253,7 @@ fn replaceable(out: &Path, force: bool) -> Result<()> {
     let exists = |what: &str| Error::usage(format!("{} exists{what}", out.display()));
     if !force {
         return Err(exists(" already")
-            .help("choose another --out, or replace the run that is there with --force"));
+            .help("choose another --out, or replace the existing run with --force"));
     }
     let no_run = |what: String| {
         Err(exists(&format!(", and it is not a run: {what}")).help("choose another --out"))
@@ -263,9 +263,9 @@ fn replaceable(out: &Path, force: bool) -> Result<()> {
     }
     let found = own_files::own_files(out).map_err(|e| Error::io("read", out, &e))?;
     match found {
-        Err(foreign) => no_run(format!("it holds {}", foreign.display())),
+        Err(foreign) => no_run(format!("it contains {}", foreign.display())),
         Ok(own) if own.is_empty() || own.iter().any(|path| path == Path::new(CONFIG)) => Ok(()),
-        Ok(_) => no_run("it holds no config.toml".into()),
+        Ok(_) => no_run("it contains no config.toml".into()),
     }
 }
 

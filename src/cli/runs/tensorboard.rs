@@ -1,4 +1,4 @@
-//! `--tensorboard`: where a run's event files go, and what is written into them beside its epochs.
+//! `--tensorboard`: the directory of a run's event files, and what is written into them besides epochs.
 
 use super::run_directory::RunDirectory;
 use crate::base::error::{Error, Result};
@@ -11,7 +11,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// The events of the run in `directory`, where they are asked for.
+/// The event writer of the run in `directory`, if asked for.
 pub(in crate::cli) fn events(
     run: &RunConfig,
     directory: &RunDirectory,
@@ -23,11 +23,11 @@ pub(in crate::cli) fn events(
     Some(TensorBoard::new(place, config.map(str::to_string)))
 }
 
-/// Refuses, before any work is done, a directory of event files that can't be written: it is tried out with a
-/// file that has no name, and nothing is made.
+/// Refuses, before any work is done, a directory of event files that can't be written: it is tested with an
+/// anonymous file, and nothing is created.
 ///
 /// # Errors
-/// When it, or what is to be made for it, can't be written.
+/// When it, or a directory to be created for it, can't be written.
 pub(in crate::cli) fn check_writable(run: &RunConfig) -> Result<()> {
     let Some(EventsDirectory::Within(directory)) = &run.tensorboard else { return Ok(()) };
     let place = match &run.out {
@@ -37,7 +37,7 @@ pub(in crate::cli) fn check_writable(run: &RunConfig) -> Result<()> {
     try_out(&place)
 }
 
-/// Refuses a directory in which no file can be made; where it isn't there, that which it is to be made in.
+/// Refuses a directory in which no file can be created; if it doesn't exist, checks its parent.
 fn try_out(place: &Path) -> Result<()> {
     let full = std::path::absolute(place).unwrap_or_else(|_| place.to_path_buf());
     let nearest = full.ancestors().find(|path| path.symlink_metadata().is_ok());
@@ -76,17 +76,17 @@ pub(in crate::cli) fn check_free(
                 "name another directory for --tensorboard or --out, or replace them with --force",
             ))
         }
-        // Only now its name is known where --out doesn't give it.
+        // Without --out, its name is known only now.
         (false, EventsDirectory::Within(_)) => try_out(&place),
         (false, EventsDirectory::InRun) => Ok(()),
     };
     checked.inspect_err(|_| {
-        // It was made for this run, and nothing is in it.
+        // It was created for this run and is empty.
         let _ = fs::remove_dir(directory.path());
     })
 }
 
-/// Writes the confusion matrix of the model that a run left after `step` steps, where it has one.
+/// Writes the confusion matrix of a run's final model after `step` steps, if it has one.
 ///
 /// # Errors
 /// When it can't be written.

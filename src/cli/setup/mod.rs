@@ -1,4 +1,4 @@
-//! From options to everything that a run needs: the library does it, and the command line says what it says.
+//! From options to everything that a run needs: done by the library, with messages by the command line.
 
 pub(super) mod open;
 

@@ -20,7 +20,7 @@ use crate::train::model::Model;
 use std::path::{Path, absolute};
 use std::time::Instant;
 
-/// Opens the device for some work, and says which it is and why.
+/// Opens the device for some work, and prints which it is and why.
 pub(in crate::cli) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Result<Opened> {
     check_threads(config.threads)?;
     let choice = ranks::device(config.device.clone().unwrap_or_default());
@@ -32,7 +32,7 @@ pub(in crate::cli) fn open_device(config: &DeviceConfig, work: &Work<'_>) -> Res
     Ok(opened)
 }
 
-/// Says what is good to know of a run's data, and where the options of an error come from.
+/// Prints notes on a run's data, and adds the origin of options to errors.
 const HOOKS: Hooks = Hooks {
     notify: Some(|message| say(message)),
     explain: Some(|given, completed, error| Origins::of_completed(given, completed).explain(error)),
@@ -43,7 +43,7 @@ pub(in crate::cli) fn source(given: TrainConfig) -> Result<Source> {
     Source::open(given, HOOKS)
 }
 
-/// The run that the options say.
+/// The run of the options.
 pub(in crate::cli) fn job(given: TrainConfig) -> Result<Job> {
     Job::new(given, HOOKS)
 }
@@ -58,7 +58,7 @@ pub(in crate::cli) fn open_for(job: &Job) -> Result<Opened> {
     open_device(&job.config.device, &job.work())
 }
 
-/// As [`open_device`], where the device is known and the user didn't choose it: `why` it is this one.
+/// As [`open_device`], if the device is known and wasn't chosen by the user; `why` is the reason.
 pub(in crate::cli) fn open_device_as(config: &DeviceConfig, why: &str) -> Result<Opened> {
     check_threads(config.threads)?;
     let threads = ranks::threads(config.threads);
@@ -69,7 +69,7 @@ pub(in crate::cli) fn open_device_as(config: &DeviceConfig, why: &str) -> Result
     Ok(opened)
 }
 
-/// A trained model, with what its file says of where it came from.
+/// A trained model, with the provenance in its file.
 pub(in crate::cli) struct Trained {
     pub model: Model,
     pub provenance: Provenance,
@@ -86,7 +86,7 @@ impl Trained {
                     "a model is written when a run ends, unless it diverged in its first steps: resume it with wgrad train --resume {}",
                     run.display()
                 ),
-                (true, false) => "this is not a run directory: wgrad runs lists those here".into(),
+                (true, false) => "this is not a run directory: wgrad runs lists them".into(),
                 (false, _) => "name a run directory, such as runs/digits-1, or a model file".into(),
             }));
         }
@@ -94,7 +94,7 @@ impl Trained {
         Ok(Trained { model, provenance })
     }
 
-    /// The options of the run that made the model, as far as its file tells.
+    /// The options of the run that made the model, if its file contains them.
     pub fn config(&self) -> Result<Option<TrainConfig>> {
         let config = self.provenance.config.as_deref().map(TrainConfig::from_toml).transpose();
         config.map_err(|e| e.at("wgrad.config in the metadata"))
@@ -108,12 +108,12 @@ impl Trained {
             return false;
         };
         let same_path = absolute(&args.data).is_ok_and(|path| path == Path::new(&data));
-        // A generated set is another one under another seed.
+        // A generated set depends on the seed.
         let same_seed = seed == args.seed.or(Some(0)) || !is_generated(&args.data);
         (data == args.data && same_seed) || same_path
     }
 
-    /// Warns of the categories that the model doesn't know: of these columns.
+    /// Warns of unknown categories; returns their columns.
     pub fn warn_of_unknown(&self, unknown: &UnknownCategories) -> Vec<UnknownColumn> {
         let encoding = self.model.preprocessing.encoding.as_ref();
         let columns = encoding.map(|encoding| unknown.columns(encoding)).unwrap_or_default();
@@ -121,14 +121,14 @@ impl Trained {
         let untold = unknown.untold();
         if !untold.is_empty() {
             say(format_args!(
-                "note: the model doesn't say which categories it was trained on in {}: unknown ones are not counted there",
+                "note: the model file doesn't list the categories of {}: unknown ones are not counted there",
                 untold.join(", ")
             ));
         }
         columns
     }
 
-    /// How data for the model are opened.
+    /// The options with which data for the model are opened.
     pub fn data_options(&self, args: &ModelArgs, columns: ColumnOptions) -> DataOptions {
         DataOptions {
             data_dir: args.data_dir.clone().or_else(|| self.config().ok()??.data.data_dir),

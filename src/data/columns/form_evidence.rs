@@ -1,29 +1,29 @@
-//! Which form of numbers the cells of a file's columns have: each column says what it can, and of what
-//! one leaves open, `1.234` beside `987`, the others decide.
+//! The number form of each column of a file, found from its cells. If a column is ambiguous, like `1.234`
+//! and `987`, the other columns decide.
 
 use super::number_form::{Decimal, FORMS, NumberForm, Parts, Thousands, Unit};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// What the cells of one column say of its form, taken in one by one.
+/// The evidence for the form of one column, collected cell by cell.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::data) struct FormEvidence {
-    /// The cells that each of [`FORMS`] fits.
+    /// The number of cells that fit each of [`FORMS`].
     fits: [usize; FORMS.len()],
-    /// The cells that any of them fits.
+    /// The number of cells that fit any of them.
     numbers: usize,
-    /// The cells that none fits.
+    /// The number of cells that fit none of them.
     others: usize,
-    /// The cells with each unit.
+    /// The number of cells with each unit.
     units: Vec<(Unit, usize)>,
-    /// Whether some cell is `1.234` or `1,234`, which is two numbers under two forms.
+    /// Whether some cell is `1.234` or `1,234`, which is a different number in two forms.
     grouped: bool,
     /// Whether some cell is a whole number below 1000 without any separator.
     bare: bool,
 }
 
 impl FormEvidence {
-    /// Takes in a cell that isn't missing.
+    /// Adds a cell that isn't missing.
     pub(in crate::data) fn take(&mut self, cell: &str) {
         let Some(Parts { unit, digits, .. }) = Parts::of(cell) else {
             self.others += 1;
@@ -56,7 +56,7 @@ impl FormEvidence {
         }
     }
 
-    /// Takes in what was found of other cells of the column.
+    /// Adds the evidence from other cells of the column.
     pub(in crate::data) fn merge(&mut self, other: &FormEvidence) {
         self.fits.iter_mut().zip(other.fits).for_each(|(all, more)| *all += more);
         self.numbers += other.numbers;
@@ -71,7 +71,7 @@ impl FormEvidence {
         self.numbers > self.others
     }
 
-    /// What the column says of the decimals of the whole file, if anything.
+    /// The decimal mark of the whole file for which this column votes, if any.
     fn vote(&self, allowed: impl Fn(&NumberForm) -> bool) -> Option<Decimal> {
         let best = |decimal: Decimal| {
             let forms = FORMS.iter().zip(self.fits);
@@ -86,35 +86,35 @@ impl FormEvidence {
         }
     }
 
-    /// The unit that most of the cells with a unit have, but no share that only a few numbers are.
+    /// The unit of most cells with a unit; a share (percent, per mille) only if most numbers have it.
     fn unit(&self) -> Option<Unit> {
         let &(unit, count) = self.units.iter().max_by_key(|(_, count)| *count)?;
         (!unit.is_share() || 2 * count > self.numbers).then_some(unit)
     }
 }
 
-/// What is known of the forms of a file beside its cells.
+/// Hints about the number forms of a file besides its cells.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::data) struct FormHints<'a> {
-    /// What marks decimals, as the user says.
+    /// The decimal mark given by the user.
     pub(in crate::data) decimal: Option<Decimal>,
-    /// What groups thousands, as the user says; `Some(None)` for nothing.
+    /// The thousands separator given by the user; `Some(None)` for none.
     pub(in crate::data) thousands: Option<Option<Thousands>>,
-    /// The forms that a trained model knows, by the names of the columns.
+    /// The forms of a trained model, by the names of the columns.
     pub(in crate::data) known: Option<&'a BTreeMap<String, NumberForm>>,
-    /// Whether cells are separated by semicolons, as where commas mark decimals.
+    /// Whether cells are separated by semicolons, as is usual with decimal commas.
     pub(in crate::data) semicolons: bool,
 }
 
 impl FormHints<'_> {
-    /// Whether the user's word leaves a form.
+    /// Whether the user's options allow a form.
     fn allow(&self, form: &NumberForm) -> bool {
         self.decimal.is_none_or(|decimal| form.decimal == decimal)
             && self.thousands.is_none_or(|by| form.thousands.is_none() || form.thousands == by)
     }
 }
 
-/// The form of a column, and whether its cells could have another one as well.
+/// The form of a column, and whether its cells would fit another one as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::data) struct Decided {
     pub(in crate::data) form: NumberForm,
@@ -142,15 +142,15 @@ pub(in crate::data) fn decide(
         let simplest = fitting[0];
         let is_open = evidence.grouped && fitting.iter().any(|f| f.decimal != simplest.decimal);
         let known = hints.known.and_then(|known| known.get(*name)).map(|form| form.decimal);
-        // What groups thousands marks no decimals.
+        // The thousands separator can't be the decimal mark.
         let asked = hints.thousands.flatten();
         let grouped = fitting.iter().find(|form| asked.is_some() && form.thousands == asked);
         let (decimal, is_ambiguous) = match grouped.map(|form| form.decimal).or(voted).or(known) {
             _ if !is_open => (simplest.decimal, false),
             Some(decimal) => (decimal, false),
-            // 1.234 is a number as it stands; only 987 beside it makes one doubt.
+            // 1.234 alone is a plain number; it is doubtful only together with 987.
             None if simplest.decimal == Decimal::Point => (Decimal::Point, evidence.bare),
-            // 1,234 has a decimal comma where cells are separated by something else for its sake.
+            // 1,234 has a decimal comma if cells are separated by another character.
             None if hints.semicolons => (Decimal::Comma, true),
             None => (Decimal::Point, true),
         };
@@ -170,7 +170,7 @@ mod tests {
         evidence
     }
 
-    /// What the cells of the first column are read as, beside other columns.
+    /// How the cells of the first column are read, depending on the other columns.
     fn read(columns: &[&[&str]], hints: &FormHints<'_>) -> (Vec<Option<f64>>, bool) {
         let found: Vec<FormEvidence> = columns.iter().map(|cells| evidence(cells)).collect();
         let named: Vec<(&str, &FormEvidence)> = found.iter().map(|e| ("x", e)).collect();

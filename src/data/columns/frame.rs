@@ -2,31 +2,27 @@
 
 use super::lines::Lines;
 use super::number_form::NumberForm;
-use hashbrown::{DefaultHashBuilder, HashTable};
+use super::texts::{MISSING, Texts};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::BuildHasher;
 use std::sync::Arc;
-
-/// The code of a text that is missing.
-pub const MISSING: u32 = u32::MAX;
 
 /// The names of a table's columns.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
-    /// Whether the names stood in the data; else they are the numbers from 1 on.
+    /// Whether the names come from the data; otherwise they are the numbers from 1 on.
     pub named: bool,
-    /// One name for each column, no two alike.
+    /// The name of each column, all different.
     pub names: Vec<String>,
-    /// The forms of numbers, by the names of the columns whose text has another than the plain one.
+    /// The forms of numbers, by column name, of the columns whose form isn't the plain one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub forms: BTreeMap<String, NumberForm>,
-    /// What stands for a missing value in text, beside the usual marks.
+    /// The marks of missing values in text, besides the usual ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
-    /// What is said of columns that had to be renamed; no part of a model.
+    /// Warnings about renamed columns; not part of a model.
     #[serde(skip)]
     pub renamed: Vec<String>,
 }
@@ -40,7 +36,7 @@ impl Header {
     }
 
     /// The header of columns with these names. A name that an earlier column has becomes `NAME.1`,
-    /// `NAME.2` and so on, as pandas does it.
+    /// `NAME.2` and so on, as in pandas.
     #[must_use]
     pub fn of_names(mut names: Vec<String>) -> Self {
         let mut first: HashMap<String, usize> = HashMap::new();
@@ -54,7 +50,7 @@ impl Header {
             let free = (1..).map(|i| format!("{name}.{i}")).find(|new| !taken.contains(new));
             let new = free.unwrap_or_default();
             renamed.push(format!(
-                "columns {} and {} are both called {name:?}: the latter is taken as {new:?}",
+                "columns {} and {} are both called {name:?}: the second is renamed to {new:?}",
                 before + 1,
                 place + 1
             ));
@@ -64,7 +60,7 @@ impl Header {
         Header { named: true, names, renamed, ..Header::default() }
     }
 
-    /// The place of the column of that name.
+    /// The index of the column with that name.
     #[must_use]
     pub fn place(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|n| n == name)
@@ -80,7 +76,7 @@ impl Header {
     }
 }
 
-/// The place of each of some names, the first of equal ones: for finding many of them.
+/// The index of each name, of equal names the first: for looking up many names.
 pub(in crate::data) fn places_by_name(names: &[String]) -> HashMap<&str, usize> {
     names.iter().enumerate().rev().map(|(place, name)| (name.as_str(), place)).collect()
 }
@@ -88,13 +84,13 @@ pub(in crate::data) fn places_by_name(names: &[String]) -> HashMap<&str, usize> 
 /// The values of one column, one for each row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
-    /// Whole numbers of 0 to 255, none missing.
+    /// Whole numbers from 0 to 255, none missing.
     Bytes(Vec<u8>),
-    /// Numbers; NaN where one is missing.
+    /// Numbers; NaN if missing.
     Numbers(Vec<f64>),
     /// Texts.
     Texts(Texts),
-    /// Seconds since 1970-01-01 00:00; NaN where one is missing.
+    /// Seconds since 1970-01-01 00:00; NaN if missing.
     Times(Vec<f64>),
 }
 
@@ -125,7 +121,7 @@ impl Values {
         }
     }
 
-    /// About the bytes of memory that they take.
+    /// The approximate number of bytes of memory that they use.
     pub(in crate::data) fn bytes(&self) -> u64 {
         let bytes = match self {
             Values::Bytes(v) => v.len(),
@@ -135,7 +131,7 @@ impl Values {
         bytes as u64
     }
 
-    /// How many are not missing.
+    /// The number of values that aren't missing.
     #[must_use]
     pub fn present(&self) -> usize {
         match self {
@@ -145,7 +141,7 @@ impl Values {
         }
     }
 
-    /// The number, or the seconds, of `row`; NaN where it is missing or a text.
+    /// The number, or the seconds, of `row`; NaN if it is missing or a text.
     #[must_use]
     pub fn number(&self, row: usize) -> f64 {
         match self {
@@ -155,7 +151,7 @@ impl Values {
         }
     }
 
-    /// The value of `row` as text; none where it is missing.
+    /// The value of `row` as text; none if it is missing.
     #[must_use]
     pub fn text(&self, row: usize) -> Option<String> {
         if self.is_missing(row) {
@@ -184,7 +180,7 @@ impl Values {
         }
     }
 
-    /// Appends the rows of `more`. Bytes and numbers go together, and else only the same type.
+    /// Appends the rows of `more`. Bytes can be combined with numbers, other types only with the same type.
     pub(in crate::data) fn append(&mut self, more: Values) {
         match (&mut *self, more) {
             (Values::Bytes(all), Values::Bytes(more)) => all.extend(more),
@@ -211,129 +207,23 @@ pub fn number_text(x: f64) -> String {
     if x.fract() == 0.0 && x.abs() < 9e15 { (x as i64).to_string() } else { x.to_string() }
 }
 
-/// The texts of a column: each different one is kept once.
-#[derive(Debug, Clone, Default)]
-pub struct Texts {
-    /// The place in `words` of each row's text; [`MISSING`] where it is missing.
-    pub codes: Vec<u32>,
-    /// The different texts, in the order in which they were met.
-    pub words: Words,
-}
-
-impl PartialEq for Texts {
-    /// Equal texts row by row, whatever the order in which they were met.
-    fn eq(&self, other: &Self) -> bool {
-        let word = |t: &Self, code: u32| (code != MISSING).then(|| t.words.get(code).to_string());
-        self.codes.len() == other.codes.len()
-            && self.codes.iter().zip(&other.codes).all(|(&a, &b)| word(self, a) == word(other, b))
-    }
-}
-
-impl Texts {
-    /// Appends a row.
-    pub fn push(&mut self, text: Option<&str>) {
-        let code = text.map_or(MISSING, |text| self.words.code(text));
-        self.codes.push(code);
-    }
-
-    fn append(&mut self, more: &Texts) {
-        let places: Vec<u32> = more.words.iter().map(|word| self.words.code(word)).collect();
-        let place = |&code: &u32| places.get(code as usize).copied().unwrap_or(MISSING);
-        self.codes.extend(more.codes.iter().map(place));
-    }
-}
-
-impl<'a> FromIterator<Option<&'a str>> for Texts {
-    fn from_iter<I: IntoIterator<Item = Option<&'a str>>>(texts: I) -> Self {
-        let mut all = Texts::default();
-        texts.into_iter().for_each(|text| all.push(text));
-        all
-    }
-}
-
-/// Different texts one behind the other, found by their hash.
-#[derive(Debug, Clone, Default)]
-pub struct Words {
-    text: String,
-    ends: Vec<usize>,
-    codes: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-}
-
-impl Words {
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// About the bytes of memory that they take: texts, their ends, and their places by hash.
-    fn bytes(&self) -> usize {
-        self.text.len() + self.ends.len() * 16
-    }
-
-    /// The text of a code.
-    #[must_use]
-    pub fn get(&self, code: u32) -> &str {
-        word(&self.text, &self.ends, code)
-    }
-
-    /// All of them in the order of their codes.
-    pub fn iter(&self) -> impl Iterator<Item = &str> + Clone {
-        (0..self.ends.len() as u32).map(|code| self.get(code))
-    }
-
-    /// The code of a text that is there.
-    #[must_use]
-    pub fn find(&self, text: &[u8]) -> Option<u32> {
-        let hash = self.hasher.hash_one(text);
-        self.codes.find(hash, |&code| self.get(code).as_bytes() == text).copied()
-    }
-
-    /// The code of a text, which is added if it is new.
-    pub fn code(&mut self, text: &str) -> u32 {
-        let Words { text: all, ends, codes, hasher } = self;
-        let hash = hasher.hash_one(text.as_bytes());
-        if let Some(&code) = codes.find(hash, |&code| word(all, ends, code) == text) {
-            return code;
-        }
-        let code = ends.len() as u32;
-        all.push_str(text);
-        ends.push(all.len());
-        codes.insert_unique(hash, code, |&code| hasher.hash_one(word(all, ends, code).as_bytes()));
-        code
-    }
-}
-
-fn word<'a>(text: &'a str, ends: &[usize], code: u32) -> &'a str {
-    let code = code as usize;
-    let begin = if code == 0 { 0 } else { ends[code - 1] };
-    &text[begin..ends[code]]
-}
-
-/// Rows of a table, or all of them: typed columns, those that were read.
+/// Some or all rows of a table: the columns that were read, with their types.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Frame {
     /// The names of all columns.
     pub header: Arc<Header>,
-    /// The values of each column; none where it wasn't read.
+    /// The values of each column; none if it wasn't read.
     pub columns: Vec<Option<Values>>,
     /// The number of rows.
     pub rows: usize,
-    /// The lines of the rows, or their numbers where the data are no text.
+    /// The lines of the rows, or their numbers where the data aren't text.
     pub lines: Lines,
-    /// What a person should know of how the data were read, a sentence each.
+    /// Warnings about how the data were read, one sentence each.
     pub warnings: Vec<String>,
 }
 
 impl Frame {
-    /// The values of the column of that name, where there is one and it was read.
+    /// The values of the column of that name, if it exists and was read.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&Values> {
         self.columns.get(self.header.place(name)?)?.as_ref()
@@ -349,7 +239,7 @@ impl Frame {
         }
     }
 
-    /// These rows, in that order, with no text that isn't theirs.
+    /// These rows, in that order, without texts that no longer occur.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
         let lines = self.lines.select(rows);
@@ -362,7 +252,7 @@ impl Frame {
         }
     }
 
-    /// About the bytes of memory that it takes.
+    /// The approximate number of bytes of memory that it uses.
     pub(in crate::data) fn bytes(&self) -> u64 {
         self.columns.iter().flatten().map(Values::bytes).sum()
     }
@@ -431,19 +321,9 @@ mod tests {
         assert_eq!(header.names, ["a", "dup", "dup.1", "dup.2", "dup.3"]);
         assert_eq!(
             header.renamed[0],
-            "columns 2 and 4 are both called \"dup\": the latter is taken as \"dup.2\""
+            "columns 2 and 4 are both called \"dup\": the second is renamed to \"dup.2\""
         );
         assert_eq!((header.renamed.len(), of(&["a", "b"]).renamed.len()), (2, 0));
-    }
-
-    #[test]
-    fn texts_of_two_chunks_share_their_words() {
-        let mut all: Texts = [Some("a"), None, Some("b")].into_iter().collect();
-        let more: Texts = [Some("b"), Some("c"), None].into_iter().collect();
-        all.append(&more);
-        assert_eq!(all.words.iter().collect::<Vec<_>>(), ["a", "b", "c"]);
-        assert_eq!(all.codes, [0, MISSING, 1, 1, 2, MISSING]);
-        assert_eq!((all.words.find(b"c"), all.words.find(b"d")), (Some(2), None));
     }
 
     #[test]

@@ -1,26 +1,27 @@
-//! What kind of values a column holds, found out from the values.
+//! The kind of each column, found from its values.
 
-use super::frame::{MISSING, Texts, Values};
+use super::frame::Values;
+use super::texts::{MISSING, Texts};
 use super::time::{self, Dates};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt;
 
-/// What a column holds.
+/// The kind of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Measured or counted.
     Number,
-    /// One of some names.
+    /// One of several names.
     Category,
     /// Yes or no.
     Boolean,
     /// A date, a time or both.
     Time,
-    /// Free text, or something that names the row: nothing to learn from.
+    /// Free text or an identifier of the row: not used as a feature.
     Text,
-    /// The same in every row, or nothing at all.
+    /// The same value in every row, or no value at all.
     Constant,
 }
 
@@ -37,12 +38,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A kind, and what it was concluded from.
+/// A kind, and the reason for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::data) struct Found {
     pub(in crate::data) kind: Kind,
     pub(in crate::data) why: String,
-    /// The form of dates and times in text.
+    /// The format of dates and times in text.
     pub(in crate::data) dates: Option<Dates>,
 }
 
@@ -50,13 +51,13 @@ fn found(kind: Kind, why: impl Into<String>) -> Found {
     Found { kind, why: why.into(), dates: None }
 }
 
-/// Words that mean no and yes, without capitals.
+/// Words for no and yes, in lower case.
 pub(in crate::data) const BOOLEANS: [[&str; 2]; 5] =
     [["false", "true"], ["no", "yes"], ["f", "t"], ["n", "y"], ["off", "on"]];
 
-/// Different texts are categories where each comes up this often on average.
+/// Distinct texts are categories if each occurs this often on average.
 const REPEATS: usize = 2;
-/// More different texts than this are not counted.
+/// More distinct texts than this are not counted.
 const MANY: usize = 100_000;
 
 /// The kind of a column called `name` at that place; `date_format` is tried first on texts.
@@ -103,14 +104,14 @@ fn kind_of_texts(texts: &Texts, date_format: Option<&str>) -> Found {
     found(Kind::Text, format!("{words} different texts in {present} rows: {what}"))
 }
 
-/// The different texts that some row has, each with the number of its rows.
+/// The distinct texts that occur, each with the number of its rows.
 pub(in crate::data) fn counted(texts: &Texts) -> impl Iterator<Item = (&str, usize)> + Clone {
     let mut rows = vec![0; texts.words.len()];
     texts.codes.iter().filter(|&&code| code != MISSING).for_each(|&code| rows[code as usize] += 1);
     texts.words.iter().zip(rows).filter(|(_, rows)| *rows > 0)
 }
 
-/// The words for no and yes, where a column has just these two.
+/// The words for no and yes, if a column has just these two.
 pub(in crate::data) fn booleans(texts: &Texts) -> Option<[String; 2]> {
     let mut words: Vec<&str> = texts.words.iter().collect();
     words.sort_unstable_by_key(|w| w.to_lowercase());
@@ -134,7 +135,7 @@ pub(in crate::data) fn truth(word: &str) -> Option<bool> {
 fn kind_of_numbers(name: &str, place: usize, values: &Values) -> Found {
     let rows = values.len();
     let numbers = || (0..rows).map(|row| values.number(row)).filter(|x| !x.is_nan());
-    // Each question is settled by the first value that says no: hardly ever are all looked at.
+    // Each test stops at the first value that fails it: usually early.
     let Some(first) = numbers().next() else {
         return found(Kind::Constant, "every value is missing");
     };
@@ -160,13 +161,13 @@ fn kind_of_numbers(name: &str, place: usize, values: &Values) -> Found {
     found(Kind::Number, "whole numbers")
 }
 
-/// Whether a number has no fraction: by way of an integer, which is faster than `trunc`, and beyond 2⁵³
+/// Whether a number has no fraction: through an integer, which is faster than `trunc`, and beyond 2⁵³
 /// none has one.
 fn is_whole(x: f64) -> bool {
     (x as i64) as f64 == x || x.abs() >= 9e15
 }
 
-/// Whether a name is that of something that only tells rows apart.
+/// Whether a name is that of an identifier of rows.
 fn is_id(name: &str) -> bool {
     let lower = name.to_lowercase();
     ["id", "index", "uuid", "key", "row"].contains(&lower.as_str())

@@ -1,7 +1,7 @@
-//! Where the rows of a table begin, for messages.
+//! The lines on which the rows of a table begin, for messages.
 
-/// The line on which each row begins, or where the data have no lines its number in the whole table:
-/// kept only where it isn't the one after that of the row before.
+/// The line on which each row begins, or if the data have no lines, its number in the whole table:
+/// stored only if it doesn't directly follow that of the previous row.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lines {
     jumps: Vec<(usize, u64)>,
@@ -10,19 +10,19 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// The numbers of rows of a table without lines, `first` of which come before.
+    /// The row numbers of a table without lines, after `first` rows.
     pub(in crate::data) fn of_rows(first: usize) -> Self {
         Lines { jumps: vec![(0, first as u64 + 1)], are_rows: true }
     }
 
-    /// Notes that `row`, the next one, begins on `line`.
+    /// Records that `row`, the next one, begins on `line`.
     pub(in crate::data) fn push(&mut self, row: usize, line: u64) {
         if self.of(row) != Some(line) {
             self.jumps.push((row, line));
         }
     }
 
-    /// The line of `row`, or its number, counted from 1; none where nothing is known of it.
+    /// The line of `row`, or its number, counted from 1; none if unknown.
     #[must_use]
     pub fn of(&self, row: usize) -> Option<u64> {
         let behind = self.jumps.partition_point(|&(first, _)| first <= row);
@@ -35,7 +35,7 @@ impl Lines {
         self.are_rows
     }
 
-    /// Those of these rows, in that order.
+    /// The lines of these rows, in that order.
     pub(in crate::data) fn select(&self, rows: &[usize]) -> Self {
         let mut chosen = Lines { are_rows: self.are_rows, ..Lines::default() };
         for (place, &row) in rows.iter().enumerate() {
@@ -44,7 +44,7 @@ impl Lines {
         chosen
     }
 
-    /// Appends those of rows from `row` on.
+    /// Appends the lines of the rows from `row` on.
     pub(in crate::data) fn append(&mut self, more: &Lines, row: usize) {
         self.are_rows |= more.are_rows;
         more.jumps.iter().for_each(|&(first, line)| self.push(first + row, line));

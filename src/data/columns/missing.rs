@@ -1,27 +1,28 @@
-//! The marks by which a value says that it is missing.
+//! The marks of missing values.
 
-use super::frame::{MISSING, Values};
+use super::frame::Values;
+use super::texts::MISSING;
 
-/// What counts as missing in every column, without capitals: what pandas, R, databases and
-/// spreadsheets write.
+/// Marks of missing values in every column, in lower case: those of pandas, R, databases and
+/// spreadsheets.
 const MARKS: [&[u8]; 20] = [
     b"na", b"n/a", b"nan", b"null", b"?", b"<na>", b"nat", b"#n/a", b"#na", b"n.a.", b"\\n",
     b"#value!", b"#null!", b"#div/0!", b"#ref!", b"#num!", b"(null)", b"-nan", b"1.#qnan",
     b"-1.#ind",
 ];
-/// What counts as missing, but may be the name of a class.
+/// Marks of missing values that may also be the name of a class.
 const WORDS: [&[u8]; 6] = [b"none", b"nil", b"-", b"--", b"---", b"."];
-/// No mark is longer.
+/// The length of the longest mark.
 const LONGEST: usize = 7;
 
-/// The usual marks in small letters, in capitals, beginning with one, and as other programs write
-/// them: what programs know that compare texts byte by byte.
+/// The usual marks in lower case, upper case, capitalized, and as other programs write
+/// them: for programs that compare texts byte by byte.
 pub(in crate::data) fn spellings() -> impl Iterator<Item = String> {
     let marks = MARKS.iter().chain(&WORDS).map(|mark| String::from_utf8_lossy(mark).into_owned());
     marks.flat_map(|mark| cases(&mark)).chain(["NaN", "-NaN", "NaT", "1.#QNaN"].map(String::from))
 }
 
-/// A word in small letters, in capitals, and beginning with one.
+/// A word in lower case, in upper case, and capitalized.
 pub(in crate::data) fn cases(word: &str) -> [String; 3] {
     let lower = word.to_lowercase();
     let mut letters = lower.chars();
@@ -34,7 +35,7 @@ pub(crate) fn is_missing(cell: &[u8]) -> bool {
     is_mark(cell) || is_word(cell)
 }
 
-/// Whether a cell says nothing but that its value is missing.
+/// Whether a cell is a mark that can't be anything else.
 pub(in crate::data) fn is_mark(cell: &[u8]) -> bool {
     cell.len() <= LONGEST && (cell.is_empty() || is_one_of(cell, &MARKS))
 }
@@ -45,7 +46,7 @@ pub(in crate::data) fn is_word(cell: &[u8]) -> bool {
 }
 
 fn is_one_of(cell: &[u8], marks: &[&[u8]]) -> bool {
-    // Few other cells begin like a mark: the rest are passed over at once.
+    // Few other cells begin like a mark: most are rejected by their first byte.
     let begins = cell.first().is_some_and(|first| b"nN?<#\\(-.1".contains(first));
     begins && marks.iter().any(|mark| mark.eq_ignore_ascii_case(cell))
 }
@@ -54,7 +55,7 @@ fn is_one_of(cell: &[u8], marks: &[&[u8]]) -> bool {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::data) struct Marks {
     texts: Vec<String>,
-    /// Those that are numbers, of which `-999` and `-999.0` are one.
+    /// The marks that are numbers: `-999` and `-999.0` are the same.
     numbers: Vec<f64>,
 }
 
@@ -70,7 +71,7 @@ impl Marks {
         !self.texts.is_empty() && self.texts.iter().any(|text| text.as_bytes() == cell)
     }
 
-    /// Values of which those that are one of them, or a usual mark, are missing; a class may be called
+    /// The values with these and the usual marks made missing; a class may be called
     /// `None`.
     pub(in crate::data) fn clear(&self, values: Values, are_classes: bool) -> Values {
         let is_missing = |x: f64| self.numbers.contains(&x);
@@ -84,7 +85,7 @@ impl Marks {
                 if !are_marks.contains(&true) {
                     return Values::Texts(texts);
                 }
-                // No text is left that no row has.
+                // Texts that no longer occur are removed.
                 let text = |&code: &u32| {
                     let is_there = code != MISSING && !are_marks[code as usize];
                     is_there.then(|| texts.words.get(code))

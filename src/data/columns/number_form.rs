@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What marks decimals.
+/// The decimal mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decimal {
@@ -14,7 +14,7 @@ pub enum Decimal {
     Comma,
 }
 
-/// What groups thousands.
+/// The thousands separator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Thousands {
@@ -30,7 +30,7 @@ pub enum Thousands {
     Underscore,
 }
 
-/// Currency signs and codes, percent and per mille; the longer before what they begin or end with.
+/// Currency signs and codes, percent and per mille; longer ones before their prefixes and suffixes.
 const UNITS: [&str; 52] = [
     "%", "‰", "US$", "CA$", "AU$", "NZ$", "HK$", "R$", "A$", "C$", "$", "€", "£", "¥", "₹", "₽",
     "₩", "₺", "₪", "฿", "₫", "₦", "₱", "₴", "Kč", "zł", "kr.", "kr", "Fr.", "USD", "EUR", "GBP",
@@ -38,13 +38,13 @@ const UNITS: [&str; 52] = [
     "BRL", "MXN", "ZAR", "TRY", "RUB", "KRW", "SGD",
 ];
 
-/// A currency or a percent sign beside the numbers of a column, which it is no part of: 12% is 12.
+/// A currency or a percent sign next to the numbers of a column, without effect on the value: 12% is 12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Unit(u8);
 
 impl Unit {
-    /// Whether every number must have it, since one without means something else.
+    /// Whether every number must have it, since a number without it means something else.
     pub(in crate::data) fn is_share(self) -> bool {
         self.0 < 2
     }
@@ -67,7 +67,7 @@ impl TryFrom<String> for Unit {
 
     fn try_from(text: String) -> Result<Self, String> {
         let place = UNITS.iter().position(|unit| *unit == text);
-        place.map(|place| Unit(place as u8)).ok_or_else(|| format!("{text:?} is no known unit"))
+        place.map(|place| Unit(place as u8)).ok_or_else(|| format!("{text:?} is not a known unit"))
     }
 }
 
@@ -75,13 +75,13 @@ impl TryFrom<String> for Unit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NumberForm {
-    /// What marks decimals.
+    /// The decimal mark.
     #[serde(default)]
     pub decimal: Decimal,
-    /// What groups thousands, where anything does.
+    /// The thousands separator, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thousands: Option<Thousands>,
-    /// What stands beside the numbers.
+    /// The unit next to the numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
 }
@@ -91,7 +91,7 @@ impl NumberForm {
     pub const PLAIN: NumberForm =
         NumberForm { decimal: Decimal::Point, thousands: None, unit: None };
 
-    /// The number that a cell stands for; none where it has another form, or isn't finite.
+    /// The number in a cell; none if it has another form or isn't finite.
     #[must_use]
     pub fn parse(self, cell: &str) -> Option<f64> {
         let parts = Parts::of(cell)?;
@@ -113,7 +113,7 @@ impl NumberForm {
         parse(&plain).filter(|x| x.is_finite())
     }
 
-    /// Whether digits without sign and unit are grouped and marked in this way.
+    /// Whether digits without sign and unit have this form.
     pub(super) fn fits(self, digits: &str) -> bool {
         let (mantissa, exponent) = match digits.find(['e', 'E']) {
             Some(at) => (&digits[..at], Some(&digits[at + 1..])),
@@ -183,7 +183,7 @@ impl fmt::Display for NumberForm {
     }
 }
 
-/// A cell taken apart: sign, unit, and what stands between them.
+/// The parts of a cell: sign, unit, and the text between them.
 pub(in crate::data) struct Parts<'a> {
     negative: bool,
     pub(in crate::data) unit: Option<Unit>,
@@ -234,7 +234,7 @@ fn without_unit(text: &str) -> Option<(Unit, &str)> {
     })
 }
 
-/// The forms that are told apart, the simplest first.
+/// The forms that are distinguished, the simplest first.
 pub(super) const FORMS: [NumberForm; 10] = {
     const fn of(decimal: Decimal, thousands: Option<Thousands>) -> NumberForm {
         NumberForm { decimal, thousands, unit: None }
@@ -253,7 +253,7 @@ pub(super) const FORMS: [NumberForm; 10] = {
     ]
 };
 
-/// A number as f64 has it, nearest to the decimal.
+/// The f64 nearest to a decimal number.
 fn parse(text: &str) -> Option<f64> {
     #[cfg(feature = "data")]
     return fast_float2::parse(text).ok();
@@ -270,7 +270,7 @@ mod tests {
         let percent =
             NumberForm { unit: Unit::try_from("%".to_string()).ok(), ..NumberForm::PLAIN };
         assert_eq!((percent.parse("12%"), percent.parse("0.12")), (Some(12.0), None));
-        assert_eq!(NumberForm::PLAIN.parse("12%"), None, "a share is no bare number");
+        assert_eq!(NumberForm::PLAIN.parse("12%"), None, "a share is not a bare number");
         let dollars =
             NumberForm { unit: Unit::try_from("$".to_string()).ok(), ..NumberForm::PLAIN };
         assert_eq!((dollars.parse("$5"), dollars.parse("5")), (Some(5.0), Some(5.0)));

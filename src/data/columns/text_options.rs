@@ -1,29 +1,29 @@
-//! What a user says of how a delimited text is written.
+//! Options for the form of a delimited text.
 
 use super::number_form::{Decimal, Thousands};
 use crate::base::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// What is said of a delimited text; what isn't is found out from its rows.
+/// Options for the form of a delimited text; unset ones are found from its rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TextOptions {
     /// What marks decimals.
     pub decimal: Option<Decimal>,
-    /// What groups thousands.
+    /// The thousands separator.
     pub thousands: Option<Grouping>,
-    /// What separates cells.
+    /// The separator of cells.
     pub separator: Option<Separator>,
     /// Whether the first row names the columns.
     pub header: Option<bool>,
-    /// Cells that say that a value is missing, beside the usual ones.
+    /// Marks of missing values, besides the usual ones.
     pub missing: Vec<String>,
-    /// The form of dates that is tried before all others.
+    /// The date format that is tried before all others.
     pub date_format: Option<DateFormat>,
 }
 
 impl TextOptions {
-    /// These options, with the marks of missing values that a trained model knows.
+    /// These options, with the marks of missing values of a trained model.
     pub(in crate::data) fn with_marks(&self, missing: &[String]) -> Self {
         let mut all = self.clone();
         all.missing.extend(missing.iter().filter(|mark| !self.missing.contains(mark)).cloned());
@@ -31,7 +31,7 @@ impl TextOptions {
     }
 }
 
-/// What groups thousands, or that nothing does.
+/// The thousands separator, or that there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grouping(pub Option<Thousands>);
 
@@ -39,7 +39,7 @@ pub struct Grouping(pub Option<Thousands>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Separator(pub u8);
 
-/// The form of dates and times, as `chrono` writes it.
+/// The format of dates and times, in the notation of `chrono`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DateFormat(pub String);
 
@@ -50,7 +50,7 @@ impl FromStr for Decimal {
         match text {
             "." | "point" => Ok(Decimal::Point),
             "," | "comma" => Ok(Decimal::Comma),
-            _ => Err(Error::usage(format!("decimals are not marked by {text:?}"))
+            _ => Err(Error::usage(format!("{text:?} is not a decimal mark"))
                 .help("give . or , (or point, comma)")),
         }
     }
@@ -68,7 +68,7 @@ impl FromStr for Grouping {
             "'" | "’" | "apostrophe" => Thousands::Apostrophe,
             "_" | "underscore" => Thousands::Underscore,
             _ => {
-                return Err(Error::usage(format!("thousands are not grouped by {text:?}")).help(
+                return Err(Error::usage(format!("{text:?} is not a thousands separator")).help(
                     "give , . ' _ or a space (or comma, point, apostrophe, underscore, space), or none",
                 ));
             }
@@ -89,8 +89,8 @@ impl FromStr for Separator {
             (_, &[byte]) if !byte.is_ascii_alphanumeric() && !b"\"\r\n\0".contains(&byte) => {
                 Ok(Separator(byte))
             }
-            _ => Err(Error::usage(format!("cells are not separated by {text:?}"))
-                .help("give one character of ASCII, such as ; or |, or tab, space")),
+            _ => Err(Error::usage(format!("{text:?} is not a separator of cells"))
+                .help("give one ASCII character, such as ; or |, or tab, space")),
         }
     }
 }
@@ -98,7 +98,7 @@ impl FromStr for Separator {
 impl FromStr for DateFormat {
     type Err = Error;
 
-    /// `%d/%m/%Y` as `strftime` has it, or `DD/MM/YYYY`.
+    /// `%d/%m/%Y` as in `strftime`, or `DD/MM/YYYY`.
     fn from_str(text: &str) -> Result<Self> {
         let format = match text.contains('%') {
             true => text.to_string(),
@@ -106,7 +106,7 @@ impl FromStr for DateFormat {
         };
         match super::time::is_format(&format) {
             true => Ok(DateFormat(format)),
-            false => Err(Error::usage(format!("{text:?} is no form of dates or times"))
+            false => Err(Error::usage(format!("{text:?} is not a date or time format"))
                 .help("write it as DD/MM/YYYY or YYYY-MM-DD hh:mm:ss, or as %d/%m/%Y")),
         }
     }
@@ -139,7 +139,7 @@ as_text!(Separator, |separator| match separator.0 {
 });
 as_text!(DateFormat, |format| format.0.clone());
 
-/// Whether the first row names the columns, as a word of an option.
+/// Whether the first row names the columns, as the value of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HasHeader {
@@ -156,7 +156,7 @@ impl FromStr for HasHeader {
         match text {
             "yes" => Ok(HasHeader::Yes),
             "no" => Ok(HasHeader::No),
-            _ => Err(crate::base::error::unknown("word for a header", text, &["yes", "no"])),
+            _ => Err(crate::base::error::unknown("value of --header", text, &["yes", "no"])),
         }
     }
 }

@@ -4,11 +4,11 @@ use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 use std::fmt::Write;
 
-/// Seconds of a day.
+/// The number of seconds in a day.
 pub(in crate::data) const DAY: f64 = 86_400.0;
 
-/// The forms that are recognized, the more usual of two that fit alike first. Written as `chrono` has
-/// them. A year of four digits has four, and one of two lies between 1970 and 2069.
+/// The formats that are recognized; of two that fit the same texts, the more common one first. In the
+/// notation of `chrono`. `%Y` needs four digits; a year of two digits is between 1970 and 2069.
 const FORMATS: [&str; 44] = [
     "%Y-%m-%d",
     "%Y-%m-%d %H:%M:%S%.f",
@@ -56,28 +56,28 @@ const FORMATS: [&str; 44] = [
     "%H:%M",
 ];
 
-/// Dates that are no date are a mistake where they are at most this share of a column, or one of ten.
+/// Cells that aren't dates count as mistakes if they are at most this fraction of a column, or one of ten.
 const STRAY: f64 = 0.05;
 
-/// The form of a column of dates or times in text.
+/// The format of a column of dates or times in text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::data) struct Dates {
-    /// The form.
+    /// The format.
     pub(in crate::data) format: String,
-    /// The texts that don't have it.
+    /// The texts that don't have this format.
     pub(in crate::data) strays: Vec<String>,
-    /// Another form that fits as well and reads other days: month and day the other way around.
+    /// Another format that fits as well but gives other days: month and day swapped.
     pub(in crate::data) rival: Option<&'static str>,
 }
 
 impl Dates {
-    /// The form that most of some texts have, each with the number of its rows: `wanted`, if that is
-    /// one, else the best of the known ones.
+    /// The format of most of some texts, each with the number of its rows: `wanted` if it fits,
+    /// otherwise the best known one.
     pub(in crate::data) fn of<'a>(
         words: impl Iterator<Item = (&'a str, usize)> + Clone,
         wanted: Option<&str>,
     ) -> Option<Self> {
-        // Texts that are no dates are told by the first few.
+        // For texts that aren't dates, the first few suffice.
         let first: Vec<&str> = words.clone().take(8).map(|(word, _)| word).collect();
         let fits_some = |format: &str| first.iter().any(|word| seconds(word, format).is_some());
         let rows: usize = words.clone().map(|(_, rows)| rows).sum();
@@ -121,17 +121,17 @@ impl Dates {
     }
 }
 
-/// Whether a form has a date in it, and not only a time of day.
+/// Whether a format contains a date, not only a time of day.
 pub(in crate::data) fn has_date(format: &str) -> bool {
     ["%Y", "%y", "%G"].iter().any(|year| format.contains(year))
 }
 
-/// Whether a form has a time of day in it.
+/// Whether a format contains a time of day.
 pub(in crate::data) fn has_time(format: &str) -> bool {
     ["%H", "%I"].iter().any(|hour| format.contains(hour))
 }
 
-/// Whether a text has the form of dates or times that `chrono` can read.
+/// Whether a text is a date or time format that `chrono` can read.
 pub(super) fn is_format(format: &str) -> bool {
     let known = StrftimeItems::new(format).all(|item| !matches!(item, Item::Error));
     let moment = NaiveDate::from_ymd_opt(2024, 1, 31).and_then(|day| day.and_hms_opt(13, 59, 58));
@@ -150,7 +150,7 @@ pub(in crate::data) fn is_zero_date(text: &str) -> bool {
     ["0000-00-00", "00.00.0000", "00/00/0000", "0000/00/00"].iter().any(|z| text.starts_with(z))
 }
 
-/// Seconds since 1970-01-01 00:00 of a text of that form; for a time of day, since midnight.
+/// Seconds since 1970-01-01 00:00 of a text in that format; for a time of day, since midnight.
 pub(in crate::data) fn seconds(text: &str, format: &str) -> Option<f64> {
     let text = text.trim();
     let of = |t: NaiveDateTime| {
@@ -195,15 +195,15 @@ pub(in crate::data) fn are_compact_days(mut numbers: impl Iterator<Item = f64>) 
     all && differ
 }
 
-/// Seconds of a text in any of the known forms that `may_be` allows; none where two of them differ in
-/// what they make of it, as of 02/03/2024.
+/// Seconds of a text in any of the known formats that `may_be` allows; none if two of them give different
+/// values, as for 02/03/2024.
 pub(in crate::data) fn seconds_in_any(text: &str, may_be: impl Fn(&str) -> bool) -> Option<f64> {
     let mut found = FORMATS.iter().filter(|f| may_be(f)).filter_map(|f| seconds(text, f));
     let first = found.next()?;
     found.all(|other| other == first).then_some(first)
 }
 
-/// What `chrono` writes, and what people do.
+/// The notation of `chrono`, and that of people.
 const SPELLINGS: [(&str, &str); 14] = [
     ("%Y", "YYYY"),
     ("%y", "YY"),
@@ -221,13 +221,13 @@ const SPELLINGS: [(&str, &str); 14] = [
     ("%u", "D"),
 ];
 
-/// A form as people write it, such as YYYY-MM-DD.
+/// A format as people write it, such as YYYY-MM-DD.
 pub(in crate::data) fn spelt(format: &str) -> String {
     let week = format.replace("%G-W%V", "YYYY-Www");
     SPELLINGS.iter().fold(week, |text, (code, letters)| text.replace(code, letters))
 }
 
-/// The form that people write as DD/MM/YYYY hh:mm, as `chrono` has it.
+/// The format written as DD/MM/YYYY hh:mm, in the notation of `chrono`.
 pub(super) fn strftime(text: &str) -> String {
     let hours = ["+hh:mm", "hh:mm:ss", "HH:MM:SS", "hh:mm", "HH:MM"];
     let codes = ["%#z", "%H:%M:%S", "%H:%M:%S", "%H:%M", "%H:%M"];
@@ -236,13 +236,13 @@ pub(super) fn strftime(text: &str) -> String {
     dates.iter().fold(times, |text, (letters, code)| text.replace(letters, code))
 }
 
-/// Whether a moment lies in the year 2999 or 9999: later than anything but a mark for a missing one.
+/// Whether a moment is in the year 2999 or 9999: later than anything but a mark for a missing one.
 pub(in crate::data) fn is_far_future(seconds: f64) -> bool {
     let year = 1970.0 + (seconds / (365.2425 * DAY)).floor();
     year == 2999.0 || year >= 9999.0
 }
 
-/// The year that a moment lies in, as a fraction of it that is over, from 0 to below 1.
+/// The fraction of its year that has passed at a moment, from 0 to below 1.
 pub(in crate::data) fn part_of_year(seconds: f64) -> f64 {
     (seconds / (365.2425 * DAY)).rem_euclid(1.0)
 }
@@ -255,11 +255,11 @@ pub(in crate::data) fn weekday(seconds: f64) -> usize {
 /// Whether a moment is the beginning of a day.
 pub(in crate::data) fn is_midnight(seconds: f64) -> bool {
     let days = seconds / DAY;
-    // Rounded by way of a whole number: `trunc` is a call where the processor is any x86-64.
+    // Rounded through an integer: on plain x86-64, `trunc` is a function call.
     (days as i64) as f64 == days
 }
 
-/// The part of the day that is over.
+/// The fraction of the day that has passed.
 pub(in crate::data) fn part_of_day(seconds: f64) -> f64 {
     (seconds / DAY).rem_euclid(1.0)
 }
@@ -322,7 +322,7 @@ mod tests {
         days[0] = "0000-00-00";
         assert_eq!(of(&days, None).unwrap().strays, ["0000-00-00"]);
         days[1] = "soon";
-        assert_eq!(of(&days, None), None, "two of twenty are no slip");
+        assert_eq!(of(&days, None), None, "two of twenty are not a slip");
     }
 
     #[test]

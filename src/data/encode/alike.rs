@@ -1,4 +1,4 @@
-//! Categories that are told apart though they are spelled nearly alike.
+//! Different categories with similar spellings.
 
 use super::canonical::{canonical, folded};
 use super::{Encoder, Encoding};
@@ -7,13 +7,13 @@ use crate::data::columns::frame::{Frame, Values};
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The nearest of so many names are looked for.
+/// The number of names among which the nearest are searched.
 const LOOKED_AT: usize = 10_000;
-/// So many pairs of a column are said.
+/// The number of pairs that are reported for a column.
 const SAID: usize = 3;
 
 impl Encoder {
-    /// The categories that it knows, as far as it has their names.
+    /// The known categories whose names are stored.
     fn known(&self) -> impl Iterator<Item = &str> + Clone {
         let (names, seen) = match self {
             Encoder::Category(e) => (&e.names[..], &e.rare),
@@ -26,7 +26,7 @@ impl Encoder {
     }
 }
 
-/// The categories that an encoder knows, by what spellings of them share.
+/// The categories of an encoder, by the folded form of their spellings.
 pub(super) struct Alike<'a> {
     encoder: &'a Encoder,
     /// Without and with the accents folded.
@@ -39,7 +39,7 @@ impl<'a> Alike<'a> {
         Alike { encoder, folded: [false, true].map(|accents| known(accents).collect()) }
     }
 
-    /// A known category that a text spells otherwise: with other capitals, leading zeros, spaces or
+    /// A known category that a text spells differently: in case, leading zeros, spaces or
     /// accents.
     pub(super) fn find(&self, text: &str) -> Option<String> {
         let form = canonical(text);
@@ -53,8 +53,8 @@ impl<'a> Alike<'a> {
         named.map(|name| (*name).to_string()).or_else(variant)
     }
 
-    /// The known categories nearest to a text, the nearest first: of a part of them, where there are
-    /// many.
+    /// The known categories nearest to a text, the nearest first; if there are many, only a part is
+    /// searched.
     pub(super) fn nearest(&self, text: &str, most: usize) -> Vec<&'a str> {
         let lower = text.to_lowercase();
         let near = |name: &'a str| (jaro_winkler(&lower, &name.to_lowercase()), name);
@@ -65,7 +65,7 @@ impl<'a> Alike<'a> {
 }
 
 impl Encoding {
-    /// A sentence for each column of categories some of which differ only in capitals, leading zeros or
+    /// A sentence for each column of categories some of which differ only in case, leading zeros or
     /// spaces, in the table that this was fitted to.
     #[must_use]
     pub fn lookalikes(&self, frame: &Frame) -> Vec<String> {
@@ -94,7 +94,7 @@ impl Encoding {
             };
             (!pairs.is_empty()).then(|| {
                 format!(
-                    "{}: {}{more} are different categories that differ only in capitals, leading zeros or spaces: if they mean the same, write them alike",
+                    "{}: {}{more} are categories that differ only in case, leading zeros or spaces: if they mean the same, write them the same way",
                     frame.header.describe(place),
                     pairs[..pairs.len().min(SAID)].join(", ")
                 )

@@ -1,15 +1,15 @@
-//! Spellings of a category: which are the same one, and which only look alike.
+//! Spellings of categories: which are equal, and which are only similar.
 
 use std::borrow::Cow;
 #[cfg(feature = "data")]
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-/// The form that equal spellings of a category, a class or a label share: without white space around
-/// it (U+00A0 and its like are white space, and so is what has no width), composed (NFC), and a whole
-/// number without a fraction of zeros. An empty one stands for a missing value.
+/// The canonical form of a category, a class or a label: without white space around
+/// it (U+00A0 and similar characters are white space, and so are characters without width), composed (NFC), and
+/// a whole number without a fraction of zeros. An empty text means a missing value.
 ///
 /// `1.0` is `1` by its digits, so that no number is too long; `007`, `+1` and `1.10`, which may be a
-/// version, stay what they are.
+/// version, are unchanged.
 pub(in crate::data) fn canonical(text: &str) -> Cow<'_, str> {
     let text = without_fraction(text.trim_matches(is_blank));
     composed(text)
@@ -24,8 +24,8 @@ fn composed(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text as it is: without the feature `data` no texts are read from files, and labels of programs are taken to be
-/// composed.
+/// The text unchanged: without the feature `data` no texts are read from files, and labels from programs are
+/// assumed to be composed.
 #[cfg(not(feature = "data"))]
 fn composed(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(text)
@@ -43,12 +43,12 @@ fn decomposed(text: &str) -> impl Iterator<Item = char> {
     text.chars()
 }
 
-/// White space, and what takes no room: a byte order mark, a zero-width space, a word joiner.
+/// White space and characters without width: a byte order mark, a zero-width space, a word joiner.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{FEFF}' | '\u{200B}' | '\u{2060}')
 }
 
-/// `1` for `1.0` and `1.00`, `0` for `-0` and `-0.0`; any other text as it is.
+/// `1` for `1.0` and `1.00`, `0` for `-0` and `-0.0`; any other text unchanged.
 fn without_fraction(text: &str) -> &str {
     if !text.ends_with('0') {
         return text;
@@ -65,7 +65,7 @@ fn without_fraction(text: &str) -> &str {
     }
 }
 
-/// What spellings share that people confuse: `red` and `RED`, `01067` and `1067`, `1.10` and `1.1`, one
+/// The common form of spellings that people confuse: `red` and `RED`, `01067` and `1067`, `1.10` and `1.1`, one
 /// space and two; with `accents` also `Café` and `Cafe`.
 pub(super) fn folded(text: &str, accents: bool) -> String {
     let is_kept = |c: &char| !(accents && matches!(c, '\u{300}'..='\u{36F}'));
@@ -80,7 +80,7 @@ pub(super) fn folded(text: &str, accents: bool) -> String {
     }
 }
 
-/// A number without a plus and the zeros that change nothing; any other text as it is.
+/// A number without plus sign and redundant zeros; any other text unchanged.
 fn without_zeros(word: &str) -> String {
     let (sign, digits) = match word.strip_prefix('-') {
         Some(digits) => ("-", digits),
@@ -101,8 +101,8 @@ fn without_zeros(word: &str) -> String {
     }
 }
 
-/// Spellings of a text that another may have, for looking one up among hashes: each as [`canonical`]
-/// gives it.
+/// Similar spellings of a text, for finding it among hashes: each in its [`canonical`]
+/// form.
 pub(super) fn variants(text: &str) -> Vec<String> {
     let lower = text.to_lowercase();
     let mut letters = lower.chars();

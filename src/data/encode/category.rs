@@ -1,9 +1,9 @@
-//! Categories as inputs: one for each, or where there are many, a few shared ones.
+//! Categories as inputs: one input for each, or a few shared ones if there are many.
 
 use super::canonical::canonical;
 use super::look::{Is, Looked, Names, look};
 use super::seen::Seen;
-use crate::data::columns::frame::{MISSING, Texts};
+use crate::data::columns::texts::{MISSING, Texts};
 use crate::math::random::text_hash;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -15,10 +15,10 @@ const ONE_HOT: usize = 100;
 /// seldom have the same.
 const BUCKETS: usize = 128;
 
-/// An input for each category, 1 where the row has it and else 0.
+/// An input for each category, 1 for rows with that category, otherwise 0.
 ///
-/// Categories that are rare in the training rows have one input together, which those that were
-/// never seen share too. Without rare ones, what was never seen has no 1 at all.
+/// Categories that are rare in the training rows share one input, which unknown categories use too.
+/// Without rare ones, all inputs are 0 for an unknown category.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CategoryEncoder {
@@ -28,12 +28,12 @@ pub struct CategoryEncoder {
     pub other: bool,
     /// Whether there is an input for a missing value.
     pub missing: bool,
-    /// The rare categories, where there are any; models of before don't have them.
+    /// The rare categories, if there are any; older models don't have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rare: Option<Seen>,
 }
 
-/// Inputs that categories share: each has the two that its name hashes to.
+/// Inputs that categories share: each category has the two that its name hashes to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HashEncoder {
@@ -43,8 +43,8 @@ pub struct HashEncoder {
     pub seen: usize,
     /// Whether there is an input for a missing value.
     pub missing: bool,
-    /// The categories of the training rows, whose canonical form is hashed. Models of before don't have
-    /// them: there texts are hashed as they stand.
+    /// The categories of the training rows, whose canonical form is hashed. Older models don't have
+    /// them, and hash the texts unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<Seen>,
 }
@@ -56,13 +56,13 @@ pub(super) type Places = Vec<u32>;
 pub(super) struct Counted<'a> {
     /// Each in its canonical form, with the number of its rows, in alphabetic order.
     counts: Vec<(Cow<'a, str>, usize)>,
-    /// The rows that are enough to learn anything of an input from.
+    /// The number of rows that suffice to learn an input.
     enough: usize,
-    /// Whether one is missing.
+    /// Whether a value is missing.
     pub missing: bool,
 }
 
-/// The categories of a column, counted in rows that are not all at hand.
+/// The categories of a column, counted in chunks of rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Categories {
     counts: BTreeMap<String, usize>,
@@ -70,7 +70,7 @@ pub struct Categories {
 }
 
 impl Categories {
-    /// Takes in those rows of a column that `is_counted` says; false, and without them, where there
+    /// Adds the rows of a column for which `is_counted` is true; returns false without adding them if there
     /// would be more than `most` categories.
     pub(in crate::data) fn take(
         &mut self,
@@ -94,7 +94,7 @@ impl Categories {
         true
     }
 
-    /// As if all the rows were at hand.
+    /// The counts, as from all rows at once.
     pub(super) fn counted(&self) -> Counted<'_> {
         let counted = self.counts.iter();
         let counts: Vec<_> =
@@ -104,7 +104,7 @@ impl Categories {
     }
 }
 
-/// The rows, of so many, that are enough to learn anything of an input from.
+/// The number of rows, of `rows`, that suffice to learn an input.
 fn enough(rows: usize) -> usize {
     (rows / 2000).clamp(1, 10)
 }
@@ -116,13 +116,13 @@ impl Counted<'_> {
         those.map(|(name, _)| name.to_string()).collect()
     }
 
-    /// Those in fewer than `rows` rows.
+    /// The categories in fewer than `rows` rows.
     fn seen_in_fewer(&self, rows: usize) -> Seen {
         let those = self.counts.iter().filter(|(_, count)| *count < rows);
         Seen::of(those.map(|(name, _)| &**name))
     }
 
-    /// Whether there are too many for an input each.
+    /// Whether there are too many for one input each.
     pub fn too_many(&self) -> bool {
         self.counts.iter().filter(|(_, count)| *count >= self.enough).count() > ONE_HOT
     }
@@ -141,7 +141,7 @@ pub(super) fn count<'a>(texts: &'a Texts, rows: &[usize]) -> Counted<'a> {
     let counted = texts.words.iter().zip(counts).filter(|(_, n)| *n > 0);
     let mut counts: Vec<_> = counted.map(|(word, n)| (canonical(word), n)).collect();
     counts.sort_unstable();
-    // Spellings of one category stand beside each other.
+    // Spellings of one category are adjacent.
     counts.dedup_by(|next, kept| {
         let is_same = next.0 == kept.0;
         kept.1 += if is_same { next.1 } else { 0 };
@@ -169,7 +169,7 @@ impl CategoryEncoder {
         self.names.len() + usize::from(self.other) + usize::from(self.missing)
     }
 
-    /// The places of each text of a column, and of a missing one.
+    /// The inputs that are 1 for each text of a column, and for a missing one.
     pub(super) fn places(&self, texts: &Texts) -> Looked<Places> {
         let names = Names::new(&self.names);
         let other: Places = self.other.then_some(self.names.len() as u32).into_iter().collect();
@@ -194,11 +194,11 @@ impl HashEncoder {
     /// The number of inputs.
     #[must_use]
     pub fn width(&self) -> usize {
-        // A model's file may say any number: a width that is too large fits no net.
+        // A model file may contain any number: a width that is too large fits no net.
         self.buckets.saturating_add(self.missing.into())
     }
 
-    /// The places of each text of a column, and of a missing one.
+    /// The inputs that are 1 for each text of a column, and for a missing one.
     pub(super) fn places(&self, texts: &Texts) -> Looked<Places> {
         let buckets = self.buckets.max(1) as u64;
         let of = |text: &str| {

@@ -1,23 +1,23 @@
-//! Categories as indices, of which the net learns what they mean.
+//! Categories as indices, for which the net learns embeddings.
 
 use super::category::Counted;
 use super::look::{Is, Looked, Names, look};
-use crate::data::columns::frame::Texts;
+use crate::data::columns::texts::Texts;
 use crate::math::embedding::Embedding;
 use serde::{Deserialize, Serialize};
 
 /// A single input that holds the index of the row's category, from 1 on, for an [`Embedding`] of the
 /// net.
 ///
-/// What was never seen in the training rows has the index 0. Rare categories have indices of their own:
-/// together under one index they made predictions worse than hashing did
+/// A category that wasn't in the training rows has the index 0. Rare categories have their own indices:
+/// sharing one index made predictions worse than hashing
 /// (`benches/tables/RESULTS.md`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddingEncoder {
     /// The categories, in alphabetic order.
     pub names: Vec<String>,
-    /// Whether a missing value has an index of its own, the last; else it has the index 0.
+    /// Whether a missing value has its own index, the last; otherwise it has the index 0.
     pub missing: bool,
     /// The dimensions of the embedding.
     pub dims: usize,

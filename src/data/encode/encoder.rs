@@ -1,4 +1,4 @@
-//! How a column is turned into inputs: what is fitted to the training rows.
+//! How a column is converted to inputs, fitted to the training rows.
 
 use super::category::count;
 use super::{CategoryEncoder, EmbeddingEncoder, HashEncoder, MomentEncoder, NumberEncoder, Scaler};
@@ -9,24 +9,24 @@ use crate::data::tables::column::Column;
 use crate::data::tables::fitting::Fitting;
 use serde::{Deserialize, Serialize};
 
-/// How a column is turned into inputs.
+/// How a column is converted to inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoder {
-    /// The number as it stands.
+    /// The unchanged number.
     Plain,
     /// A number, scaled.
     Number(NumberEncoder),
-    /// Yes is 1, no is −1 and what is missing 0. Of a column of 0 and 1 any number x is 2 x − 1: what
-    /// was only ever 0 and 1 in the training rows may be a count.
+    /// Yes is 1, no is −1 and a missing value 0. A number x in a column of 0 and 1 becomes 2 x − 1: the
+    /// column may be a count that happened to be 0 and 1 in the training rows.
     Boolean {
-        /// The texts for no and yes. Without the first, what is missing is no. Other words of the same
-        /// meaning are taken for them, 0 and 1 among them.
+        /// The texts for no and yes. Without the first, a missing value means no. Other words of the same
+        /// meaning are accepted too, including 0 and 1.
         texts: [String; 2],
     },
     /// One of a few names.
     Category(CategoryEncoder),
-    /// One of many names, told apart by shared inputs.
+    /// One of many names, represented by shared inputs.
     Hash(HashEncoder),
     /// One of many names, embedded by the net.
     Embedding(EmbeddingEncoder),
@@ -35,8 +35,8 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    /// Fits to the training rows of a column of that kind; none for kinds that nothing is
-    /// learnt from.
+    /// Fits to the training rows of a column of that kind; none for kinds that aren't
+    /// features.
     pub(in crate::data) fn fit(
         kind: Kind,
         values: &Values,
@@ -111,25 +111,25 @@ impl Encoder {
         }
     }
 
-    /// Whether it is one of the ways with categories.
+    /// Whether it encodes categories.
     #[must_use]
     pub fn is_of_categories(&self) -> bool {
         matches!(self, Encoder::Category(_) | Encoder::Hash(_) | Encoder::Embedding(_))
     }
 
-    /// What it makes, for people.
+    /// A description of its inputs, for messages.
     #[must_use]
     pub fn describe(&self) -> String {
         let missing = |is_there: bool| if is_there { ", 1 for missing" } else { "" };
         match self {
-            Encoder::Plain => "as it is".into(),
+            Encoder::Plain => "unchanged".into(),
             Encoder::Number(e) => {
                 let scaler = match &e.scaler {
                     Scaler::Linear { shift, scale } if (*shift, *scale) == (0.0, 1.0) => {
                         "not scaled"
                     }
                     Scaler::Linear { .. } => "scaled",
-                    Scaler::Quantile { .. } => "to normal by quantiles",
+                    Scaler::Quantile { .. } => "quantiles to normal",
                 };
                 let log = if e.log { "logarithm, " } else { "" };
                 format!("{log}{scaler}{}", missing(e.indicator))

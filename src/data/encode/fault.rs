@@ -1,4 +1,4 @@
-//! Rows of which an encoding makes no finite numbers, and what is wrong with them.
+//! Rows whose encoding isn't finite, and the errors for them.
 
 use super::canonical::canonical;
 use super::write::{is_0_and_1, number};
@@ -7,13 +7,13 @@ use crate::base::error::Error;
 use crate::data::Features;
 use crate::data::columns::frame::{Frame, Values};
 
-/// What to do about a number that is too large.
-const CURE: &str = "f32 ends at 3.4e38: correct it; or train with --scaling quantile, with --log-transform, or without the column, by --ignore";
+/// The advice for a number that is too large.
+const CURE: &str = "the largest f32 is 3.4e38: correct the value; or train with --scaling quantile, with --log-transform, or without the column (--ignore)";
 
-/// The rows with an input that is no finite number, and the first of these: (row, input).
+/// The rows with an input that isn't a finite number, and the first of these: (row, input).
 pub(in crate::data) fn not_finite(features: &Features) -> Vec<(usize, usize)> {
     let Features::F32(values) = features else { return Vec::new() };
-    // All at once first: hardly ever is there one.
+    // All values at once first: usually all are finite.
     if values.data().iter().fold(true, |all, x| all & x.is_finite()) {
         return Vec::new();
     }
@@ -22,8 +22,7 @@ pub(in crate::data) fn not_finite(features: &Features) -> Vec<(usize, usize)> {
 }
 
 impl Encoding {
-    /// What is wrong with the value of a row of which that input came out as no finite number, and in
-    /// which column it stands.
+    /// The error for the value of a row whose input `input` isn't finite, with its column.
     pub(in crate::data) fn fault(&self, frame: &Frame, row: usize, input: usize) -> Error {
         let mut ends = self.features.iter().scan(0, |end, f| {
             *end += f.encoder.width();
@@ -42,17 +41,18 @@ impl Encoding {
 }
 
 impl Encoder {
-    /// What is wrong with a value of which it makes no finite number; `name` is its column's.
+    /// The error for a value whose encoding isn't finite; `name` is its column's.
     fn fault(&self, values: &Values, row: usize, name: &str) -> Error {
-        const CORRECT: &str = "correct it, or leave the value out if it is missing";
+        const CORRECT: &str = "correct it, or leave the cell empty if the value is missing";
         let text = values.text(row).unwrap_or_default();
         match self {
-            Encoder::Moment(encoder) => {
-                Error::data(format!("{text:?} is no date or time of the form {}", encoder.form()))
-                    .help(CORRECT)
-            }
+            Encoder::Moment(encoder) => Error::data(format!(
+                "{text:?} is not a date or time in the format {}",
+                encoder.form()
+            ))
+            .help(CORRECT),
             Encoder::Boolean { .. } if matches!(values, Values::Times(_)) => {
-                Error::data("a date or time is neither yes nor no").help(CORRECT)
+                Error::data("a date or time is not yes or no").help(CORRECT)
             }
             Encoder::Boolean { texts } => {
                 let [no, yes] = texts;
@@ -61,26 +61,26 @@ impl Encoder {
                     Some(x) => return Error::data(too_large(x)).help(CURE),
                     None if is_number => format!("{text:?} is not a number"),
                     None if no.is_empty() => {
-                        format!("{text:?}, where the training rows have {yes:?} or nothing")
+                        format!("{text:?}, but the training rows have {yes:?} or nothing")
                     }
                     None => format!("{text:?} is neither {no:?} nor {yes:?}"),
                 })
                 .help(format!(
-                    "{CORRECT}; or train with --categorical {name}, if there are more than these"
+                    "{CORRECT}; or train with --categorical {name}, if there are more values than these"
                 ))
             }
             Encoder::Plain => Error::data(match values.is_missing(row) {
                 true => "a value is missing".into(),
                 false => too_large(values.number(row)),
             })
-            .help("the net takes this column as it is: give every row a number that f32 holds"),
+            .help("this column isn't scaled: give every row a number in the range of f32"),
             _ => Error::data(too_large(values.number(row))).help(CURE),
         }
     }
 }
 
-/// What is wrong with the first of these rows whose number f32 can't hold, for a column whose numbers
-/// are too far apart to be scaled; and where it stands.
+/// The error for the first of these rows whose number f32 can't hold, with its position, for a column whose
+/// range is too large for scaling.
 pub(in crate::data) fn out_of_scale(frame: &Frame, place: usize, rows: &[usize]) -> Error {
     let number = |row: usize| frame.columns[place].as_ref().map_or(f64::NAN, |v| v.number(row));
     let row = rows.iter().copied().find(|&row| number(row).abs() > f32::MAX.into());
@@ -90,7 +90,7 @@ pub(in crate::data) fn out_of_scale(frame: &Frame, place: usize, rows: &[usize])
         .help(CURE)
 }
 
-/// What is wrong with a number that f32 can't hold, by itself or after scaling.
+/// The description of a number that f32 can't hold, unscaled or scaled.
 fn too_large(x: f64) -> String {
     let scaled = if x.abs() <= f32::MAX.into() { " after scaling" } else { "" };
     format!("{x:e} overflows f32{scaled}")

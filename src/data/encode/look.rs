@@ -1,8 +1,8 @@
 //! Texts of a column, looked up among the categories of the training rows.
 
 use super::canonical::canonical;
-use crate::data::columns::frame::Texts;
 use crate::data::columns::kind::truth;
+use crate::data::columns::texts::Texts;
 use hashbrown::HashMap;
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -12,7 +12,7 @@ use std::cell::OnceCell;
 pub(super) enum Is {
     Known,
     Unknown,
-    /// The model doesn't say.
+    /// The model doesn't contain this information.
     Untold,
 }
 
@@ -26,21 +26,21 @@ impl Is {
     }
 }
 
-/// What the texts of a column become.
+/// The encoded texts of a column.
 #[derive(Debug)]
 pub(super) struct Looked<T> {
-    /// Of each different text, in the order of their codes.
+    /// For each distinct text, in the order of their codes.
     pub(super) of: Vec<T>,
-    /// Of a missing one.
+    /// For a missing text.
     pub(super) missing: T,
-    /// The codes of those that were not among the training rows, ascending.
+    /// The codes of the texts that weren't in the training rows, ascending.
     pub(super) unknown: Vec<u32>,
-    /// Whether the model doesn't say of some whether they were.
+    /// Whether the model can't tell for some texts whether they were in the training rows.
     pub(super) is_untold: bool,
 }
 
-/// Looks up each different text: `of` takes it as it stands and in its canonical form. One of white
-/// space alone is missing.
+/// Looks up each distinct text: `of` gets it unchanged and in its canonical form. A text of only white
+/// space is missing.
 pub(super) fn look<T: Clone>(
     texts: &Texts,
     missing: T,
@@ -72,7 +72,7 @@ pub(super) fn look<T: Clone>(
 pub(super) struct Names<'a> {
     names: &'a [String],
     exact: HashMap<&'a str, u32>,
-    /// Models of before have names that are in no canonical form: these in it.
+    /// The canonical forms of the names, which in older models aren't canonical.
     forms: OnceCell<HashMap<Cow<'a, str>, u32>>,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Names<'a> {
         Names { names, exact, forms: OnceCell::new() }
     }
 
-    /// The place of the name that is this word, or its canonical form, or where the names are those of
+    /// The index of the name that is this word or its canonical form; or if the names are those of
     /// yes and no, means the same.
     pub(super) fn find(&self, word: &str, form: &str) -> Option<u32> {
         let exact = |text: &str| self.exact.get(text).copied();

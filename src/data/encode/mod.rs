@@ -1,4 +1,4 @@
-//! From columns of any kind to the numbers that a net takes, by what was fitted on the training
+//! The encoding of columns of any kind as inputs of a net, fitted to the training
 //! rows.
 
 mod alike;
@@ -43,8 +43,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 use write::{Block, Write};
 
-/// What a model remembers of the table that it was trained on: which columns are inputs, how each
-/// is turned into numbers, and which are targets.
+/// A model's description of its training table: which columns are inputs, how each
+/// is converted to numbers, and which are targets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Encoding {
@@ -54,40 +54,40 @@ pub struct Encoding {
     pub features: Vec<Feature>,
     /// The target columns, in the order of the outputs.
     pub targets: Vec<String>,
-    /// What separates the labels of a row, where they stand in one column.
+    /// The separator of the labels of a row, if they are in one column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<char>,
     /// The column of the rows' weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<String>,
-    /// Whether the inputs are the pixels of one image, and stay bytes.
+    /// Whether the inputs are the pixels of one image, and remain bytes.
     #[serde(default)]
     pub pixels: bool,
 }
 
-/// A column that is turned into inputs.
+/// A column that is converted to inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Feature {
     /// The name of the column.
     pub column: String,
-    /// What it is turned into.
+    /// Its conversion to inputs.
     pub encoder: Encoder,
 }
 
-/// Where the columns of an encoding stand in a table.
+/// The positions of an encoding's columns in a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Located {
-    /// The place of each feature's column.
+    /// The index of each feature's column.
     pub features: Vec<usize>,
-    /// The places of the targets; none where one is missing.
+    /// The indices of the targets; none if one is missing.
     pub targets: Option<Vec<usize>>,
-    /// The place of the weights' column, where there is one.
+    /// The index of the weights' column, if there is one.
     pub weight: Option<usize>,
 }
 
 impl Encoding {
-    /// The encoding of columns without names that are taken as they are: `features` of them, then
+    /// The encoding of columns without names that are used unchanged: `features` of them, then
     /// `targets`.
     #[must_use]
     pub fn plain(features: usize, targets: usize) -> Self {
@@ -103,10 +103,10 @@ impl Encoding {
         }
     }
 
-    /// The number of inputs that it makes.
+    /// The number of inputs that it produces.
     #[must_use]
     pub fn width(&self) -> usize {
-        // What a model's file says may be any number: it must not come round to another one.
+        // A model file may contain any number: the sum must not wrap around.
         self.features.iter().fold(0, |sum, f| sum.saturating_add(f.encoder.width()))
     }
 
@@ -120,8 +120,8 @@ impl Encoding {
         self.features.iter().filter_map(of).collect()
     }
 
-    /// Finds the columns in another table: by name, or where one of the two has no names, by place;
-    /// then the targets may be left out.
+    /// Finds the columns in another table: by name, or if one of the two has no names, by position;
+    /// then the targets may be omitted.
     ///
     /// # Errors
     /// When a feature's column is missing, or the number of columns is another one.
@@ -130,7 +130,7 @@ impl Encoding {
             (true, true) => Cow::Borrowed(&header.names),
             _ => Cow::Owned(self.names_by_place(header.names.len())?),
         };
-        // Tables have tens of thousands of columns: each is found without a look at all others.
+        // Tables may have tens of thousands of columns: no linear search for each.
         let places = places_by_name(&names);
         let find = |name: &String| places.get(name.as_str()).copied();
         let feature = |f: &Feature| {
@@ -146,7 +146,7 @@ impl Encoding {
         })
     }
 
-    /// Takes other columns for the targets: those of these names, or numbers from 1 on.
+    /// Uses other columns as the targets: those with these names, or numbers from 1 on.
     ///
     /// # Errors
     /// When there are no such columns, or not as many as the model has targets.
@@ -158,7 +158,7 @@ impl Encoding {
                 places.len(),
                 self.targets.len()
             ))
-            .help("name as many as in training"));
+            .help("name as many targets as in training"));
         }
         let renamed: Vec<String> =
             places.into_iter().map(|place| header.names[place].clone()).collect();
@@ -180,7 +180,7 @@ impl Encoding {
         Ok(())
     }
 
-    /// The names of so many columns without names.
+    /// The names for `cols` columns without names.
     fn names_by_place(&self, cols: usize) -> Result<Vec<String>> {
         let all = &self.header.names;
         if cols == all.len() {
@@ -196,7 +196,7 @@ impl Encoding {
                 "without names in a header, give the columns of the training data in the same order, with or without the targets"
             }
             false => {
-                "the model knows its columns by their places alone: give them in that order and no others, with or without the targets"
+                "the model identifies its columns by position: give them in that order and no others, with or without the targets"
             }
         };
         Err(Error::data(format!(
@@ -209,7 +209,7 @@ impl Encoding {
         .help(help))
     }
 
-    /// The place and the values of each feature's column in a table.
+    /// The index and the values of each feature's column in a table.
     fn columns<'a>(&self, frame: &'a Frame) -> Result<Vec<(usize, &'a Values)>> {
         let places = self.locate(&frame.header)?.features;
         let mut columns = Vec::with_capacity(places.len());
@@ -221,26 +221,28 @@ impl Encoding {
             let values = frame.columns[place].as_ref().ok_or_else(missing)?;
             let is_text = matches!(values, Values::Texts(_));
             if is_text && feature.encoder.takes_numbers() {
-                return Err(Error::data("texts, where the model was trained on numbers")
-                    .at(frame.header.describe(place))
-                    .help("give the column as it was in the training data"));
+                return Err(Error::data(
+                    "the column holds texts, but the model was trained on numbers",
+                )
+                .at(frame.header.describe(place))
+                .help("give the column as it was in the training data"));
             }
             columns.push((place, values));
         }
         Ok(columns)
     }
 
-    /// The inputs of some rows of a table, or of all: (rows, inputs). A value that can't be read as
-    /// what the column holds, or that f32 can't hold, becomes an input that isn't finite.
+    /// The inputs of some rows of a table, or of all: (rows, inputs). A value that is invalid for its
+    /// column, or that f32 can't hold, becomes an input that isn't finite.
     ///
     /// # Errors
-    /// When a column is missing or holds something else than in training.
+    /// When a column is missing or has another type than in training.
     pub fn encode(&self, frame: &Frame, rows: Option<&[usize]>) -> Result<Features> {
         Ok(self.encode_and_look(frame, rows)?.0)
     }
 
-    /// As [`Encoding::encode`], with what of the columns of categories the model doesn't know, whether
-    /// or not it stands in these rows.
+    /// As [`Encoding::encode`], with the unknown categories of the columns, whether
+    /// or not they are in these rows.
     pub(super) fn encode_and_look(
         &self,
         frame: &Frame,
@@ -286,5 +288,5 @@ impl Encoding {
     }
 }
 
-/// Rows that a thread encodes at a time: few enough that all their inputs stay in its cache.
+/// The number of rows that a thread encodes at a time: few enough that their inputs stay in its cache.
 const ROWS: usize = 64;

@@ -1,6 +1,7 @@
-//! Dates and times as inputs: how late, and where in the year, the week and the day.
+//! Dates and times as inputs: the time itself, and its position in the year, the week and the day.
 
-use crate::data::columns::frame::{MISSING, Texts, Values};
+use crate::data::columns::frame::Values;
+use crate::data::columns::texts::{MISSING, Texts};
 use crate::data::columns::time::{
     DAY, Dates, has_date, has_time, is_midnight, is_zero_date, part_of_day, part_of_year, seconds,
     seconds_in_any, spelt, weekday,
@@ -8,15 +9,15 @@ use crate::data::columns::time::{
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 
-/// A date or time as a number, and where the training rows span enough of them, the season as two
-/// inputs, the day of the week as seven, the time of day as two.
+/// A date or time as a number; if the training rows span enough time, also the season as two
+/// inputs, the day of the week as seven, and the time of day as two.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MomentEncoder {
-    /// The form of the texts; none where the file knew moments. Texts of another form are taken where
-    /// they have one meaning only.
+    /// The format of the texts; none if the file stores moments as such. Texts in another format are
+    /// accepted if they are unambiguous.
     pub format: Option<String>,
-    /// The mean of the training rows, in seconds since 1970; what a missing moment is taken for.
+    /// The mean of the training rows, in seconds since 1970; used for missing moments.
     pub mean: f64,
     /// Their standard deviation in seconds.
     pub deviation: f64,
@@ -26,16 +27,16 @@ pub struct MomentEncoder {
     pub week: bool,
     /// Whether the time of day is an input.
     pub day: bool,
-    /// Whether another input says that the moment was missing.
+    /// Whether an additional input is 1 if the moment is missing.
     pub indicator: bool,
-    /// Texts of the training rows that are no moments, and count as missing.
+    /// Texts of the training rows that aren't moments and count as missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
 }
 
 impl MomentEncoder {
     /// Fits to the moments of the training rows, in seconds since 1970: each with the number of rows
-    /// that have it, NaN for those in which it is missing.
+    /// that have it, NaN for missing ones.
     #[must_use]
     pub fn fit(format: Option<&str>, moments: impl Iterator<Item = (f64, usize)> + Clone) -> Self {
         let present = || moments.clone().filter(|(x, rows)| !x.is_nan() && *rows > 0);
@@ -59,7 +60,7 @@ impl MomentEncoder {
         }
     }
 
-    /// Fits to texts of one form in the training rows: each different one is read once. Strays count
+    /// Fits to texts in one format in the training rows: each distinct one is read once. Strays count
     /// as missing.
     pub(super) fn fit_texts(texts: &Texts, rows: &[usize], dates: &Dates) -> Self {
         let Dates { format, strays, .. } = dates;
@@ -77,7 +78,7 @@ impl MomentEncoder {
         MomentEncoder { missing: strays.clone(), ..fitted }
     }
 
-    /// The seconds of each row: NaN where they are missing, infinite where they can't be read.
+    /// The seconds of each row: NaN if missing, infinite if they can't be read.
     pub(super) fn moments(&self, values: &Values) -> Vec<f64> {
         match values {
             Values::Texts(texts) => {
@@ -86,7 +87,7 @@ impl MomentEncoder {
                 texts.codes.iter().map(of).collect()
             }
             Values::Times(times) => times.iter().map(|&x| self.taken(x)).collect(),
-            // Of a bare number nobody knows the unit, nor where it counts from.
+            // The unit and the origin of a bare number are unknown.
             Values::Numbers(_) | Values::Bytes(_) => {
                 let of = |row| if values.is_missing(row) { f64::NAN } else { f64::INFINITY };
                 (0..values.len()).map(of).collect()
@@ -94,7 +95,7 @@ impl MomentEncoder {
         }
     }
 
-    /// The seconds of a text: NaN where it stands for a missing one, infinite where it can't be read.
+    /// The seconds of a text: NaN if it means a missing one, infinite if it can't be read.
     fn read(&self, word: &str) -> f64 {
         if is_zero_date(word) || self.missing.iter().any(|text| text == word) {
             return f64::NAN;
@@ -104,7 +105,7 @@ impl MomentEncoder {
         found.unwrap_or(f64::INFINITY)
     }
 
-    /// Reads texts of that form before all others, where dates were trained on and it has a date, or
+    /// Tries that format before all others, if both it and the training rows have dates, or
     /// neither.
     pub(in crate::data) fn read_first(&mut self, format: &str) {
         if has_date(format) == self.is_dated() {
@@ -112,8 +113,8 @@ impl MomentEncoder {
         }
     }
 
-    /// Whether a text of that form says what one of the training rows' said: a date or none, a zone or
-    /// none, the time of day where it is an input, and days and months in the same order.
+    /// Whether a text in that format has the same content as those of the training rows: a date or none, a zone
+    /// or none, the time of day if it is an input, and days and months in the same order.
     fn may_be(&self, form: &str) -> bool {
         let own = self.format.as_deref();
         let has = |part: &str| own.is_none_or(|own| own.contains(part) == form.contains(part));
@@ -126,13 +127,13 @@ impl MomentEncoder {
             && !is_turned(["%d/%m", "%m/%d"])
     }
 
-    /// Whether dates were trained on, and not times of a day.
+    /// Whether the training rows had dates, not only times of day.
     fn is_dated(&self) -> bool {
         self.format.as_ref().map_or(!(0.0..DAY).contains(&self.mean), |own| has_date(own))
     }
 
-    /// The moment of a file that knows moments; infinite where it has a date and the training rows
-    /// had times of a day.
+    /// The moment from a file that stores moments; infinite if it has a date but the training rows
+    /// had times of day.
     fn taken(&self, x: f64) -> f64 {
         match x.is_nan() || self.is_dated() || (0.0..=DAY).contains(&x) {
             true => x,
@@ -140,7 +141,7 @@ impl MomentEncoder {
         }
     }
 
-    /// The form that texts should have, for a message.
+    /// The format that texts should have, for a message.
     pub(super) fn form(&self) -> String {
         let own = self.format.as_deref();
         spelt(own.unwrap_or(match (self.is_dated(), self.day) {
@@ -150,8 +151,8 @@ impl MomentEncoder {
         }))
     }
 
-    /// The inputs of each different text, one behind the other, and then those of a missing one:
-    /// where rows share texts, that is less work than each row by itself.
+    /// The inputs of each distinct text in order, then those of a missing one:
+    /// if rows share texts, this is less work than encoding each row.
     pub(super) fn table(&self, values: &Values) -> Option<Vec<f32>> {
         let Values::Texts(texts) = values else { return None };
         if texts.words.len() * 2 > texts.codes.len() {
@@ -175,8 +176,8 @@ impl MomentEncoder {
             + usize::from(self.indicator)
     }
 
-    /// Writes the inputs of one moment, NaN where it is missing, into zeros. An infinite one gives an
-    /// input that is no number.
+    /// Writes the inputs of one moment, NaN if it is missing, into zeros. An infinite one gives an
+    /// input that isn't a number.
     pub fn write(&self, x: f64, inputs: &mut [f32]) {
         if x.is_infinite() {
             inputs[0] = f32::NAN;

@@ -1,25 +1,25 @@
-//! Numbers as inputs: what is missing is filled in, then logarithms where asked for, then scaling.
+//! Numbers as inputs: missing values are filled in, then optional logarithms, then scaling.
 
 use crate::data::Scaling;
 use crate::data::columns::frame::Values;
 use serde::{Deserialize, Serialize};
 
-/// The quantiles that are kept of a column.
+/// The number of quantiles that are stored for a column.
 const QUANTILES: usize = 1000;
-/// Values taken to find quantiles; of longer columns, evenly spaced ones.
+/// The most values used for finding quantiles; from longer columns, evenly spaced ones.
 const SAMPLE: usize = 200_000;
-/// The smallest probability that is turned into a normal deviate, as scikit-learn has it.
+/// The smallest probability that is converted to a normal deviate, as in scikit-learn.
 const TAIL: f64 = 1e-7;
 
-/// A number as one input, and a second one that says whether it was missing.
+/// A number as one input, and a second one that is 1 if it is missing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NumberEncoder {
-    /// What a missing value is taken for: the median of the training rows.
+    /// The number used for a missing value: the median of the training rows.
     pub fill: f64,
-    /// Whether another input says that the value was missing.
+    /// Whether an additional input is 1 if the value is missing.
     pub indicator: bool,
-    /// Whether sign(x) · ln(1 + |x|) takes the place of x.
+    /// Whether x is replaced by sign(x) · ln(1 + |x|).
     pub log: bool,
     /// The scaling.
     pub scaler: Scaler,
@@ -31,9 +31,9 @@ pub struct NumberEncoder {
 pub enum Scaler {
     /// (x − shift) · scale.
     Linear {
-        /// What is subtracted.
+        /// The number that is subtracted.
         shift: f64,
-        /// What is multiplied by.
+        /// The factor.
         scale: f64,
     },
     /// The normal deviate of the same rank as x has among the training rows.
@@ -77,7 +77,7 @@ impl NumberEncoder {
             }
             Scaling::Robust => {
                 let spread = quantile(&sample, 0.75) - quantile(&sample, 0.25);
-                // Where most values are the same, the deviation still tells something.
+                // If most values are equal, the standard deviation is still useful.
                 linear(median, if spread > 0.0 { spread } else { moments(&sample).1 })
             }
             Scaling::Quantile if sample.first() == sample.last() => linear(median, 1.0),
@@ -91,7 +91,7 @@ impl NumberEncoder {
         NumberEncoder { fill, indicator: present.len() < rows.len(), log, scaler }
     }
 
-    /// Whether the values that it was fitted to have a spread that f64 holds; else it is of no use.
+    /// Whether f64 holds the spread of the values that it was fitted to; otherwise it can't be used.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         match &self.scaler {
@@ -107,7 +107,7 @@ impl NumberEncoder {
         1 + usize::from(self.indicator)
     }
 
-    /// Writes the inputs of one value, NaN where it is missing.
+    /// Writes the inputs of one value, NaN if it is missing.
     #[inline]
     pub fn write(&self, x: f64, inputs: &mut [f32]) {
         let value = if x.is_nan() { self.fill } else { x };
@@ -130,7 +130,7 @@ impl Scaler {
         }
     }
 
-    /// The scaled value; NaN of NaN.
+    /// The scaled value; NaN for NaN.
     #[inline]
     pub(in crate::data) fn apply(&self, x: f64) -> f64 {
         match self {
@@ -141,8 +141,8 @@ impl Scaler {
     }
 }
 
-/// The share of the training rows below x: between the first and the last of equal quantiles in
-/// the middle.
+/// The fraction of the training rows below x: for equal quantiles, the middle between the first and the
+/// last.
 fn rank(values: &[f64], x: f64) -> f64 {
     let last = values.len() - 1;
     let below = values.partition_point(|&v| v < x);
@@ -156,7 +156,7 @@ fn rank(values: &[f64], x: f64) -> f64 {
     place / last as f64
 }
 
-/// sign(x) · ln(1 + |x|): near 0 it is x, far from it a logarithm.
+/// sign(x) · ln(1 + |x|): about x near 0, logarithmic far from 0.
 fn symmetric_log(x: f64) -> f64 {
     x.abs().ln_1p().copysign(x)
 }
@@ -165,7 +165,7 @@ fn symmetric_exp(x: f64) -> f64 {
     x.abs().exp_m1().copysign(x)
 }
 
-/// The median of a sample in any order, which it changes: [`quantile`] of a half, without sorting.
+/// The median of a sample in any order, which it changes: [`quantile`] at 0.5, without sorting.
 fn median(sample: &mut [f64]) -> f64 {
     let Some(last) = sample.len().checked_sub(1) else { return 0.0 };
     let (_, &mut below, above) = sample.select_nth_unstable_by(last / 2, f64::total_cmp);
@@ -175,7 +175,7 @@ fn median(sample: &mut [f64]) -> f64 {
     }
 }
 
-/// The value at a share of a sorted sample, linear between two; 0 of none.
+/// The value at a fraction of a sorted sample, linearly interpolated; 0 for an empty one.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
     let place = share * last as f64;
@@ -184,9 +184,9 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
 }
 
-/// Mean and standard deviation, the mean first; (0, 0) of none.
+/// Mean and standard deviation, the mean first; (0, 0) for no values.
 fn moments(values: &[f64]) -> (f64, f64) {
-    /// Sixteen sums side by side: faster than one, and rounded less.
+    /// Sixteen parallel sums: faster than one, with smaller rounding errors.
     fn sum(values: &[f64], of: impl Fn(f64) -> f64) -> f64 {
         let mut sums = [0.0; 16];
         for values in values.chunks(16) {

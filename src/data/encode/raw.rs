@@ -1,32 +1,33 @@
-//! The columns of a table as programs without this crate have them: what a model that leaves it is
-//! given, and which texts it has to know.
+//! The columns of a table for programs without this crate: the inputs of an exported model, and the
+//! texts that it must recognize.
 
 use super::canonical::canonical;
 use super::write::{is_0_and_1, sign};
 use super::{Encoder, Encoding};
 use crate::base::error::Result;
 use crate::data::columns::frame::texts_of;
-use crate::data::columns::frame::{Frame, Texts, Values};
+use crate::data::columns::frame::{Frame, Values};
 use crate::data::columns::kind::{BOOLEANS, truth};
 use crate::data::columns::missing::{self, cases};
+use crate::data::columns::texts::Texts;
 use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
 
 /// The values of a feature's column, one for each row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RawColumn {
-    /// Numbers, NaN where one is missing; moments in seconds since 1970-01-01 00:00, times of a day in
+    /// Numbers, NaN if missing; moments in seconds since 1970-01-01 00:00, times of day in
     /// seconds since midnight.
     Numbers(Vec<f64>),
-    /// Texts, empty where one is missing.
+    /// Texts, empty if missing.
     Texts(Vec<String>),
 }
 
-/// What the texts of a column become, by exact comparison without the white space around them.
+/// The encoding of a column's texts by exact comparison, ignoring the white space around them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lookup {
-    /// The known spellings, marks of missing values among them, in the order of their bytes, each with
-    /// its place in `entries`.
+    /// The known spellings, including marks of missing values, in byte order, each with
+    /// its index in `entries`.
     pub spellings: BTreeMap<String, usize>,
     /// The inputs of the column for each entry: (entries, width).
     pub entries: Vec<Vec<f32>>,
@@ -37,8 +38,8 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Where each entry has its only 1, the width where it has none; none where an entry holds something
-    /// else.
+    /// The index of each entry's only 1, or the width if it has none; none if an entry has another
+    /// form.
     #[must_use]
     pub fn places(&self) -> Option<Vec<usize>> {
         let place = |entry: &Vec<f32>| match entry.iter().filter(|x| **x != 0.0).count() {
@@ -51,7 +52,7 @@ impl Lookup {
 }
 
 impl Encoder {
-    /// Whether the column is given as texts; else as numbers.
+    /// Whether the column is given as texts, otherwise as numbers.
     #[must_use]
     pub fn takes_texts(&self) -> bool {
         match self {
@@ -61,13 +62,13 @@ impl Encoder {
         }
     }
 
-    /// What the texts that it knows become; none for an encoder of numbers, and for hashed categories,
-    /// which any text has a hash of.
+    /// The table of its known texts; none for an encoder of numbers, and for hashed categories,
+    /// as every text has a hash.
     ///
-    /// Programs that compare texts byte by byte know no canonical form: the table has the usual
-    /// spellings of each name too, with a fraction of zeros, in decomposed Unicode, and for yes and no
-    /// their other words. Each is what this encoder makes of it. What isn't one of them but one of
-    /// `marks` is missing.
+    /// Programs that compare texts byte by byte don't use canonical forms: the table also has the usual
+    /// spellings of each name, with a fraction of zeros, in decomposed Unicode, and for yes and no
+    /// their other words. Each is encoded as by this encoder. Other texts that are in
+    /// `marks` are missing.
     #[must_use]
     pub fn lookup(&self, marks: &[String]) -> Option<Lookup> {
         let (names, is_boolean): (Vec<&String>, bool) = match self {
@@ -95,7 +96,7 @@ impl Encoder {
                 .chain(["0", "1", "0.0", "1.0"].map(String::from))
                 .for_each(|w| texts.push(Some(&w)));
         }
-        // No name that is known: two characters that no text begins with.
+        // Never a known name: it begins with two characters with which no text begins.
         let stranger = "\u{1}\u{2}";
         texts.push(Some(stranger));
         texts.push(Some(" "));
@@ -107,7 +108,7 @@ impl Encoder {
         Some(lookup)
     }
 
-    /// The table of what this encoder makes of these texts, of which one is unknown and one missing.
+    /// The table of the inputs for these texts, of which one is unknown and one missing.
     fn look_up(&self, values: &Values, stranger: &str) -> Lookup {
         let rows = values.len();
         let width = self.width();
@@ -137,7 +138,7 @@ impl Encoder {
 }
 
 impl Encoding {
-    /// The texts that say that a value is missing: the usual marks and the user's own, for programs
+    /// The marks of missing values: the usual ones and the user's own, for programs
     /// that compare texts byte by byte.
     #[must_use]
     pub fn missing_marks(&self) -> Vec<String> {
@@ -149,10 +150,10 @@ impl Encoding {
         all
     }
 
-    /// The columns of the features of a table, in their order, as programs without this crate have them.
+    /// The columns of the features of a table, in their order, for programs without this crate.
     ///
     /// # Errors
-    /// When a column is missing or holds something else than in training.
+    /// When a column is missing or has another type than in training.
     pub fn raw(&self, frame: &Frame) -> Result<Vec<RawColumn>> {
         let columns = self.columns(frame)?;
         Ok(self

@@ -1,5 +1,5 @@
-//! The categories of training rows that have no input of their own, kept to tell them from those that
-//! were never seen.
+//! The categories of training rows without their own input, stored to distinguish them from unknown
+//! categories.
 
 use super::canonical::variants;
 use crate::math::random::text_hash;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// So many categories are kept by their names, and so many bytes of names.
+/// The most categories that are stored as names, and the most bytes of names.
 const NAMES: (usize, usize) = (1000, 32 << 10);
-/// More than this are not kept: 16 bytes each would make up most of many a model file.
+/// The most hashes that are stored: with more, their 16 bytes each would dominate many model files.
 const HASHES: usize = 200_000;
 
 /// Some categories of the training rows.
@@ -21,12 +21,12 @@ pub enum Seen {
     Names(Vec<String>),
     /// The hashes of their names.
     Hashes(Hashes),
-    /// None of them: there were too many.
+    /// None are stored: there were too many.
     TooMany,
 }
 
 impl Seen {
-    /// Takes in the names of categories in their [`canonical`](super::canonical::canonical) form, in
+    /// Stores the names of categories in their [`canonical`](super::canonical::canonical) form, in
     /// alphabetic order.
     pub(super) fn of<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Self {
         let (count, bytes) = names.clone().fold((0, 0), |(n, b), name| (n + 1, b + name.len()));
@@ -39,7 +39,7 @@ impl Seen {
         Seen::Hashes(Hashes(names.map(text_hash).collect()))
     }
 
-    /// Whether a category is one of them; none where they were too many to tell.
+    /// Whether a category is one of them; none if there were too many to store.
     pub(super) fn has(&self, name: &str) -> Option<bool> {
         match self {
             Seen::Names(names) => Some(names.binary_search_by(|n| n.as_str().cmp(name)).is_ok()),
@@ -48,7 +48,7 @@ impl Seen {
         }
     }
 
-    /// The names, as far as they are kept.
+    /// The names, as far as they are stored.
     pub(super) fn names(&self) -> &[String] {
         match self {
             Seen::Names(names) => names,
@@ -56,7 +56,7 @@ impl Seen {
         }
     }
 
-    /// Another spelling of a category that is one of them, where only hashes are kept.
+    /// Another spelling of a category that is one of them, if only hashes are stored.
     pub(super) fn variant(&self, name: &str) -> Option<String> {
         match self {
             Seen::Hashes(_) => variants(name).into_iter().find(|v| self.has(v) == Some(true)),
@@ -65,7 +65,7 @@ impl Seen {
     }
 }
 
-/// 64-bit hashes; as text in ascending order, 16 hexadecimal digits each, one behind the other.
+/// 64-bit hashes; as text: 16 hexadecimal digits each, concatenated in ascending order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hashes(HashSet<u64>);
 
@@ -90,7 +90,7 @@ impl FromStr for Hashes {
         let hashes = hashes.filter(|all| rest.is_empty() && all.is_sorted_by(|a, b| a < b));
         hashes
             .map(|all| Hashes(all.into_iter().collect()))
-            .ok_or_else(|| "these are no hashes in ascending order".into())
+            .ok_or_else(|| "these are not hashes in ascending order".into())
     }
 }
 

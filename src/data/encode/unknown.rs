@@ -1,55 +1,46 @@
-//! Categories of other data that a model doesn't know: counted and said, or refused.
+//! Categories that weren't in the training data: counted and reported, or refused.
 
 use super::Encoding;
 use super::alike::Alike;
 use super::write::Unlearnt;
-use crate::base::error::{Error, Result, unknown};
+use crate::base::error::{Error, Result};
+use crate::base::names::names;
+use crate::data::columns::frame::Frame;
 use crate::data::columns::frame::texts_of;
-use crate::data::columns::frame::{Frame, Texts};
+use crate::data::columns::texts::Texts;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 
-/// So many different examples of a column are kept, and so many are said.
+/// The number of distinct examples of a column that are stored and reported.
 const EXAMPLES: usize = 20;
 const SAID: usize = 3;
-/// So many characters of one.
+/// The most characters of an example.
 const LENGTH: usize = 80;
-/// The nearest known categories are looked for so often in a column of a chunk: this goes through all
-/// names.
+/// The number of texts per column and chunk for which the nearest known categories are searched: each search
+/// goes through all names.
 const EXPLAINED: usize = 10;
 
-/// What to do about rows with a category that the model doesn't know.
+/// How rows with unknown categories are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnUnknown {
-    /// Take them as any other, and count them.
+    /// They are used and counted.
     #[default]
     Warn,
-    /// Refuse them.
+    /// They are refused.
     Error,
 }
 
-impl FromStr for OnUnknown {
-    type Err = Error;
+names!(OnUnknown, "value of --unknown": Warn "warn", Error "error");
 
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "warn" => Ok(OnUnknown::Warn),
-            "error" => Ok(OnUnknown::Error),
-            _ => Err(unknown("way with unknown categories", text, &["warn", "error"])),
-        }
-    }
-}
-
-/// What of a column the model doesn't know.
+/// The unknown categories of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::data) struct Unknown {
-    /// The number of the feature.
+    /// The index of the feature.
     feature: usize,
-    /// The place of its column in the table.
+    /// The index of its column in the table.
     place: usize,
     /// The codes of the unknown texts, ascending.
     codes: Vec<u32>,
@@ -57,12 +48,12 @@ pub(in crate::data) struct Unknown {
 }
 
 impl Unknown {
-    /// Of a feature whose column stands at `place`; none where there is nothing to say.
+    /// The unknown categories of a feature with the column `place`; none if there are none.
     pub(super) fn of(feature: usize, place: usize, (codes, is_untold): Unlearnt) -> Option<Self> {
         (is_untold || !codes.is_empty()).then_some(Unknown { feature, place, codes, is_untold })
     }
 
-    /// The column that it is of.
+    /// Its column.
     fn texts<'a>(&self, frame: &'a Frame) -> Cow<'a, Texts> {
         frame.columns[self.place].as_ref().map_or(Cow::Owned(Texts::default()), texts_of)
     }
@@ -82,7 +73,7 @@ impl Unknown {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UnknownCategories {
     rows: usize,
-    /// By the numbers of the features.
+    /// By the indices of the features.
     columns: BTreeMap<usize, Tally>,
 }
 
@@ -91,7 +82,7 @@ struct Tally {
     /// The column for a message.
     column: String,
     rows: usize,
-    /// The first different ones, in the order in which they were met.
+    /// The first distinct ones, in order of appearance.
     examples: Vec<String>,
     is_untold: bool,
 }
@@ -105,13 +96,13 @@ impl Tally {
     }
 }
 
-/// A text for a message: its beginning, where it is long.
+/// A text for a message, shortened if it is long.
 fn brief(text: &str) -> String {
     text.chars().take(LENGTH).collect()
 }
 
 impl UnknownCategories {
-    /// Counts in these rows what was found unknown of a table's columns.
+    /// Counts the unknown categories of a table's columns in these rows.
     pub(in crate::data) fn count(
         frame: &Frame,
         unknown: &[Unknown],
@@ -139,7 +130,7 @@ impl UnknownCategories {
         all
     }
 
-    /// Adds what was counted in other rows for the same model.
+    /// Adds the counts from other rows for the same model.
     pub fn add(&mut self, more: &UnknownCategories) {
         self.rows += more.rows;
         for (&feature, found) in &more.columns {
@@ -151,7 +142,7 @@ impl UnknownCategories {
         }
     }
 
-    /// The columns with categories that the model doesn't know, which has this encoding.
+    /// The columns with unknown categories, for the model's encoding.
     #[must_use]
     pub fn columns(&self, encoding: &Encoding) -> Vec<UnknownColumn> {
         let tallies = self.columns.iter().filter(|(_, tally)| tally.rows > 0);
@@ -163,7 +154,7 @@ impl UnknownCategories {
                 .iter()
                 .map(|value| UnknownExample { value: value.clone(), alike: known.find(value) });
             let mut examples: Vec<_> = examples.collect();
-            // What is a known one in another spelling tells the most.
+            // A known category in another spelling is the most informative.
             examples.sort_by_key(|example| example.alike.is_none());
             let is_all = examples.len() <= SAID;
             examples.truncate(SAID);
@@ -180,7 +171,7 @@ impl UnknownCategories {
         tallies.filter_map(of).collect()
     }
 
-    /// The columns of which the model doesn't say what was in the training rows.
+    /// The columns for which the model can't tell what was in the training rows.
     #[must_use]
     pub fn untold(&self) -> Vec<&str> {
         let untold = self.columns.values().filter(|tally| tally.is_untold);
@@ -188,14 +179,14 @@ impl UnknownCategories {
     }
 }
 
-/// A column with categories that the model doesn't know.
+/// A column with unknown categories.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UnknownColumn {
     /// Its name.
     pub column: String,
-    /// The rows that have one.
+    /// The number of rows with one.
     pub rows: usize,
-    /// These rows' share of all.
+    /// The fraction of all rows.
     pub share: f64,
     /// A few of them.
     pub examples: Vec<UnknownExample>,
@@ -207,12 +198,12 @@ pub struct UnknownColumn {
     is_all: bool,
 }
 
-/// A category that the model doesn't know.
+/// An unknown category.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnknownExample {
     /// The text.
     pub value: String,
-    /// A known category that differs from it only in capitals, leading zeros, spaces or accents.
+    /// A known category that differs from it only in case, leading zeros, spaces or accents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alike: Option<String>,
 }
@@ -231,7 +222,7 @@ impl fmt::Display for UnknownColumn {
         };
         write!(
             f,
-            "{}: {} of {} rows ({share}%) hold a category that the model doesn't know: {}{}",
+            "{}: {} of {} rows ({share}%) hold a category that was not in the training data: {}{}",
             self.place,
             self.rows,
             self.of,
@@ -242,22 +233,22 @@ impl fmt::Display for UnknownColumn {
 }
 
 impl Encoding {
-    /// What is unknown in the rows of a table, without encoding them.
+    /// The unknown categories in the rows of a table, without encoding them.
     pub(in crate::data) fn unknown(&self, frame: &Frame) -> Result<Vec<Unknown>> {
         let columns = self.columns(frame)?.into_iter().enumerate();
         let columns = columns.filter(|(k, _)| self.features[*k].encoder.is_of_categories());
         let look = |(k, (place, values))| {
-            // What writes a column knows it; nothing is written.
+            // Making the writer finds them; nothing is written.
             Unknown::of(k, place, self.features[k].encoder.writer(values).1)
         };
         Ok(columns.filter_map(look).collect())
     }
 
-    /// The rows, of those named, with a category that the model doesn't know, each once and ascending,
-    /// with what is wrong and the column.
+    /// Those of the rows with an unknown category, each once and ascending,
+    /// with the error and the column.
     ///
     /// # Errors
-    /// When the model doesn't tell what it knows.
+    /// When the model doesn't contain its known categories.
     pub(in crate::data) fn refuse_unknown(
         &self,
         frame: &Frame,
@@ -271,15 +262,17 @@ impl Encoding {
             let column = frame.header.describe(found.place);
             if found.is_untold {
                 return Err(Error::usage(format!(
-                    "--unknown error: the model doesn't say which categories it was trained on in {column}"
+                    "--unknown error: the model doesn't contain the categories of {column} in the training data"
                 ))
-                .help("train it again, or leave out --unknown error"));
+                .help("train again, or omit --unknown error"));
             }
             let texts = found.texts(frame);
             for (row, code) in found.rows(&texts, rows.clone()) {
                 let explain = |text: &str, help: String| {
-                    let what =
-                        format!("{:?} is a category that the model doesn't know", brief(text));
+                    let what = format!(
+                        "{:?} is a category that was not in the training data",
+                        brief(text)
+                    );
                     Error::data(what).at(&column).help(help)
                 };
                 let text = texts.words.get(code);
@@ -301,14 +294,14 @@ impl Encoding {
     }
 }
 
-/// What to do about a category that isn't known.
+/// The advice for an unknown category.
 fn what_to_do(known: &Alike<'_>, text: &str) -> String {
     let beside = match known.find(text) {
-        Some(known) => format!("it knows {known:?}, which is written otherwise; "),
+        Some(known) => format!("the model knows {known:?}, which is written differently; "),
         None => match &known.nearest(text, SAID)[..] {
             [] => String::new(),
-            names => format!("the nearest that it knows: {}; ", names.join(", ")),
+            names => format!("the nearest known ones: {}; ", names.join(", ")),
         },
     };
-    format!("{beside}correct it, or let it pass with --unknown warn")
+    format!("{beside}correct it, or continue anyway with --unknown warn")
 }

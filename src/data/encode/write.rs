@@ -4,20 +4,21 @@ use super::Encoder;
 use super::canonical::canonical;
 use super::category::Places;
 use super::look::Looked;
+use crate::data::columns::frame::Values;
 use crate::data::columns::frame::texts_of;
-use crate::data::columns::frame::{Texts, Values};
 use crate::data::columns::kind::truth;
+use crate::data::columns::texts::Texts;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The places of one column's inputs in a block of rows, which hold 0 before.
+/// The inputs of one column in a block of rows, initially 0.
 pub(super) struct Block<'a> {
     /// All inputs of these rows: (rows, width).
     pub(super) inputs: &'a mut [f32],
     pub(super) width: usize,
-    /// Where the column's own inputs stand in a row.
+    /// The range of the column's inputs in a row.
     pub(super) own: Range<usize>,
-    /// The rows of the table; none where they follow each other from `first` on.
+    /// The rows of the table; none if they are consecutive from `first` on.
     pub(super) rows: Option<&'a [usize]>,
     pub(super) first: usize,
 }
@@ -25,8 +26,8 @@ pub(super) struct Block<'a> {
 /// Writes the inputs of a column.
 pub(super) type Write<'a> = Box<dyn Fn(Block<'_>) + Send + Sync + 'a>;
 
-/// What writes the inputs of a column cell by cell, by the row of the table: a call for each block, a
-/// loop within it.
+/// A writer of a column's inputs cell by cell, by the row of the table: one dynamic call per block, with a
+/// loop inside.
 fn cells<'a>(write: impl Fn(usize, &mut [f32]) + Send + Sync + 'a) -> Write<'a> {
     Box::new(move |Block { inputs, width, own, rows, first }| {
         let inputs = inputs.chunks_exact_mut(width).map(|row| &mut row[own.clone()]);
@@ -37,12 +38,12 @@ fn cells<'a>(write: impl Fn(usize, &mut [f32]) + Send + Sync + 'a) -> Write<'a> 
     })
 }
 
-/// What an encoder doesn't know of a column of categories: the codes of texts that were not among the
-/// training rows, ascending, and whether there are some of which it can't tell.
+/// The unknown categories of a column: the codes of texts that weren't in the
+/// training rows, ascending, and whether there are texts for which this can't be told.
 pub(super) type Unlearnt = (Vec<u32>, bool);
 
 impl Encoder {
-    /// What writes the inputs of this column, and what of its categories is unknown.
+    /// The writer of this column's inputs, and its unknown categories.
     pub(super) fn writer<'a>(&'a self, values: &'a Values) -> (Write<'a>, Unlearnt) {
         let write = match self {
             Encoder::Plain => cells(|row, inputs| inputs[0] = values.number(row) as f32),
@@ -60,7 +61,7 @@ impl Encoder {
                         inputs[0] = if x.is_nan() { 0.0 } else { (2.0 * x - 1.0) as f32 };
                     })
                 }
-                // A moment is neither yes nor no.
+                // A moment is not yes or no.
                 Values::Times(v) => cells(|row, inputs| {
                     inputs[0] = if v[row].is_nan() { 0.0 } else { f32::NAN };
                 }),
@@ -103,14 +104,14 @@ impl Encoder {
     }
 }
 
-/// Whether a column of yes and no was one of 0 and 1, where other numbers go on beyond.
+/// Whether a column of yes and no was one of 0 and 1, so that other numbers are extrapolated.
 pub(super) fn is_0_and_1(texts: &[String; 2]) -> bool {
     texts[0] == "0" && texts[1] == "1"
 }
 
 /// Writes the signs of texts.
 fn signs<'a>(column: Cow<'a, Texts>, texts: &[String; 2]) -> Write<'a> {
-    // With one text only, its absence is what stands against it.
+    // With only one text, its absence means no.
     let missing = if texts[0].is_empty() { -1.0 } else { 0.0 };
     let signs: Vec<f32> =
         column.words.iter().map(|word| sign(word, texts).unwrap_or(missing)).collect();
@@ -120,8 +121,8 @@ fn signs<'a>(column: Cow<'a, Texts>, texts: &[String; 2]) -> Write<'a> {
     })
 }
 
-/// 1 for the second of two texts or what means the same, −1 for the first, 2 x − 1 for a number x beside
-/// 0 and 1; no number for what means none of these. None for white space alone, which is missing.
+/// 1 for the second of two texts or an equivalent word, −1 for the first, 2 x − 1 for a number x other
+/// than 0 and 1; NaN for any other text. None for only white space, which is missing.
 pub(super) fn sign(word: &str, texts: &[String; 2]) -> Option<f32> {
     let form = canonical(word);
     let lower = form.to_lowercase();
@@ -136,7 +137,7 @@ pub(super) fn sign(word: &str, texts: &[String; 2]) -> Option<f32> {
     })
 }
 
-/// The number that a text spells; with a decimal comma too, where three digits behind it could not be
+/// The number in a text; also with a decimal comma, unless three digits after it could be
 /// thousands.
 pub(super) fn number(form: &str) -> Option<f64> {
     let is_fraction = |(_, digits): &(&str, &str)| digits.len() != 3;
@@ -145,7 +146,7 @@ pub(super) fn number(form: &str) -> Option<f64> {
     parsed.filter(|x: &f64| x.is_finite())
 }
 
-/// Writes a 1 at the places of the row's text.
+/// Writes the 1s of the row's text.
 fn ones(texts: Cow<'_, Texts>, looked: Looked<Places>) -> (Write<'_>, Unlearnt) {
     let Looked { of: places, missing, unknown, is_untold } = looked;
     let write = cells(move |row, inputs| {

@@ -19,7 +19,7 @@ pub struct IdxArray {
     pub values: IdxValues,
 }
 
-/// The elements of an [`IdxArray`], in the type that the file has them in.
+/// The elements of an [`IdxArray`], in the type of the file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum IdxValues {
     /// Type code 0x08.
@@ -45,7 +45,7 @@ pub fn read_idx(path: &Path) -> Result<IdxArray> {
     read_stream(ByteStream::open(path)?, Budget::default())
 }
 
-/// As [`read_idx`], for the bytes of a file in memory; `name` is what it is called in errors.
+/// As [`read_idx`], for the bytes of a file in memory; `name` is its name in errors.
 ///
 /// # Errors
 /// As [`read_idx`].
@@ -91,14 +91,16 @@ fn read(stream: ByteStream, budget: Budget) -> Result<IdxArray> {
         sizes.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect();
     let shown = shape.iter().map(u32::to_string).collect::<Vec<_>>().join(" × ");
     if shape.contains(&0) {
-        return Err(Error::data(format!("the header declares no data: its sizes are {shown}"))
-            .help("give a file with at least one row"));
+        return Err(Error::data(format!(
+            "the header declares an empty array: its sizes are {shown}"
+        ))
+        .help("give a file with at least one row"));
     }
     let size = element_size(code).unwrap_or(1);
     let declared = shape.iter().try_fold(size, |n, &d| n.checked_mul(d.into()));
     let bytes = if size == 1 { "byte" } else { "bytes" };
     let what = format!("{shown} elements of {size} {bytes}");
-    // The sizes are believed only as far as the file can hold them, before anything is allocated.
+    // The sizes are checked against the size of the file before anything is allocated.
     let present = stream.most_bytes().map(|n| n.saturating_sub(header as u64));
     let declared = match declared {
         Some(n) if present.is_none_or(|most| n <= most) => n,
@@ -109,7 +111,7 @@ fn read(stream: ByteStream, budget: Budget) -> Result<IdxArray> {
     {
         return Err(trailing(&what, &(exact - header as u64 - declared).to_string()));
     }
-    // What isn't bytes is turned into f32 beside them.
+    // Other types than bytes are additionally converted to f32.
     let more = if size == 1 { 0 } else { declared / size * 4 };
     budget.check(declared.saturating_add(more), format!("an array of {what}"))?;
     let bytes = read_declared(stream, header, declared, &what)?;
@@ -119,7 +121,7 @@ fn read(stream: ByteStream, budget: Budget) -> Result<IdxArray> {
     })
 }
 
-/// The `declared` bytes after the header, and an error where there are fewer or more.
+/// The `declared` bytes after the header, and an error if there are fewer or more.
 fn read_declared(stream: ByteStream, header: usize, declared: u64, what: &str) -> Result<Vec<u8>> {
     let path = stream.path().to_path_buf();
     let is_bounded = stream.most_bytes().is_some();
@@ -145,13 +147,13 @@ fn read_declared(stream: ByteStream, header: usize, declared: u64, what: &str) -
 }
 
 fn truncated(declared: &str, present: u64) -> Error {
-    Error::data(format!("the file declares {declared}, but has room for {present} bytes of them"))
+    Error::data(format!("the file declares {declared}, but holds only {present} bytes"))
         .help("the file is cut short or its header is wrong: copy or download it again")
 }
 
 fn trailing(declared: &str, extra: &str) -> Error {
     Error::data(format!("the file declares {declared}, but {extra} bytes follow them"))
-        .help("the header is wrong or something was appended: copy or download it again")
+        .help("the header is wrong or data were appended: copy or download it again")
 }
 
 impl IdxValues {
@@ -169,7 +171,7 @@ impl IdxValues {
         }
     }
 
-    /// The elements as numbers for the net; of 32-bit integers and f64 the nearest f32.
+    /// The elements as numbers for the net; for 32-bit integers and f64 the nearest f32.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
         match self {
@@ -195,7 +197,7 @@ impl IdxValues {
         }
     }
 
-    /// The elements as integers, where the type is an integer one.
+    /// The elements as integers, if the type is an integer type.
     #[must_use]
     pub fn to_integers(&self) -> Option<Vec<i64>> {
         match self {
@@ -260,9 +262,9 @@ pub(in crate::data) mod tests {
     fn fewer_or_more_bytes_than_declared_are_refused() {
         let whole = idx_bytes(8, &[2, 3], &[0; 6]);
         assert!(read_bytes(&whole).is_ok());
-        assert!(refusal(&whole[..17]).contains("2 × 3 elements of 1 byte, but has room for 5"));
-        assert!(refusal(&whole[..9]).contains("a header of 12 bytes, but has room for 9"));
-        assert!(refusal(&gzip(&whole[..17])).contains("has room for 5"));
+        assert!(refusal(&whole[..17]).contains("2 × 3 elements of 1 byte, but holds only 5"));
+        assert!(refusal(&whole[..9]).contains("a header of 12 bytes, but holds only 9"));
+        assert!(refusal(&gzip(&whole[..17])).contains("holds only 5"));
         let longer = [&whole[..], &[0; 4]].concat();
         assert!(refusal(&longer).contains("4 bytes follow"));
         assert!(refusal(&gzip(&longer)).contains("more bytes follow"));

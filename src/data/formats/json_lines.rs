@@ -1,14 +1,15 @@
 //! Tables in JSON: an object on each line, or an array of objects.
 //!
-//! The keys are the columns, in the order in which they first come up. A key that an object doesn't
-//! have, `null` and an empty text are missing. One pass over the text finds the columns and what they
-//! hold; the next ones give their values in chunks.
+//! The keys are the columns, in order of first appearance. Absent keys,
+//! `null` and empty texts are missing values. One pass over the text finds the columns and their
+//! types; further passes read their values in chunks.
 
 use super::columnar::narrow;
 use super::json_record::{Cell, Record};
 use crate::base::error::{Error, Result};
-use crate::data::columns::frame::{Frame, Header, Texts, Values, number_text};
+use crate::data::columns::frame::{Frame, Header, Values, number_text};
 use crate::data::columns::lines::Lines;
+use crate::data::columns::texts::Texts;
 use crate::data::streams::recognize::Json;
 use crate::data::streams::stream::{Source, read_error};
 use serde::Deserializer as _;
@@ -20,11 +21,11 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-/// An object of more bytes than this is none of a table.
+/// The most bytes of an object in a table.
 const LONGEST: u64 = 64 << 20;
-/// More keys than this are no columns.
+/// The most keys that are used as columns.
 const MOST_COLUMNS: usize = 1 << 16;
-/// The values of a chunk, about.
+/// The approximate number of values in a chunk.
 const CHUNK: usize = 1 << 19;
 
 /// A table in JSON whose columns are known.
@@ -35,15 +36,15 @@ pub(in crate::data) struct JsonTable {
     header: Arc<Header>,
     columns: Vec<Holds>,
     places: HashMap<String, usize>,
-    /// What is to be said of columns that are left out.
+    /// Warnings about columns that are left out.
     notes: Vec<String>,
 }
 
-/// What the values of a column are.
+/// The types of values in a column.
 #[derive(Debug, Clone, Copy, Default)]
 struct Holds {
     numbers: bool,
-    /// Whole numbers that f64 doesn't tell apart.
+    /// Whole numbers that f64 doesn't distinguish.
     wide: bool,
     texts: bool,
     truths: bool,
@@ -65,7 +66,7 @@ impl Holds {
         }
     }
 
-    /// Whether the values are numbers; else they are texts, whole numbers as their digits.
+    /// Whether the values are numbers; otherwise they are texts, with whole numbers as their digits.
     fn are_numbers(self) -> bool {
         !self.texts && !self.truths && !self.wide
     }
@@ -99,14 +100,14 @@ impl JsonTable {
             }
             match columns.len() > MOST_COLUMNS {
                 true => Err(Error::data(format!("more than {MOST_COLUMNS} different keys"))
-                    .help("every object has the same keys, which are the columns")),
+                    .help("every object must have the same keys, which are the columns")),
                 false => Ok(()),
             }
         })
         .map_err(|e| e.at(source.path().display()))?;
         if names.is_empty() {
             let error = first_fault.unwrap_or_else(|| {
-                Error::data("there is no object with keys").help("give an object on each line")
+                Error::data("there is no object with a key").help("give an object on each line")
             });
             return Err(error.at(source.path().display()));
         }
@@ -114,8 +115,8 @@ impl JsonTable {
         let note = |place: usize| {
             let name = &names[place];
             format!(
-                "warning: the column {name} is left out: it holds lists or objects; give each of their \
-                 values a key of its own"
+                "warning: the column {name} is not used: it holds lists or objects; give each of their \
+                 values its own key"
             )
         };
         let notes = nested.map(note).collect();
@@ -123,18 +124,18 @@ impl JsonTable {
         Ok(JsonTable { source, form, header, columns, places, notes })
     }
 
-    /// What is good to know of how it is read.
+    /// Notes about how it is read.
     pub(in crate::data) fn notes(&self) -> Vec<String> {
         [self.source.notes(), self.notes.clone()].concat()
     }
 
-    /// Where it is read from.
+    /// Its path.
     pub(in crate::data) fn path(&self) -> &Path {
         self.source.path()
     }
 
-    /// Takes the rows chunk by chunk, in order: the number of rows before, their values, and those that
-    /// can't be read with why. Columns of lists or objects aren't read.
+    /// Passes the rows to `take` chunk by chunk, in order: the number of previous rows, the values, and the
+    /// rows that can't be read with their errors. Columns of lists or objects aren't read.
     ///
     /// # Errors
     /// When it can't be read, and what `take` returns.
@@ -145,7 +146,7 @@ impl JsonTable {
         self.pass_in(CHUNK, take)
     }
 
-    /// As [`JsonTable::pass`], in chunks of so many values.
+    /// As [`JsonTable::pass`], in chunks of a given number of values.
     fn pass_in(
         &self,
         values: usize,
@@ -254,8 +255,8 @@ impl Chunk {
     }
 }
 
-/// Takes each object with its line, or with its number in an array. One that isn't JSON is an error of
-/// its own on a line; nothing can be read behind it in an array.
+/// Visits each object with its line, or with its number in an array. Invalid JSON on a line is an error
+/// for that line only; in an array, nothing after it can be read.
 fn each(
     source: &Source,
     form: Json,
@@ -292,12 +293,12 @@ fn each_line(
         let record = serde_json::from_slice(text).map_err(|e| {
             let help = match (line, e.is_eof()) {
                 (1, true) => "write an object on each line: `jq -c . FILE > FILE.jsonl`, or for a list within it `jq -c '.NAME[]' FILE > FILE.jsonl`",
-                _ => "write an object on each line; correct this one, or leave it out",
+                _ => "write an object on each line; correct or remove this one",
             };
-            Error::data(format!("no JSON object: {e}")).at(format!("line {line}")).help(help)
+            Error::data(format!("not a JSON object: {e}")).at(format!("line {line}")).help(help)
         });
         match record {
-            // The first line decides what the file is.
+            // The first line decides the kind of the file.
             Err(fault) if line == 1 => return Err(fault),
             record => take(line, record)?,
         }
@@ -306,7 +307,7 @@ fn each_line(
 
 fn too_long() -> Error {
     Error::data(format!("an object of more than {} MiB", LONGEST >> 20))
-        .help("this is no table of objects: give an object for each row")
+        .help("this is not a table of objects: give one object per row")
 }
 
 fn each_element(
@@ -324,12 +325,12 @@ fn each_element(
     read.map_err(|e| match (left.get(), e.io_error_kind()) {
         (0, Some(_)) => too_long(),
         (_, Some(kind)) => read_error(path, &io::Error::new(kind, e)),
-        _ => Error::data(format!("no array of JSON objects: {e}"))
+        _ => Error::data(format!("not an array of JSON objects: {e}"))
             .help("write an object on each line: `jq -c '.[]' FILE > FILE.jsonl`"),
     })
 }
 
-/// Hands out at most the bytes that are left for an object.
+/// Reads at most the bytes that remain for an object.
 struct Bounded<'a, R> {
     reader: R,
     left: &'a Shared<u64>,
@@ -347,7 +348,7 @@ impl<R: Read> Read for Bounded<'_, R> {
     }
 }
 
-/// Takes the elements of an array one by one.
+/// Visits the elements of an array one by one.
 struct Elements<'a, F> {
     take: F,
     taken: &'a mut Result<()>,

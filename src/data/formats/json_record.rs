@@ -3,7 +3,7 @@
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// An object with more keys than this is no row.
+/// An object with more keys than this isn't a row.
 const MOST: usize = 1 << 16;
 
 /// A value of an object.

@@ -5,26 +5,27 @@ use super::delimited::Delimited;
 use super::npy;
 use crate::base::error::{Error, Result};
 use crate::base::memory::Budget;
-use crate::data::columns::frame::{Frame, Header, MISSING, Values};
+use crate::data::columns::frame::{Frame, Header, Values};
 use crate::data::columns::lines::Lines;
+use crate::data::columns::texts::MISSING;
 use crate::data::formats::want::{Known, Rows, Selection, Want, as_wanted, check_read};
 use crate::data::streams::stream::Source;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, UInt8Array};
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-/// The rows of an array that are named.
+/// The given rows of an array.
 pub(in crate::data) fn rows_of(array: &ArrayRef, rows: &[usize]) -> Result<ArrayRef> {
     let mut mask = vec![false; array.len()];
     rows.iter().for_each(|&row| mask[row] = true);
     arrow_select::filter::filter(array, &BooleanArray::from(mask))
-        .map_err(|e| Error::data(format!("a column can't be carried along: {e}")))
+        .map_err(|e| Error::data(format!("a column can't be copied to the output: {e}")))
 }
 
-/// Reads a table of any format: `want` says of its header what is wanted of each column.
+/// Reads a table of any format: `want` chooses from its header what to read of each column.
 ///
 /// # Errors
-/// When the file can't be read or isn't what is wanted.
+/// When the file can't be read or doesn't contain what is wanted.
 pub(in crate::data) fn read(
     source: &Source,
     known: Known,
@@ -45,12 +46,12 @@ pub(in crate::data) fn read(
     Ok(all)
 }
 
-/// Takes the rows of a table chunk by chunk, in order and in bounded memory; NPY in Fortran order is one
-/// chunk. It may begin again with the first row, where a column turned out to be text. What to do about
-/// rows that can't be read is up to `take`.
+/// Passes the rows of a table to `take` chunk by chunk, in order and in bounded memory; NPY in Fortran order is
+/// one chunk. It may begin again with the first row, if a column turned out to be text. `take` decides about
+/// rows that can't be read.
 ///
 /// # Errors
-/// As [`read`], rows that can't be read aside, and what `take` returns.
+/// As [`read`], except for rows that can't be read, and what `take` returns.
 pub(in crate::data) fn pass(
     source: &Source,
     known: Known,
@@ -124,7 +125,7 @@ fn columnar(
     })
 }
 
-/// A column of an array file, to be carried along.
+/// A column of an array file, to be copied to the output.
 fn array_of(values: &Values) -> ArrayRef {
     match values {
         Values::Bytes(bytes) => Arc::new(UInt8Array::from(bytes.clone())),

@@ -1,29 +1,30 @@
-//! What is wanted of the columns of a file, and the rows that come of it.
+//! What to read of the columns of a file, and the resulting rows.
 
 use crate::base::error::{Error, Result};
-use crate::data::columns::frame::{Frame, Texts, Values, texts_of};
+use crate::data::columns::frame::{Frame, Values, texts_of};
 use crate::data::columns::missing::Marks;
 use crate::data::columns::number_form::NumberForm;
 use crate::data::columns::text_options::TextOptions;
+use crate::data::columns::texts::Texts;
 #[cfg(feature = "data")]
 use arrow_array::ArrayRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What is known of a table's columns before it is looked at.
+/// What is known about a table's columns before reading it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::data) struct Known<'a> {
-    /// Names that a header, if there is one, must have one of.
+    /// Names, at least one of which a header must have, if there is one.
     pub(in crate::data) names: &'a [String],
     /// Whether the columns have no names.
     pub(in crate::data) unnamed: bool,
-    /// What is said of how a delimited text is written.
+    /// The options for the form of a delimited text.
     pub(in crate::data) text: &'a TextOptions,
-    /// The forms of numbers that a trained model knows, where the table is read for one.
+    /// The number forms of the trained model for which the table is read, if any.
     pub(in crate::data) forms: Option<&'a BTreeMap<String, NumberForm>>,
 }
 
-/// What is said of a text by default.
+/// The default options for text.
 static NOTHING_SAID: TextOptions = TextOptions {
     decimal: None,
     thousands: None,
@@ -39,10 +40,10 @@ impl Default for Known<'_> {
     }
 }
 
-/// What is wanted of a column.
+/// What to read of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::data) enum Want {
-    /// Its values, whatever they are.
+    /// Its values, of any type.
     Guess,
     /// As [`Want::Guess`], for a target.
     Target,
@@ -50,23 +51,23 @@ pub(in crate::data) enum Want {
     Number,
     /// Texts.
     Text,
-    /// Texts that name classes, as `None` may.
+    /// Texts that name classes; `None` may be one.
     Class,
-    /// Moments where the file knows them, else texts.
+    /// Moments if the file stores them as such, otherwise texts.
     Moment,
-    /// That it isn't read.
+    /// Nothing: it isn't read.
     Nothing,
 }
 
-/// What is read of a table.
+/// The columns of a table to be read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::data) struct Selection {
-    /// What is wanted of each column.
+    /// What to read of each column.
     pub(in crate::data) wanted: Vec<Want>,
-    /// The places of the columns that are carried along, whatever else they are wanted for.
+    /// The indices of the columns that are copied to the output, independent of their other use.
     pub(in crate::data) kept: Vec<usize>,
-    /// Whether those of a text become values of the type that all of a column's texts have; else they
-    /// are carried along as they stand.
+    /// Whether copied columns of texts become values if all texts of a column have the same type; otherwise
+    /// they are copied unchanged.
     pub(in crate::data) typed: bool,
 }
 
@@ -83,16 +84,16 @@ pub(in crate::data) struct Rows {
     pub(in crate::data) first: usize,
     /// Their values.
     pub(in crate::data) frame: Frame,
-    /// The columns that are carried along, in the order of the selection: where the file is text, texts
-    /// or of the types that the selection asks for, else of the file's types.
+    /// The columns that are copied to the output, in the order of the selection: from a text file, texts
+    /// or the types required by the selection, otherwise the file's types.
     #[cfg(feature = "data")]
     pub(in crate::data) kept: Vec<ArrayRef>,
-    /// The rows that can't be read, in order and each once, and why. Their values mean nothing.
+    /// The rows that can't be read, in order and each once, with their errors. Their values are meaningless.
     pub(in crate::data) faults: Vec<(usize, Error)>,
 }
 
 impl Rows {
-    /// All rows of a table in memory, of which none is carried along.
+    /// All rows of a table in memory, without columns copied to the output.
     pub(in crate::data) fn of_frame(frame: Frame) -> Self {
         Rows {
             first: 0,
@@ -106,7 +107,7 @@ impl Rows {
     /// The rows, if all of them can be read.
     ///
     /// # Errors
-    /// What is wrong with the first that can't.
+    /// The error of the first row that can't.
     pub(in crate::data) fn sound(self) -> Result<Self> {
         match self.faults.first() {
             Some((_, error)) => Err(error.clone()),
@@ -115,7 +116,7 @@ impl Rows {
     }
 }
 
-/// Refuses columns that were asked for and can't be read: of lists or objects.
+/// Refuses requested columns that can't be read: those of lists or objects.
 pub(in crate::data) fn check_read(frame: &Frame, selection: &Selection) -> Result<()> {
     let is_asked = |place: usize| {
         let want = selection.wanted.get(place);
@@ -124,14 +125,14 @@ pub(in crate::data) fn check_read(frame: &Frame, selection: &Selection) -> Resul
     match (0..frame.columns.len()).find(|&place| frame.columns[place].is_none() && is_asked(place))
     {
         None => Ok(()),
-        Some(place) => Err(Error::data("the column holds lists or objects, no numbers or texts")
+        Some(place) => Err(Error::data("the column holds lists or objects, not numbers or texts")
             .at(frame.header.describe(place))
-            .help("give each of their values a column of its own")),
+            .help("give each of their values its own column")),
     }
 }
 
-/// Turns the columns of a typed format into what is wanted of them, without what stands for a missing
-/// value: the usual marks, and those that the user adds.
+/// Converts the columns of a typed format to the wanted types, with marks of missing
+/// values removed: the usual ones, and those added by the user.
 pub(in crate::data) fn as_wanted(rows: &mut Rows, wanted: &[Want], missing: &[String]) {
     let marks = Marks::new(missing);
     if !missing.is_empty() {
@@ -162,12 +163,12 @@ pub(in crate::data) fn as_wanted(rows: &mut Rows, wanted: &[Want], missing: &[St
     rows.faults = faults;
 }
 
-/// Texts as the numbers that they are, and the rows whose text is none. A moment is none either: nobody
-/// knows in what unit the others are.
+/// Texts as numbers, and the rows whose text isn't a number. A moment isn't one either: the unit of the
+/// other numbers is unknown.
 fn as_numbers(values: Values) -> (Values, Vec<(usize, Error)>) {
     if let Values::Times(times) = &values {
-        let error = Error::data("a date or time is no number")
-            .help("give numbers, or leave out --numeric: dates and times are taken by themselves");
+        let error = Error::data("a date or time is not a number")
+            .help("give numbers, or omit --numeric: dates and times are recognized without it");
         let present = times.iter().enumerate().filter(|(_, x)| !x.is_nan());
         let faults = present.map(|(row, _)| (row, error.clone())).collect();
         return (values, faults);
@@ -180,7 +181,7 @@ fn as_numbers(values: Values) -> (Values, Vec<(usize, Error)>) {
         Some(Some(number)) => *number,
         Some(None) => {
             let error = Error::data(format!("{:?} is not a number", words.get(code)))
-                .help("correct it, or leave the value out if it is missing");
+                .help("correct it, or leave the cell empty if the value is missing");
             faults.push((row, error));
             f64::NAN
         }

@@ -1,4 +1,4 @@
-//! One image file: what its header says, and its pixels.
+//! One image file: its header and its pixels.
 
 use super::frames::has_more_frames;
 use crate::base::error::{Error, Result};
@@ -10,31 +10,31 @@ use std::fs::{self, File};
 use std::io::{BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
 
-/// Images of as many pixels or more, as their headers say, aren't decoded.
+/// Images with this many pixels or more, according to their headers, aren't decoded.
 const TOO_MANY_PIXELS: u64 = 1 << 28;
-/// What can be read.
-const FORMATS: &str = "PNG, JPEG, TIFF, WebP, GIF, BMP, TGA, QOI and PNM can be read";
+/// The supported formats.
+const FORMATS: &str = "supported formats: PNG, JPEG, TIFF, WebP, GIF, BMP, TGA, QOI and PNM";
 
-/// What the header of an image file says.
+/// The header of an image file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Head {
     /// Width and height of the upright image.
     pub size: (u32, u32),
     /// The channels and bits of a pixel.
     pub color: ColorType,
-    /// The format by the file's content; only TGA, which has no mark, by its extension.
+    /// The format, found from the file's content; only TGA, which has no magic bytes, from its extension.
     pub format: ImageFormat,
-    /// Whether the file says that its pixels are turned or mirrored.
+    /// Whether the pixels are turned or mirrored according to the file's metadata.
     pub is_turned: bool,
-    /// The bytes of the file.
+    /// The size of the file in bytes.
     length: u64,
 }
 
 impl Head {
-    /// Reads the header of `file`, which may take `memory` bytes.
+    /// Reads the header of `file`, which may use `memory` bytes.
     ///
     /// # Errors
-    /// With the file's name, when it is no image, has no pixels, or is too large.
+    /// With the file's name, when it isn't an image, has no pixels, or is too large.
     pub fn read(file: &Path, memory: u64) -> Result<Self> {
         guarded(file, || Self::read_unguarded(file, memory))
     }
@@ -50,7 +50,7 @@ impl Head {
         let mut reader = reader.map_err(|e| Error::io("read", file, &e))?;
         let is_tga = file.extension().is_some_and(|e| e.eq_ignore_ascii_case("tga"));
         let Some(format) = reader.format().or(is_tga.then_some(ImageFormat::Tga)) else {
-            return Err(of_no_format(file, "its content is of no known format"));
+            return Err(of_no_format(file, "its content has an unknown format"));
         };
         reader.set_format(format);
         reader.limits(limits(memory));
@@ -60,7 +60,7 @@ impl Head {
         if !(1..TOO_MANY_PIXELS).contains(&pixels) {
             return Err(Error::data(format!("an image of {width} × {height} pixels"))
                 .at(file.display())
-                .help("scale it down to fewer than 2²⁸ pixels, or take it away"));
+                .help("scale it down to fewer than 2²⁸ pixels, or remove it"));
         }
         let color = decoder.color_type();
         if matches!(color, ColorType::Rgb32F | ColorType::Rgba32F) {
@@ -68,7 +68,7 @@ impl Head {
                 .at(file.display())
                 .help("convert it to 8 or 16 bits per channel, or save arrays with numpy.savez"));
         }
-        // Broken metadata say nothing of the pixels.
+        // Broken metadata say nothing about the pixels.
         let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
         let size = match is_sideways(orientation) {
             true => (height, width),
@@ -84,7 +84,7 @@ impl Head {
     }
 
     /// The bytes that decoding and resizing to `height` rows takes, an upper estimate: the file
-    /// twice; the pixels three times, as progressive JPEG keeps its coefficients and turning makes
+    /// twice; the pixels three times, as progressive JPEG stores its coefficients and turning makes
     /// a copy; an RGBA copy; and the rows in f32 between both passes of resizing.
     pub fn memory(&self, height: u32) -> u64 {
         let (width, own_height) = (u64::from(self.size.0), u64::from(self.size.1));
@@ -94,12 +94,12 @@ impl Head {
         2 * self.length + pixels + 16 * width * u64::from(height)
     }
 
-    /// Decodes the first frame of `file`, of which this is the header, and turns it upright. Says
-    /// too whether there are more frames or pages.
+    /// Decodes the first frame of `file`, which has this header, and turns it upright. Also returns
+    /// whether there are more frames or pages.
     ///
     /// # Errors
     /// With the file's name, when it is truncated or damaged, or decoding it and resizing it to
-    /// `height` rows takes more than `memory` bytes.
+    /// `height` rows needs more than `memory` bytes.
     pub fn decode(&self, file: &Path, height: u32, memory: u64) -> Result<(DynamicImage, bool)> {
         let needed = self.memory(height);
         if needed > memory {
@@ -108,7 +108,7 @@ impl Head {
             return Err(too_large(file, what, memory));
         }
         let bytes = fs::read(file).map_err(|e| Error::io("read", file, &e))?;
-        // The decoder of JPEG fills in what is missing.
+        // The JPEG decoder fills in missing data.
         if self.format == ImageFormat::Jpeg && !jpeg_ends(&bytes) {
             return Err(truncated(file));
         }
@@ -130,12 +130,12 @@ impl Head {
     }
 }
 
-/// What a decoder makes of a file; its panic is an error of the file like others.
+/// The result of a decoder; a panic becomes an error of the file.
 fn guarded<T>(file: &Path, decode: impl FnOnce() -> Result<T>) -> Result<T> {
     decoding::guarded(decode).unwrap_or_else(|_| {
-        Err(Error::data("not an image that can be read: it contradicts itself")
+        Err(Error::data("not a readable image: its content is inconsistent")
             .at(file.display())
-            .help(format!("repair the file or take it away; {FORMATS}")))
+            .help(format!("repair the file or remove it; {FORMATS}")))
     })
 }
 
@@ -150,7 +150,7 @@ fn limits(memory: u64) -> Limits {
     limits
 }
 
-/// Whether a JPEG has its end marker: behind the last segment, not in a thumbnail within one
+/// Whether a JPEG has its end marker: after the last segment, not in a thumbnail within one
 /// (ITU-T T.81, annex B).
 fn jpeg_ends(bytes: &[u8]) -> bool {
     let mut at = 2;
@@ -173,16 +173,16 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
 }
 
 fn truncated(file: &Path) -> Error {
-    Error::data("not an image that can be read: the file is truncated or damaged")
+    Error::data("not a readable image: the file is truncated or damaged")
         .at(file.display())
-        .help("copy or download it again, or take it away")
+        .help("copy or download it again, or remove it")
 }
 
 fn too_large(file: &Path, what: String, memory: u64) -> Error {
     let limit = human(memory as f64);
     Error::data(format!("{what}, which takes more than {limit} of memory to decode"))
         .at(file.display())
-        .help("scale it down, take it away, or raise --memory-limit")
+        .help("scale it down, remove it, or raise --memory-limit")
 }
 
 fn not_an_image(file: &Path, error: &ImageError) -> Error {
@@ -192,26 +192,29 @@ fn not_an_image(file: &Path, error: &ImageError) -> Error {
     of_no_format(file, &error.to_string())
 }
 
-/// The error for a file that isn't an image, `what` unless it can be told what it is instead.
+/// The error for a file that isn't an image: `what`, unless its real content is recognized.
 fn of_no_format(file: &Path, what: &str) -> Error {
     let (what, help) = match instead(file) {
         Some((what, help)) => (what, help.to_string()),
-        None => (what, format!("repair the file or take it away; {FORMATS}")),
+        None => (what, format!("repair the file or remove it; {FORMATS}")),
     };
-    Error::data(format!("not an image that can be read: {what}")).at(file.display()).help(help)
+    Error::data(format!("not a readable image: {what}")).at(file.display()).help(help)
 }
 
-/// What a download left in the place of an image, and what to do.
+/// Typical results of a failed download instead of an image, with advice.
 fn instead(file: &Path) -> Option<(&'static str, &'static str)> {
     let mut head = Vec::new();
     File::open(file).ok()?.take(64).read_to_end(&mut head).ok()?;
     let head = head.trim_ascii_start().to_ascii_lowercase();
     if head.is_empty() {
-        return Some(("the file is empty", "copy or download it again, or take it away"));
+        return Some(("the file is empty", "copy or download it again, or remove it"));
     }
     if head.starts_with(b"version https://git-lfs") {
         return Some(("a Git LFS pointer", "get the file itself with git lfs pull"));
     }
     let is_page = head.starts_with(b"<!doctype html") || head.starts_with(b"<html");
-    is_page.then_some(("an HTML page", "download the image itself; the page may say what failed"))
+    is_page.then_some((
+        "an HTML page",
+        "download the image itself; the page may contain an error message",
+    ))
 }

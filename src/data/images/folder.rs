@@ -1,4 +1,4 @@
-//! Which files of a folder are images, of which class, and what is passed over.
+//! The images of a folder and their classes, and the skipped files.
 
 use crate::base::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ const EXTENSIONS: [&str; 18] = [
     "png", "apng", "jpg", "jpeg", "jpe", "jfif", "bmp", "dib", "gif", "webp", "tif", "tiff", "tga",
     "qoi", "ppm", "pgm", "pbm", "pam",
 ];
-/// The first bytes of formats that tell them surely, for files without such an extension.
+/// The magic bytes of formats, for files without such an extension.
 const MAGIC: [&[u8]; 7] =
     [b"\x89PNG\r\n\x1a\n", b"\xFF\xD8\xFF", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"qoif"];
-/// The extensions of files that describe images, and are none.
+/// The extensions of files that describe images but aren't images.
 const DOCUMENTS: [&str; 16] = [
     "csv", "tsv", "txt", "md", "json", "jsonl", "xml", "html", "yaml", "yml", "toml", "log", "pdf",
     "py", "ipynb", "xlsx",
@@ -22,18 +22,18 @@ const DOCUMENTS: [&str; 16] = [
 /// The extensions among these that may hold labels.
 const TABLES: [&str; 6] = ["csv", "tsv", "txt", "json", "jsonl", "xlsx"];
 
-/// What was passed over, by place and extension, with its number; a place is a class folder, or
-/// nothing for the folder itself.
+/// The skipped files and folders, counted by location and extension; the location is a class folder, or
+/// empty for the folder itself.
 pub(super) type PassedOver = BTreeMap<(String, String), usize>;
 
-/// The images of a folder: files, and the class of each where they lie in folders.
+/// The images of a folder: files, and the class of each if they are in class folders.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::data) struct ImageFolder {
     pub(super) path: PathBuf,
     pub(super) files: Vec<PathBuf>,
     pub(super) labels: Vec<u32>,
     pub(super) classes: Vec<String>,
-    /// How many images lie in subfolders of class folders, by subfolder.
+    /// The number of images in subfolders of class folders, by subfolder.
     pub(super) nested: BTreeMap<PathBuf, usize>,
     pub(super) passed_over: PassedOver,
     /// The folders in it without any image.
@@ -42,8 +42,8 @@ pub(in crate::data) struct ImageFolder {
     pub(super) tables: Vec<String>,
 }
 
-/// The images below a folder: those in the folders in it, each of which is a class, whatever
-/// subfolders they lie in; or if there are none, those in it.
+/// The images below a folder: those in its class folders, at any
+/// depth; or if there are none, those directly in it.
 ///
 /// # Errors
 /// When a folder can't be read.
@@ -86,7 +86,7 @@ impl ImageFolder {
         self.files.is_empty()
     }
 
-    /// Whether the images lie in folders of classes.
+    /// Whether the images are in class folders.
     pub(in crate::data) fn has_classes(&self) -> bool {
         !self.classes.is_empty()
     }
@@ -96,7 +96,7 @@ impl ImageFolder {
         &self.path
     }
 
-    /// The error for a folder without images, which says what is there instead.
+    /// The error for a folder without images, which describes its content instead.
     pub(in crate::data) fn without_images(&self) -> Error {
         let mut held: BTreeMap<&str, usize> = BTreeMap::new();
         for ((_, kind), count) in &self.passed_over {
@@ -116,17 +116,17 @@ impl ImageFolder {
         self.files.len()
     }
 
-    /// The path of an image from the folder on.
+    /// The path of an image relative to the folder.
     pub(in crate::data) fn name(&self, place: usize) -> String {
         let file = &self.files[place];
         file.strip_prefix(&self.path).unwrap_or(file).display().to_string()
     }
 
-    /// Takes the images below `folder`, which is `class` or lies in it; `above` are the folders
-    /// that it lies in.
+    /// Collects the images below `folder`, which is `class` or inside it; `above` are its parent
+    /// folders.
     fn collect(&mut self, folder: &Path, class: &str, above: &mut Vec<PathBuf>) -> Result<()> {
         let place = canonical(folder);
-        // A link to a folder above would go round for ever.
+        // A link to a parent folder would recurse forever.
         if above.contains(&place) {
             self.pass_over(class, folder);
             return Ok(());
@@ -154,14 +154,14 @@ impl ImageFolder {
         let kind = match extension(entry) {
             _ if entry.is_dir() => "links to a folder above".into(),
             _ if !entry.is_file() => "broken links or special files".into(),
-            Some(_) if is_image(entry) => "images beside the class folders".into(),
+            Some(_) if is_image(entry) => "images outside of the class folders".into(),
             Some(extension) => format!(".{extension}"),
             None => "no extension".into(),
         };
         *self.passed_over.entry((place.into(), kind)).or_default() += 1;
     }
 
-    /// What was passed over, a line each: files that describe images as a note, all else as a
+    /// The skipped files, a line each: files that describe images as a note, all others as a
     /// warning.
     pub(super) fn passed_over_lines(&self) -> Vec<String> {
         let path = self.path.display();
@@ -171,36 +171,35 @@ impl ImageFolder {
             let folder = if place.is_empty() { path.to_string() } else { place.clone() };
             match kind.strip_prefix('.') {
                 Some(extension) if DOCUMENTS.contains(&extension) => {
-                    format!("note: passed over {files} in {folder}: {kind} is no image")
+                    format!("note: skipped {files} in {folder}: {kind} is not an image")
                 }
                 Some(_) => format!(
-                    "warning: passed over {files} in {folder}: {kind} can't be read; convert to PNG, \
+                    "warning: skipped {files} in {folder}: {kind} can't be read; convert to PNG, \
                      JPEG or TIFF"
                 ),
-                None => format!("warning: passed over {files} in {folder}: {kind}"),
+                None => format!("warning: skipped {files} in {folder}: {kind}"),
             }
         };
         let lines = lines.map(line);
-        let empty = self
-            .empty
-            .iter()
-            .filter(|_| self.has_classes())
-            .map(|folder| format!("warning: {}: it is no class", self.describe_empty(folder)));
+        let empty =
+            self.empty.iter().filter(|_| self.has_classes()).map(|folder| {
+                format!("warning: {}: not used as a class", self.describe_empty(folder))
+            });
         lines.chain(empty).collect()
     }
 
-    /// A folder without images, and what it holds instead.
+    /// A description of a folder without images, with its content.
     pub(super) fn describe_empty(&self, folder: &str) -> String {
         let held: Vec<String> = self
             .passed_over
             .iter()
             .filter(|((place, _), _)| place == folder)
-            .map(|((_, kind), count)| format!("passed over {} ({kind})", files(*count)))
+            .map(|((_, kind), count)| format!("skipped {} ({kind})", files(*count)))
             .collect();
         match held.is_empty() {
             true => format!("no image in the folder {folder}, which is empty"),
             false => {
-                format!("no image that can be read in the folder {folder}: {}", held.join(", "))
+                format!("no readable image in the folder {folder}: {}", held.join(", "))
             }
         }
     }
@@ -214,12 +213,12 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The path without links, or as it stands where it can't be resolved.
+/// The path with links resolved, or unchanged if that fails.
 fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// What lies in a folder, by name, but for what systems and tools leave there.
+/// The content of a folder, sorted by name, without files left by systems and tools.
 pub(in crate::data) fn entries(path: &Path) -> Result<Vec<PathBuf>> {
     let read = |e: std::io::Error| Error::io("read", path, &e);
     let mut entries = Vec::new();
@@ -243,7 +242,7 @@ fn extension(path: &Path) -> Option<String> {
     path.extension().map(|e| e.to_string_lossy().to_lowercase())
 }
 
-/// Whether a file is taken for an image: by its extension, or where that says nothing by its first
+/// Whether a file is treated as an image: by its extension, or if that is inconclusive, by its first
 /// bytes.
 fn is_image(path: &Path) -> bool {
     let extension = extension(path).unwrap_or_default();

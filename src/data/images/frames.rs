@@ -1,4 +1,4 @@
-//! Whether a file holds more than the one frame or page that is read.
+//! Whether a file holds more frames or pages than the first, which is read.
 
 use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::{AnimationDecoder, ImageFormat};
@@ -18,7 +18,7 @@ pub(super) fn has_more_frames(format: ImageFormat, bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether a second directory follows the first one of a TIFF: its offset stands behind the entries
+/// Whether a second directory follows the first one of a TIFF: its offset follows the entries
 /// of 12 bytes each (TIFF 6.0, section 2).
 fn tiff_directory_follows(bytes: &[u8]) -> Option<bool> {
     let is_little = bytes.starts_with(b"II");

@@ -1,4 +1,4 @@
-//! Folders of images, one for each class: found, decoded, and brought to one shape.
+//! Folders of images, one for each class: found, decoded, and converted to one shape.
 
 mod decode;
 mod folder;
@@ -21,10 +21,10 @@ use rayon::prelude::*;
 use remarks::Seen;
 use std::ops::Range;
 
-/// The width and height of images that differ in size, unless something else is asked for.
+/// The default width and height of images that differ in size.
 const USUAL: u32 = 32;
-/// The bytes of memory that reading images may take where nothing is said, and nobody knows how much
-/// there is.
+/// The default limit of memory for reading images, in bytes, if the machine's memory is
+/// unknown.
 const MEMORY: u64 = 4 << 30;
 /// Training holds the features of all images, a copy of the training rows, and one more of them
 /// while a scaling is fitted.
@@ -34,18 +34,18 @@ const COPIES: u64 = 3;
 pub(super) struct Pixels {
     /// (images that could be read, features).
     pub features: Features,
-    /// What is wrong with the others, by their places in order.
+    /// The errors of the others, by their indices in order.
     pub faults: Vec<(usize, Error)>,
 }
 
 impl ImageFolder {
-    /// What the headers of these images say, each on its own.
+    /// The headers of these images, each with its own error.
     fn heads(&self, places: Range<usize>, memory: u64) -> Vec<Result<Head>> {
         self.files[places].par_iter().map(|file| Head::read(file, memory)).collect()
     }
 
-    /// The shape that all images are brought to: as asked for, else that of all of them up to
-    /// 4096 × 4096, else 32 × 32; in color, with alpha, with 16 bits, if any of their headers says so.
+    /// The shape to which all images are converted: the requested one, otherwise their common size up to
+    /// 4096 × 4096, otherwise 32 × 32; with color, alpha and 16 bits if any of their headers has them.
     fn common_shape(&self, options: &ImageOptions, heads: &[Head]) -> ImageShape {
         let any = |test: fn(&Head) -> bool| heads.iter().any(test);
         let first = heads.first().map_or((USUAL, USUAL), |head| head.size);
@@ -65,10 +65,10 @@ impl ImageFolder {
         ImageShape { width, height, colour, sixteen_bit: any(Head::is_sixteen_bit) }
     }
 
-    /// The shape of the images for a model that knows nothing of shapes: bytes without alpha.
+    /// The shape of the images for a model without an image shape: bytes without alpha.
     ///
     /// # Errors
-    /// When a file is no image.
+    /// When a file isn't an image.
     pub(super) fn plain_shape(
         &self,
         options: &ImageOptions,
@@ -81,11 +81,11 @@ impl ImageFolder {
         Ok(ImageShape { colour, sixteen_bit: false, ..shape })
     }
 
-    /// The images with their classes, in the shape that suits them, to be trained on within so many
-    /// bytes of memory; and lines for the user. `others` images are held beside them.
+    /// The images with their classes for training, in the shape that suits them, within a limit of
+    /// memory in bytes; and messages for the user. `others` images are held at the same time.
     ///
     /// # Errors
-    /// When there are fewer than two classes, a file is no image, or the memory doesn't do.
+    /// When there are fewer than two classes, a file isn't an image, or the memory isn't sufficient.
     pub(super) fn training(
         &self,
         options: &ImageOptions,
@@ -121,10 +121,10 @@ impl ImageFolder {
         Ok((data, lines))
     }
 
-    /// The images with their classes, in the shape of a model, and lines for the user.
+    /// The images with their classes, in the shape of a model, and messages for the user.
     ///
     /// # Errors
-    /// When they are of no class, a file is no image, or the memory doesn't do.
+    /// When they have no classes, a file isn't an image, or the memory isn't sufficient.
     pub(super) fn measured(
         &self,
         shape: ImageShape,
@@ -140,11 +140,11 @@ impl ImageFolder {
         Ok((data, lines))
     }
 
-    /// The features of these images in that shape, and what is wrong with those that are left out.
-    /// What is seen in them is counted in `tally`.
+    /// The features of these images in that shape, and the errors of those that are left out.
+    /// Their properties are counted in `tally`.
     ///
     /// # Errors
-    /// When the memory doesn't do.
+    /// When the memory isn't sufficient.
     pub(super) fn pixels(
         &self,
         places: Range<usize>,
@@ -161,7 +161,7 @@ impl ImageFolder {
         self.decoded(places, heads, shape, memory - needed, tally)
     }
 
-    /// What was passed over and where images were found, a line each.
+    /// The skipped files and the locations of images, a line each.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = self.passed_over_lines();
         if let (images @ 1.., Some(folder)) =
@@ -170,16 +170,16 @@ impl ImageFolder {
             let images: usize = images;
             let folder = folder.strip_prefix(&self.path).unwrap_or(folder).display();
             lines.push(format!(
-                "note: {}: {images} images lie in subfolders of class folders, such as {folder}, and \
-                 are of the class of the folder above",
+                "note: {}: {images} images are in subfolders of class folders, such as {folder}, and \
+                 belong to the class of the class folder",
                 self.path.display()
             ));
         }
         lines
     }
 
-    /// Decodes these images, whose headers were read before, within `memory` bytes beside the
-    /// features: side by side, and after that those alone that need more than a thread's share.
+    /// Decodes these images, whose headers were read before, within `memory` bytes in addition to the
+    /// features: in parallel, then one by one those that need more than a thread's share.
     fn decoded(
         &self,
         places: Range<usize>,
@@ -216,7 +216,7 @@ impl ImageFolder {
         Ok(read)
     }
 
-    /// The features of all these images, row after row; zeros for those that can't be read.
+    /// The features of all these images, row by row; zeros for those that can't be read.
     fn values<V: Value>(
         &self,
         places: &Range<usize>,
@@ -252,13 +252,13 @@ impl ImageFolder {
         (values, seen)
     }
 
-    /// Refuses fewer classes than `least`, and says where the others may be.
+    /// Refuses fewer classes than `least`, and suggests where the others may be.
     fn check_classes(&self, least: usize) -> Result<()> {
         if self.classes.len() >= least {
             return Ok(());
         }
         let (found, help) = match self.classes.first() {
-            None => ("the images are of no class".to_string(), String::new()),
+            None => ("the images have no classes".to_string(), String::new()),
             Some(class) => {
                 let inner = self.path.join(class);
                 let nested: Vec<_> = self
@@ -275,12 +275,12 @@ impl ImageFolder {
         };
         let error = Error::data(found)
             .at(self.path.display())
-            .help(format!("put the images of each class in a folder of its own{help}"));
+            .help(format!("put the images of each class in a separate folder{help}"));
         let error = self.empty.iter().fold(error, |error, f| error.also(self.describe_empty(f)));
         Err(match self.tables.first().filter(|_| self.classes.is_empty()) {
             Some(table) => error.also(format!(
-                "labels of images aren't read from {table}: move each image into the folder of its \
-                 label there"
+                "labels of images aren't read from {table}: move each image into a folder with the name of its \
+                 label"
             )),
             None => error,
         })
@@ -289,7 +289,7 @@ impl ImageFolder {
     fn too_many(&self, images: u64, shape: ImageShape, needed: u64, memory: u64) -> Error {
         let ImageShape { width, height, .. } = shape;
         Error::data(format!(
-            "{images} images of {width} × {height} pixels take {} of memory, more than {}",
+            "{images} images of {width} × {height} pixels need {} of memory, more than {}",
             human(needed as f64),
             human(memory as f64)
         ))

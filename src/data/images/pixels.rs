@@ -39,9 +39,9 @@ impl Value for f32 {
     }
 }
 
-/// The image in the width and height of `shape`, and whether any of its pixels isn't opaque. Where
-/// alpha is a channel, colors are multiplied by it, so that what can't be seen can't be learnt;
-/// else the image is composited over white.
+/// The image in the width and height of `shape`, and whether any of its pixels isn't opaque. If
+/// alpha is a channel, colors are multiplied by it, so that invisible colors can't be learned;
+/// otherwise the image is composited over white.
 fn fitted<S>(
     mut image: ImageBuffer<Rgba<S>, Vec<S>>,
     shape: ImageShape,

@@ -1,11 +1,11 @@
-//! What a user should know of how images were read.
+//! Messages about how images were read.
 
 use super::decode::Head;
 use crate::data::{Colour, ImageShape};
 use image::ImageFormat;
 use std::path::Path;
 
-/// Images of a kind: how many, and the first of them.
+/// The number of images of a kind, and the first one.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Group {
     count: usize,
@@ -21,7 +21,7 @@ impl Group {
     }
 }
 
-/// What was seen in images, counted.
+/// Counts of the properties of images.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(in crate::data) struct Tally {
     images: usize,
@@ -35,11 +35,11 @@ pub(in crate::data) struct Tally {
     transparent: usize,
     animated: Group,
     misnamed: Group,
-    /// The least and the largest value of 16 bits that was kept.
+    /// The smallest and the largest 16-bit value that was kept.
     range: Option<(f32, f32)>,
 }
 
-/// What the pixels of an image say that its header doesn't.
+/// Properties of an image that its header doesn't tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Seen {
     /// Whether any pixel isn't opaque.
@@ -49,7 +49,7 @@ pub(super) struct Seen {
 }
 
 impl Tally {
-    /// Counts an image that was brought to `shape`.
+    /// Counts an image that was converted to `shape`.
     pub(super) fn add(
         &mut self,
         name: impl Fn() -> String,
@@ -92,7 +92,7 @@ impl Tally {
         self.transparent > 0
     }
 
-    /// A line for each thing that was done to the images at `place`; `is_given` says whether their
+    /// A line for each conversion of the images at `place`; `is_given` says whether their
     /// shape is that of a model.
     pub fn lines(&self, place: &Path, shape: ImageShape, is_given: bool) -> Vec<String> {
         let place = place.display();
@@ -107,7 +107,7 @@ impl Tally {
             };
             let to = size((shape.width, shape.height));
             let why = match is_given {
-                true => "as the model takes them",
+                true => "as the model needs",
                 false => "--image-size WxH chooses another size",
             };
             let text = format!(
@@ -118,18 +118,18 @@ impl Tally {
         }
         if self.turned > 0 {
             let text = format!("{} of {all} images turned or mirrored", self.turned);
-            line("note", format!("{text} as their EXIF orientation says"));
+            line("note", format!("{text} according to their EXIF orientation"));
         }
         self.describe_depth(shape, is_given, &mut line);
         self.describe_alpha(shape, is_given, &mut line);
         if is_given && self.colored > 0 && !shape.colour.has_color() {
             let text = format!("{} of {all} images are in color", self.colored);
-            line("note", format!("{text}, and converted to grey as the model takes them"));
+            line("note", format!("{text}, and converted to gray as the model needs"));
         }
         if self.animated.count > 0 {
             let (count, example) = (self.animated.count, &self.animated.example);
             let text = format!("{count} of {all} images have several frames or pages");
-            line("note", format!("{text}, such as {example}: the first is read"));
+            line("note", format!("{text}, such as {example}: only the first is used"));
         }
         if self.misnamed.count > 0 {
             let (count, example) = (self.misnamed.count, &self.misnamed.example);
@@ -148,7 +148,7 @@ impl Tally {
         let (sixteen, all) = (self.sixteen_bit, self.images);
         if shape.sixteen_bit && !is_given {
             let range = self.range.map_or(String::new(), |(least, most)| {
-                format!(": their values are from {least} to {most} of 65535")
+                format!(": their values range from {least} to {most} of 65535")
             });
             let text = format!("{sixteen} of {all} images have 16 bits per channel, kept{range}");
             let others = match sixteen < all {
@@ -160,7 +160,7 @@ impl Tally {
             line(
                 "warning",
                 format!(
-                    "{sixteen} of {all} images have 16 bits per channel, but the model takes 8: \
+                    "{sixteen} of {all} images have 16 bits per channel, but the model needs 8: \
                      their values are divided by 257; train on 16-bit images to keep them"
                 ),
             );
@@ -181,7 +181,7 @@ impl Tally {
         let what = match (shape.colour, is_given) {
             (Colour::GreyAlpha | Colour::Rgba, true) => return,
             (Colour::GreyAlpha | Colour::Rgba, false) => {
-                "alpha is kept as a channel, by which colors are multiplied; --image-color grey or \
+                "alpha is kept as a channel, and colors are multiplied by it; --image-color grey or \
                  rgb composites them over white"
             }
             (Colour::Grey | Colour::Rgb, _) => "they are composited over white",

@@ -113,7 +113,7 @@ fn png_with_exif(png: &[u8], orientation: u8) -> Vec<u8> {
     [&png[..33], &length, &chunk, &crc, &png[33..]].concat()
 }
 
-/// A TIFF of one strip of 8-bit grey, with an orientation.
+/// A TIFF of one strip of 8-bit gray, with an orientation.
 fn tiff_with_orientation(image: &GrayImage, orientation: u8) -> Vec<u8> {
     let (width, height) = image.dimensions();
     let pixels = image.as_raw();
@@ -155,7 +155,7 @@ const UPRIGHT: [([u32; 2], [u32; 2], bool); 8] = [
 
 #[test]
 fn every_exif_orientation_is_obeyed_in_jpeg_png_and_tiff() {
-    // Each corner has a grey of its own, over a block of JPEG's 8 × 8 half.
+    // Each corner has a gray of its own, over a block of JPEG's 8 × 8 half.
     let corner = |x: u32, y: u32| [[20u8, 90], [160, 230]][usize::from(y > 3)][usize::from(x > 7)];
     let image = GrayImage::from_fn(16, 8, |x, y| Luma([corner(x, y)]));
     let jpeg = encoded(&image.clone().into(), "jpg");
@@ -362,11 +362,15 @@ fn subfolders_belong_to_their_class_and_what_is_passed_over_is_counted_and_named
     assert_eq!(labels[..], [0, 0, 0, 1, 1, 1]);
     for parts in [
         &["note: ", "2 images lie in subfolders", "cat/more/deep"][..],
-        &["warning: passed over 3 files in cat: .xyz can't be read"],
-        &["note: passed over 1 file in dog: .txt is no image"],
-        &["warning: passed over 1 file", "beside the class folders"],
-        &["warning: no image that can be read in the folder bird", "3 files (.heic)", "no class"],
-        &["warning: no image in the folder fish, which is empty", "no class"],
+        &["warning: skipped 3 files in cat: .xyz can't be read"],
+        &["note: skipped 1 file in dog: .txt is not an image"],
+        &["warning: skipped 1 file", "outside of the class folders"],
+        &[
+            "warning: no readable image in the folder bird",
+            "3 files (.heic)",
+            "not used as a class",
+        ],
+        &["warning: no image in the folder fish, which is empty", "not used as a class"],
     ] {
         assert_eq!(
             lines.iter().filter(|l| parts.iter().all(|p| l.contains(p))).count(),
@@ -408,7 +412,7 @@ fn folders_without_two_classes_say_what_was_found_instead() {
     write(dir.path(), "labels.csv", b"file,label\n0.png,cat\n");
     let error = refusal(training(dir.path()));
     assert!(
-        error.contains("of no class") && error.contains("aren't read from labels.csv"),
+        error.contains("belong to no class") && error.contains("aren't read from labels.csv"),
         "{error}"
     );
     let dir = tempfile::tempdir().unwrap();
@@ -433,7 +437,7 @@ fn files_that_are_no_images_are_named_for_what_they_are() {
     }
 }
 
-/// A PNG of grey pixels whose header says that size, with hardly any data.
+/// A PNG of gray pixels whose header says that size, with hardly any data.
 fn png_that_claims(width: u32, height: u32) -> Vec<u8> {
     let mut png = encoded(&GrayImage::from_pixel(4, 3, Luma([90])).into(), "png");
     png[16..20].copy_from_slice(&width.to_be_bytes());
@@ -538,11 +542,11 @@ fn folders_of_parts_are_told_by_their_names() {
     let found = open(&dir.path().to_string_lossy(), &DataOptions::default()).unwrap();
     let Data::Ready(data) = found.train else { panic!("a matrix") };
     assert_eq!(data.class_names().unwrap(), ["plane", "train"]);
-    // But not beside another part: then their images are of no class.
+    // But not beside another part: then their images belong to no class.
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "train/0.png", &png(1));
     write(dir.path(), "test/0.png", &png(2));
     write(dir.path(), "train/train.csv", b"file,label\n");
     let error = open(&dir.path().to_string_lossy(), &DataOptions::default()).unwrap_err();
-    assert!(error.to_string().contains("of no class"), "{error}");
+    assert!(error.to_string().contains("belong to no class"), "{error}");
 }

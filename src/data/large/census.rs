@@ -1,5 +1,5 @@
-//! What takes all rows of a table larger than memory: the part that each belongs to, and the categories
-//! of those that are trained on.
+//! The properties that need all rows of a table larger than memory: the part of each row, and the categories
+//! of the training rows.
 
 use crate::base::error::{Error, Result};
 use crate::data::columns::frame::Values;
@@ -16,7 +16,7 @@ use crate::data::tables::target_columns::Columns;
 use crate::data::{StreamedTable, Table, Targets};
 use std::collections::BTreeMap;
 
-/// Of columns with more categories than this only those of the sample are known.
+/// For columns with more categories than this, only those of the sample are known.
 const MOST: usize = 100_000;
 
 /// The part of each row of a table.
@@ -58,12 +58,12 @@ impl RowParts {
     }
 }
 
-/// What a pass over all rows found.
+/// The result of a pass over all rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Census {
     /// The part of each row.
     pub parts: RowParts,
-    /// The categories in the rows that are trained on, by the names of the columns.
+    /// The categories in the training rows, by column name.
     pub categories: BTreeMap<String, Categories>,
     /// The columns with so many categories that only those of the sample are known.
     pub too_many: Vec<String>,
@@ -78,16 +78,16 @@ enum Rule {
 }
 
 impl StreamedTable {
-    /// Goes once through the columns that decide the split and those of categories, where there are
-    /// any. Groups are held out each with a probability of `fraction`; for a split by time the sample
-    /// says from which time on rows are. A stratified split counts the rows of each class before.
+    /// Reads the columns that decide the split and those of categories once, if there are
+    /// any. Each group is held out with the probability `fraction`; for a split by time, the time from which
+    /// rows are held out comes from the sample. A stratified split first counts the rows of each class.
     ///
     /// # Errors
-    /// For a stratified split without classes; when there is no such column, it holds what is no time
-    /// or no part, or a part is left without rows.
+    /// For a stratified split without classes; when there is no such column, a value isn't a time
+    /// or a part, or a part has no rows.
     pub fn census(&self, split: &Split, fraction: f64, seed: u64) -> Result<Census> {
         let Some(table) = self.sample().table() else {
-            return Err(Error::failed("the sample of a table is no table"));
+            return Err(Error::failed("the sample of a table is not a table"));
         };
         let mut rule = match split {
             Split::Random => None,
@@ -162,10 +162,10 @@ impl StreamedTable {
         Ok(census)
     }
 
-    /// The training rows of each class, in a pass through the target; none where it is no class.
+    /// The training rows of each class, in a pass through the target; none if it isn't a class.
     ///
     /// # Errors
-    /// With line and column, for a value that is no class.
+    /// With line and column, for a value that isn't a class.
     pub fn class_rows(&self, parts: &RowParts) -> Result<Option<Vec<usize>>> {
         let (Some(table), Targets::Classes { names, .. }) =
             (self.sample().table(), self.sample().targets())
@@ -211,7 +211,7 @@ impl StreamedTable {
         Ok(sizes)
     }
 
-    /// Takes the values of some columns, read as they were for the sample.
+    /// Passes the values of some columns to `take`, read as for the sample.
     fn pass_columns(&self, places: &[usize], take: impl FnMut(Rows) -> Result<()>) -> Result<()> {
         let columns = self.sample().table().map_or(0, |table| table.columns().len());
         let mut wanted = vec![Want::Nothing; columns];
@@ -222,14 +222,14 @@ impl StreamedTable {
     }
 }
 
-/// The place of a table's target.
+/// The index of a table's target.
 fn target(table: &Table) -> Option<usize> {
     table.columns().iter().position(|c| c.role == Role::Target(0))
 }
 
 impl Rule {
-    /// The parts of some rows by their column at that place. Rows come in the order of the table, and
-    /// may begin again.
+    /// The parts of some rows by their column at that index. Rows come in the order of the table, and
+    /// may start over.
     fn parts(&mut self, rows: &Rows, place: usize) -> Result<Vec<Part>> {
         let frame = &rows.frame;
         let Some(values) = &frame.columns[place] else {
@@ -243,7 +243,7 @@ impl Rule {
             }
             Rule::Group { fraction, seed } => Ok((0..frame.rows)
                 .map(|row| {
-                    // What no text can be stands for a missing one.
+                    // A missing value is represented by something that can't be a text.
                     let name = values.text(row).unwrap_or_else(|| "\0".into());
                     held_out(is_group_held_out(&name, *fraction, *seed))
                 })
@@ -268,25 +268,25 @@ impl Rule {
     }
 }
 
-/// The class of a row, in the form that equal spellings share.
+/// The class of a row in canonical form.
 fn class_text(values: &Values, row: usize) -> String {
     canonical(&values.text(row).unwrap_or_default()).into_owned()
 }
 
-/// Refuses parts that leave nothing to train on, or to measure on.
+/// Refuses parts that leave no rows for training or validation.
 fn check(parts: &RowParts, split: &Split) -> Result<()> {
     if parts.rows(Part::Training).next().is_none() {
         return Err(Error::data("no row is left to train on")
             .at(format!("--split {split}"))
-            .help("hold fewer rows out with --validation, or split otherwise"));
+            .help("hold out fewer rows with --validation, or use another --split"));
     }
     let is_drawn = matches!(split, Split::Group(_));
     if is_drawn && parts.rows(Part::Validation).next().is_none() {
         return Err(Error::data(
-            "no group is held out: each is with the probability of --validation",
+            "no group is held out: each is held out with the probability --validation",
         )
         .at(format!("--split {split}"))
-        .help("hold out more with --validation, or draw again with another --seed"));
+        .help("hold out more with --validation, or use another --seed"));
     }
     Ok(())
 }

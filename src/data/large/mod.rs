@@ -1,8 +1,10 @@
-//! Sets larger than memory: passed over in chunks, or encoded into files.
+//! Sets larger than memory: read in chunks, or encoded into files.
 
 #[cfg(feature = "data")]
 pub(super) mod census;
 #[cfg(feature = "data")]
 pub(super) mod passes;
+#[cfg(feature = "data")]
+mod sampling;
 pub(super) mod slabs;
 pub(super) mod stored;

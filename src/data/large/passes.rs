@@ -1,13 +1,14 @@
-//! Tables larger than memory: understood and fitted by a sample of their rows, encoded chunk by
+//! Tables larger than memory: analyzed and fitted with a sample of their rows, encoded chunk by
 //! chunk.
 //!
-//! One pass finds out how many rows there are, and keeps a seeded sample of them, in which each
-//! class has a row at least. What is fitted to 200,000 rows drawn at random differs little from
-//! what all of them would give: a quantile's rank by 0.1 % (scikit-learn takes 10,000). Every
-//! later pass gives encoded chunks in the order of the file.
+//! One pass counts the rows and draws a seeded sample of them, with at least one row of each
+//! class. A fit to 200,000 random rows differs little from
+//! a fit to all rows: a quantile's rank by 0.1 % (scikit-learn uses 10,000). All
+//! later passes give encoded chunks in the order of the file.
 
+use super::sampling::Sampling;
 use crate::base::error::{Error, Result};
-use crate::data::columns::frame::{Frame, Texts, Values};
+use crate::data::columns::frame::Values;
 use crate::data::formats::columnar;
 use crate::data::formats::read;
 use crate::data::formats::want::{Known, Rows, Selection, Want};
@@ -18,53 +19,49 @@ use crate::data::streams::stream::{Source, set_name};
 use crate::data::tables::fitting::Fitting;
 use crate::data::tables::missing_target::Complete;
 use crate::data::tables::table::{self, Table};
-use crate::data::tables::target::MAX_CLASSES;
 use crate::data::tables::trained::{Keep, Reading};
 use crate::data::{Data, Dataset, Preprocessing, Role, UnknownCategories};
-use crate::math::random::{Stream, stream_key, threefry};
 use std::sync::Arc;
 
 /// The most rows of a sample.
 const SAMPLE: usize = 200_000;
-/// About the bytes of a value, with some room around it.
+/// The approximate number of bytes of a value, with overhead.
 const VALUE: u64 = 24;
-/// The fewest.
+/// The fewest rows of a sample.
 const LEAST: usize = 1000;
-/// Of so many different numbers in the target, each has a row in the sample.
-const FEW: usize = 64;
 
 /// A table that isn't held in memory.
 #[derive(Debug, Clone)]
 pub struct StreamedTable {
     source: Source,
     options: DataOptions,
-    /// The sample, understood.
+    /// The analyzed sample.
     sample: Arc<Data>,
-    /// The place of each row of the sample in the whole table.
+    /// The index of each row of the sample in the whole table.
     places: Vec<usize>,
     rows: usize,
     /// The columns that are read.
     columns: usize,
-    /// Whether rows were left out as their target is missing.
+    /// Whether rows were dropped because their target is missing.
     has_dropped: bool,
 }
 
-/// Some rows of a table, as a net takes them.
+/// Some rows of a table, encoded for a net.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncodedChunk {
     /// The number of rows before them.
     pub first: usize,
     /// The rows.
     pub data: Dataset,
-    /// Their categories that the model doesn't know.
+    /// Their unknown categories.
     pub unknown: UnknownCategories,
 }
 
 impl StreamedTable {
-    /// Goes through a table once, and keeps of it what takes about a quarter of `memory` bytes.
+    /// Reads a table once, and keeps a sample of about a quarter of `memory` bytes.
     ///
     /// # Errors
-    /// When it can't be read, or isn't what the options say.
+    /// When it can't be read, or doesn't match the options.
     pub fn open(path: &str, options: &DataOptions, memory: u64) -> Result<Self> {
         let source = columnar::at_hand(table_source(path, options)?)?;
         let (columns, task) = (&options.columns, options.task);
@@ -107,7 +104,7 @@ impl StreamedTable {
         let streamed =
             StreamedTable { source, options, sample, places, rows, columns, has_dropped };
         if streamed.bytes() > memory {
-            // Else it is opened once more, as a whole, and says so then.
+            // Otherwise it is opened again as a whole, with the same messages.
             crate::data::sources::options::say(&streamed.options, &notes);
         }
         Ok(streamed)
@@ -119,25 +116,25 @@ impl StreamedTable {
         self.rows
     }
 
-    /// The sample, with its columns as they were understood.
+    /// The sample, with its analyzed columns.
     #[must_use]
     pub fn sample(&self) -> &Arc<Data> {
         &self.sample
     }
 
-    /// The place in the whole table of each row of the sample.
+    /// The index in the whole table of each row of the sample.
     #[must_use]
     pub fn places(&self) -> &[usize] {
         &self.places
     }
 
-    /// About the bytes that the whole table would take while it is read and encoded.
+    /// The approximate number of bytes that the whole table would need while it is read and encoded.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         (self.rows * self.columns) as u64 * VALUE
     }
 
-    /// Fits to those rows of the sample that are trained on, by their place in the whole table.
+    /// Fits to those rows of the sample that are training rows, by their index in the whole table.
     ///
     /// # Errors
     /// As [`Preprocessing::fit_rows`].
@@ -151,7 +148,7 @@ impl StreamedTable {
         Preprocessing::fit_rows(&self.sample, &rows, fitting)
     }
 
-    /// What reads a column as it was read for the sample.
+    /// How to read a column in the same way as for the sample.
     pub(super) fn want_as_sampled(&self, place: usize) -> Want {
         let Some(table) = self.sample.table() else { return Want::Nothing };
         let is_target = matches!(table.columns()[place].role, Role::Target(_));
@@ -164,7 +161,7 @@ impl StreamedTable {
         }
     }
 
-    /// Takes what is wanted of the columns, chunk by chunk in order.
+    /// Passes the wanted columns to `take`, chunk by chunk in order.
     pub(in crate::data) fn read_columns(
         &self,
         mut wanted: Vec<Want>,
@@ -197,13 +194,13 @@ impl StreamedTable {
     /// Encodes all rows chunk by chunk, in order.
     ///
     /// # Errors
-    /// With line and column, for a value that doesn't fit what was fitted; and what `take` returns.
+    /// With line and column, for a value that the fitted encoding can't encode; and what `take` returns.
     pub fn pass(
         &self,
         preprocessing: &Preprocessing,
         take: impl FnMut(EncodedChunk) -> Result<()>,
     ) -> Result<()> {
-        // What was left out was said when the table was opened.
+        // Dropped rows were reported when the table was opened.
         pass(&self.source, preprocessing, &self.options, take).map(|_| ())
     }
 }
@@ -212,7 +209,7 @@ impl StreamedTable {
 /// memory: as [`open_measured`](crate::data::open_measured), without holding all of them.
 ///
 /// # Errors
-/// When it can't be read, or isn't what the model needs; and what `take` returns.
+/// When it can't be read, or doesn't match the model; and what `take` returns.
 pub fn pass_measured(
     path: &str,
     preprocessing: &Preprocessing,
@@ -229,7 +226,7 @@ pub fn pass_measured(
 fn table_source(name: &str, options: &DataOptions) -> Result<Source> {
     match find(name, options)? {
         Found::Table(source) => Ok(source),
-        _ => Err(Error::failed(format!("{name} is no table that is read row by row"))),
+        _ => Err(Error::failed(format!("{name} is not a table that is read row by row"))),
     }
 }
 
@@ -246,92 +243,6 @@ fn pass(
         let (data, unknown) = measured.map_err(|e| e.at(&place))?;
         take(EncodedChunk { first: rows.first, data, unknown })
     })
-}
-
-/// A seeded sample of rows: those with the smallest random keys, and the first of each class.
-struct Sampling {
-    keep: usize,
-    targets: Vec<usize>,
-    key: [u32; 2],
-    /// Rows with a key below this are kept.
-    below: u64,
-    frame: Frame,
-    /// The place and the key of each row of the sample.
-    places: Vec<usize>,
-    keys: Vec<u64>,
-    rows: usize,
-    /// The target values that have a row in the sample.
-    seen: Texts,
-}
-
-impl Sampling {
-    fn new(keep: usize, targets: Vec<usize>, seed: u64) -> Self {
-        Sampling {
-            keep,
-            targets,
-            key: stream_key(seed, Stream::Sample, 0),
-            below: u64::MAX,
-            frame: Frame::default(),
-            places: Vec::new(),
-            keys: Vec::new(),
-            rows: 0,
-            seen: Texts::default(),
-        }
-    }
-
-    fn take(&mut self, Rows { first, frame, .. }: Rows) -> Result<()> {
-        let mut keys: Vec<u64> = (first..first + frame.rows).map(|row| self.key_of(row)).collect();
-        if let [target] = self.targets[..]
-            && let Some(values) = &frame.columns[target]
-        {
-            self.keep_classes(values, &mut keys)?;
-        }
-        let kept: Vec<usize> = (0..frame.rows).filter(|&row| keys[row] < self.below).collect();
-        self.rows = first + frame.rows;
-        self.places.extend(kept.iter().map(|&row| first + row));
-        self.keys.extend(kept.iter().map(|&row| keys[row]));
-        let chosen = frame.select(&kept);
-        match self.frame.rows {
-            0 => self.frame = chosen,
-            _ => self.frame.append(chosen),
-        }
-        while self.frame.rows > 2 * self.keep && self.below > 1 {
-            self.below /= 2;
-            let kept: Vec<usize> =
-                (0..self.keys.len()).filter(|&i| self.keys[i] < self.below).collect();
-            self.frame = self.frame.select(&kept);
-            self.places = kept.iter().map(|&i| self.places[i]).collect();
-            self.keys = kept.iter().map(|&i| self.keys[i]).collect();
-        }
-        Ok(())
-    }
-
-    /// The random key of a row, which depends on nothing else.
-    fn key_of(&self, row: usize) -> u64 {
-        let row = row as u64;
-        let [a, b] = threefry(self.key, [row as u32, (row >> 32) as u32]);
-        (u64::from(a) | u64::from(b) << 32).max(1)
-    }
-
-    /// Gives the first row of each class the key 0, which is always kept.
-    fn keep_classes(&mut self, values: &Values, keys: &mut [u64]) -> Result<()> {
-        let limit = if matches!(values, Values::Texts(_)) { MAX_CLASSES } else { FEW };
-        if self.seen.words.len() > limit {
-            return Ok(());
-        }
-        for (row, key) in keys.iter_mut().enumerate() {
-            let Some(text) = values.text(row) else { continue };
-            let before = self.seen.words.len();
-            self.seen.words.code(&text);
-            if self.seen.words.len() > before {
-                *key = 0;
-                if before >= limit {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! The order in which an epoch goes through rows in a file: slabs of neighbouring rows, shuffled.
+//! The order in which an epoch goes through rows in a file: slabs of neighboring rows, shuffled.
 
 use crate::data::StoredSet;
 use crate::math::random::{Permutation, Stream, stream_key};
 use std::ops::Range;
 
-/// About the bytes of a slab: enough to be read at once, little enough that a window has many.
+/// The approximate number of bytes of a slab: enough for efficient reads, few enough that a window has many.
 const SLAB: usize = 256 << 10;
 
 /// The rows of a set in an epoch's order of slabs.
@@ -18,7 +18,7 @@ pub struct SlabOrder {
 }
 
 impl SlabOrder {
-    /// The order of epoch `epoch` under `seed`; without a seed that of the file.
+    /// The order of epoch `epoch` under `seed`; without a seed, the order of the file.
     #[must_use]
     pub fn new(set: &StoredSet, seed: Option<u64>, epoch: u64) -> Self {
         Self::of(set.rows(), set.row_bytes(), seed, epoch)
@@ -38,20 +38,20 @@ impl SlabOrder {
         order
     }
 
-    /// The rows, by their place in the file, of the slab at position `i`: all slabs are alike, but
-    /// for a row.
+    /// The rows in the file of the slab at position `i`: the sizes of slabs differ by at
+    /// most one row.
     fn slab(&self, i: usize) -> Range<usize> {
         let (slab, count) = (self.slabs[i] as usize, self.slabs.len());
         slab * self.rows / count..(slab + 1) * self.rows / count
     }
 
-    /// The place in the file of the row at a position.
+    /// The index in the file of the row at a position.
     #[must_use]
     pub fn row(&self, position: usize) -> usize {
         self.pieces(position, 1).first().map_or(position, |piece| piece.start)
     }
 
-    /// Where the rows from position `first` on stand in the file, `rows` of them at most.
+    /// The ranges in the file of at most `rows` rows from position `first` on.
     pub(in crate::data) fn pieces(&self, first: usize, rows: usize) -> Vec<Range<usize>> {
         let mut pieces = Vec::new();
         let (mut position, end) = (first, (first + rows).min(self.rows));

@@ -1,9 +1,9 @@
 //! Encoded rows in a temporary file, for sets larger than memory.
 //!
-//! Rows are written once and read as often as an epoch or an evaluation needs them, in windows that
-//! fit into memory. An epoch's order is shuffled in two steps, as in Xu et al., *Stochastic Gradient
-//! Descent without Full Data Shuffle* (SIGMOD 2022): slabs of neighbouring rows are put in the
-//! epoch's order, cut into windows, and the rows of a window are shuffled among themselves.
+//! Rows are written once and read for every epoch and evaluation, in windows that
+//! fit into memory. The order of an epoch is shuffled in two steps, as in Xu et al., *Stochastic Gradient
+//! Descent without Full Data Shuffle* (SIGMOD 2022): slabs of neighboring rows are shuffled
+//! and combined to windows, then the rows within each window are shuffled.
 
 use crate::base::atomic::{passing_file, write_error};
 use crate::base::error::{Error, Result};
@@ -17,14 +17,14 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-/// What the rows of a set have in common.
+/// The common properties of the rows of a set.
 #[derive(Debug, Clone, PartialEq)]
 struct Form {
     name: String,
-    /// Whether features are bytes; else f32.
+    /// Whether features are bytes, otherwise f32.
     bytes: bool,
     features: usize,
-    /// The targets of no row: their kind, their width and their names.
+    /// Targets without rows: their kind, width and names.
     targets: Targets,
     weighted: bool,
     is_image: bool,
@@ -44,7 +44,7 @@ impl Form {
         }
     }
 
-    /// Bytes of a row: features, targets, weight.
+    /// The number of bytes of a row: features, targets, weight.
     fn row_bytes(&self) -> usize {
         let feature = if self.bytes { 1 } else { 4 };
         self.features * feature + self.target_bytes() + if self.weighted { 4 } else { 0 }
@@ -59,20 +59,20 @@ impl Form {
     }
 }
 
-/// Rows of a set on their way to a file.
+/// A writer of a set's rows to a file.
 pub struct StoredWriter {
     path: PathBuf,
     out: BufWriter<File>,
     form: Option<Form>,
     rows: usize,
-    /// Σ w over the rows, added up in their order.
+    /// Σ w over the rows, summed in their order.
     weight: f64,
     spread: Spread,
     hash: Sha256,
 }
 
 impl StoredWriter {
-    /// Begins a [`passing_file`].
+    /// Creates a [`passing_file`].
     ///
     /// # Errors
     /// When it can't be created.
@@ -83,19 +83,19 @@ impl StoredWriter {
         Ok(StoredWriter { path, out, form: None, rows: 0, weight: 0.0, spread, hash })
     }
 
-    /// Appends rows, of the same columns and targets as the rows before.
+    /// Appends rows with the same columns and targets as the previous ones.
     ///
     /// # Errors
-    /// When they are not, or can't be written.
+    /// When the columns or targets differ, or the rows can't be written.
     pub fn append(&mut self, data: &Dataset) -> Result<()> {
         let found = Form::of(data);
         let form = self.form.get_or_insert_with(|| found.clone());
-        // Bytes are numbers too.
+        // Bytes are also numbers.
         let same = Form { bytes: form.bytes, ..found.clone() } == *form;
         if !same || form.bytes && !found.bytes {
-            return Err(Error::data("later rows are of another kind than the first ones")
+            return Err(Error::data("later rows have another type than the first ones")
                 .at(data.name())
-                .help("a column that held whole numbers from 0 to 255 only may hold others later: say --numeric of it"));
+                .help("a column that first held only whole numbers from 0 to 255 may hold others later: name it in --numeric"));
         }
         let mut bytes = Vec::with_capacity(form.row_bytes() * data.rows());
         for row in 0..data.rows() {
@@ -154,7 +154,7 @@ impl StoredWriter {
 
 fn full(path: &std::path::Path, error: &std::io::Error) -> Error {
     write_error(path, error)
-        .help("a table beyond --memory-limit is kept encoded on disk while it is trained on: make room, or name another directory in WGRAD_CACHE_DIR")
+        .help("during training, the encoded rows of a table beyond --memory-limit are stored on disk: free some space, or set WGRAD_CACHE_DIR to another directory")
 }
 
 /// Rows in a temporary file.
@@ -182,19 +182,19 @@ impl StoredSet {
         self.rows
     }
 
-    /// What the rows are recognised by.
+    /// The fingerprint of the rows.
     #[must_use]
     pub fn fingerprint(&self) -> &Fingerprint {
         &self.fingerprint
     }
 
-    /// The bytes of a row.
+    /// The number of bytes of a row.
     #[must_use]
     pub fn row_bytes(&self) -> usize {
         self.form.row_bytes()
     }
 
-    /// The mean of the rows' weights; none where rows have none.
+    /// The mean of the rows' weights; none if rows have no weights.
     #[must_use]
     pub fn mean_weight(&self) -> Option<f64> {
         self.mean_weight
@@ -206,7 +206,7 @@ impl StoredSet {
         self.spread.squares.iter().sum::<f64>() / self.mean_weight.unwrap_or(1.0)
     }
 
-    /// The rows at these positions of an order, at most as many as there are.
+    /// At most `rows` rows from position `first` of an order.
     ///
     /// # Errors
     /// When they can't be read.
@@ -227,7 +227,7 @@ impl StoredSet {
         all.dataset(&self.form)
     }
 
-    /// Some of its rows, in the order of the file that they lie in.
+    /// Some of its rows, in the order of the file.
     ///
     /// # Errors
     /// When they can't be read, or there is no such row.
@@ -247,7 +247,7 @@ impl StoredSet {
     }
 }
 
-/// The parts of rows that are read.
+/// The columns of the rows that are read.
 struct Columns {
     bytes: Vec<u8>,
     numbers: Vec<f32>,
@@ -276,7 +276,7 @@ impl Columns {
         }
     }
 
-    /// Takes a row apart.
+    /// Decodes a row.
     fn push(&mut self, form: &Form, row: &[u8]) {
         let words = |bytes| <[u8]>::as_chunks(bytes).0.iter();
         let (features, rest) = match form.bytes {
@@ -333,11 +333,11 @@ impl Columns {
     }
 }
 
-/// Weighted means and Σ w (x − mean)² of columns, added up chunk by chunk (Chan, Golub and LeVeque,
+/// Weighted means and Σ w (x − mean)² of columns, summed chunk by chunk (Chan, Golub and LeVeque,
 /// 1979).
 #[derive(Debug, Default)]
 struct Spread {
-    /// Σ w: the rows, where they have no weights.
+    /// Σ w: the number of rows if they have no weights.
     total: f64,
     means: Vec<f64>,
     squares: Vec<f64>,

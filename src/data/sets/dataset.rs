@@ -1,4 +1,4 @@
-//! Rows of features with what is to be learnt for each: what a net takes.
+//! Rows of features with their targets: the data of a net.
 
 use crate::base::error::{Error, Result};
 use crate::base::parallel::*;
@@ -51,23 +51,44 @@ impl Features {
             Features::F32(m) => Features::F32(m.select_rows(rows)),
         }
     }
+
+    /// The rows of all `parts`, of equally many columns, one after the other: bytes where all are. None of no parts.
+    pub(crate) fn concat<'a>(parts: impl Iterator<Item = &'a Self> + Clone) -> Option<Self> {
+        let first = parts.clone().next()?;
+        let bytes = parts.clone().map(|part| match part {
+            Features::U8(m) => Some(m.data()),
+            Features::F32(_) => None,
+        });
+        let (rows, cols) = (parts.clone().map(Features::rows).sum(), first.cols());
+        if let Some(bytes) = bytes.collect::<Option<Vec<&[u8]>>>() {
+            return Matrix::new(rows, cols, bytes.concat()).ok().map(Features::U8);
+        }
+        let mut all = Vec::with_capacity(rows * cols);
+        for part in parts {
+            match part {
+                Features::U8(m) => all.extend(m.data().iter().map(|&x| f32::from(x))),
+                Features::F32(m) => all.extend_from_slice(m.data()),
+            }
+        }
+        Matrix::new(rows, cols, all).ok().map(Features::F32)
+    }
 }
 
-/// What is to be learnt for each row.
+/// The targets of the rows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Targets {
-    /// One class a row.
+    /// One class per row.
     Classes {
-        /// The class of each row: a place in `names`.
+        /// The class of each row: an index into `names`.
         labels: Vec<u32>,
         /// The names of the classes.
         names: Vec<String>,
     },
     /// Numbers: (rows, outputs). In f64 until they are centered and scaled, after which f32 holds them.
     Numbers(Matrix<f64>),
-    /// Any number of labels a row.
+    /// Any number of labels per row.
     Labels {
-        /// 1 where the row has the label, else 0: (rows, labels).
+        /// 1 if the row has the label, otherwise 0: (rows, labels).
         values: Matrix<f32>,
         /// The names of the labels.
         names: Vec<String>,
@@ -95,7 +116,7 @@ impl Targets {
         }
     }
 
-    /// Appends the rows of `more`, which are of the same kind.
+    /// Appends the rows of `more`, which must be of the same kind.
     ///
     /// # Errors
     /// When they aren't.
@@ -127,7 +148,7 @@ impl Targets {
         }
     }
 
-    /// The width of the output that they call for.
+    /// The number of outputs that a net needs for them.
     #[must_use]
     pub fn outputs(&self) -> usize {
         match self {
@@ -138,7 +159,7 @@ impl Targets {
     }
 }
 
-/// Rows of features with what is to be learnt for each.
+/// Rows of features with their targets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     pub(in crate::data) name: String,
@@ -150,7 +171,7 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// A data set of as many feature rows as targets.
+    /// A data set of features and targets with the same number of rows.
     ///
     /// # Errors
     /// When the numbers of rows differ, there are none, a label has no class, or a number is NaN
@@ -162,17 +183,17 @@ impl Dataset {
         if rows != targets.rows() {
             return fail(
                 format!("{rows} rows of features, but {} of targets", targets.rows()),
-                "every row needs its target",
+                "every row needs a target",
             );
         }
         if rows == 0 || features.cols() == 0 {
             return fail(
                 format!("{rows} rows of {} features", features.cols()),
-                "there is nothing to learn from: give at least one row and one feature column",
+                "give at least one row and one feature column",
             );
         }
         if u32::try_from(rows).is_err() {
-            return fail(format!("{rows} rows"), "a data set ends at 2³² rows: split it");
+            return fail(format!("{rows} rows"), "a data set has at most 2³² rows: split it");
         }
         match &targets {
             Targets::Classes { labels, names } => {
@@ -205,11 +226,11 @@ impl Dataset {
         })
     }
 
-    /// The same data, in which rows count as much as these say: (rows), finite and from 0 on. What
-    /// they counted before is multiplied.
+    /// The same data with weights: (rows), finite and not negative. Existing weights
+    /// are multiplied by them.
     ///
     /// # Errors
-    /// When there are not as many weights as rows, or one is negative or not finite.
+    /// When the number of weights isn't the number of rows, or one is negative or not finite.
     pub fn weighted(mut self, weights: Vec<f32>) -> Result<Self> {
         if weights.len() != self.rows() {
             return Err(Error::usage(format!("{} weights, {} rows", weights.len(), self.rows())));
@@ -217,7 +238,7 @@ impl Dataset {
         if let Some(row) = weights.iter().position(|w| !(*w >= 0.0 && w.is_finite())) {
             return Err(Error::data(format!("the weight {}", weights[row]))
                 .at(format!("row {}", row + 1))
-                .help("weights are finite and not below 0"));
+                .help("weights must be finite and not negative"));
         }
         self.weights = Some(match self.weights {
             Some(before) => before.iter().zip(&weights).map(|(a, b)| a * b).collect(),
@@ -226,8 +247,8 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The same data, in which rows of classes count as much as these say of each class; what they
-    /// counted before is multiplied.
+    /// The same data with the weight of its class for each row; existing weights
+    /// are multiplied by them.
     ///
     /// # Errors
     /// When there is no weight for a class of a row, or one is negative or not finite.
@@ -238,7 +259,7 @@ impl Dataset {
         self.weighted(weights)
     }
 
-    /// The mean of the rows' weights; none where rows have none.
+    /// The mean of the rows' weights; none if rows have no weights.
     ///
     /// # Errors
     /// When all of them are 0.
@@ -251,20 +272,20 @@ impl Dataset {
         Ok(Some(sum / weights.len() as f64))
     }
 
-    /// The same data, whose columns are the pixels of one image and are scaled together.
+    /// The same data, with columns that are the pixels of one image and are scaled together.
     #[must_use]
     pub fn image(mut self) -> Self {
         self.is_image = true;
         self
     }
 
-    /// The same data, whose rows are images of that shape.
+    /// The same data, with rows that are images of that shape.
     #[must_use]
     pub fn image_of(self, shape: ImageShape) -> Self {
         Dataset { shape: Some(shape), ..self.image() }
     }
 
-    /// The shape of the images, where it is known.
+    /// The shape of the images, if it is known.
     #[must_use]
     pub fn shape(&self) -> Option<ImageShape> {
         self.shape
@@ -294,7 +315,7 @@ impl Dataset {
         &self.targets
     }
 
-    /// How much each row counts, where they don't count alike: (rows).
+    /// The weight of each row, if there are weights: (rows).
     #[must_use]
     pub fn weights(&self) -> Option<&[f32]> {
         self.weights.as_deref()
@@ -312,7 +333,7 @@ impl Dataset {
         self.features.rows()
     }
 
-    /// The names of the classes, where the targets are classes.
+    /// The names of the classes, if the targets are classes.
     #[must_use]
     pub fn class_names(&self) -> Option<&[String]> {
         match &self.targets {
@@ -321,13 +342,13 @@ impl Dataset {
         }
     }
 
-    /// The width of the output that these targets call for.
+    /// The number of outputs that a net needs for these targets.
     #[must_use]
     pub fn outputs(&self) -> usize {
         self.targets.outputs()
     }
 
-    /// The rows named by `rows`, in that order.
+    /// The given rows, in that order.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
         Dataset {
@@ -355,7 +376,7 @@ fn joined<T: Copy>(a: &Matrix<T>, b: &Matrix<T>) -> Result<Matrix<T>> {
 }
 
 fn check_finite<T: Float + Display + Sync>(m: &Matrix<T>, what: &str) -> Result<()> {
-    // In pieces, which all processors look through, and many values at once.
+    // In pieces on all processors, with many values at once.
     let is_finite = |piece: &[T]| piece.iter().fold(true, |all, x| all & x.is_finite());
     if m.data().par_chunks(1 << 16).all(is_finite) {
         return Ok(());
@@ -364,13 +385,15 @@ fn check_finite<T: Float + Display + Sync>(m: &Matrix<T>, what: &str) -> Result<
         None => Ok(()),
         Some(i) => Err(Error::data(format!("a {what} is {}", m.data()[i]))
             .at(format!("row {}, column {}", i / m.cols() + 1, i % m.cols() + 1))
-            .help("only finite numbers can be learnt from: remove or replace it")),
+            .help("only finite numbers can be used: remove or replace it")),
     }
 }
 
-/// The error for rows of which none counts.
+/// The error for rows whose weights are all 0.
 pub(in crate::data) fn all_zero(place: &str) -> Error {
-    Error::data("all rows have the weight 0").at(place).help("give some row a weight above 0")
+    Error::data("all rows have the weight 0")
+        .at(place)
+        .help("give at least one row a positive weight")
 }
 
 /// A set of matrices.

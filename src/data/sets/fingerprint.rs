@@ -1,15 +1,15 @@
-//! Rows as they are recognised again.
+//! Fingerprints, by which rows are recognized.
 
 use crate::base::parallel::*;
 use crate::base::sha256::Sha256;
 use crate::data::{Affine, Features, Samples, Targets};
 use serde::{Deserialize, Serialize};
 
-/// Bytes that are hashed as one piece: the pieces go to all processors.
+/// The number of bytes that are hashed as one piece: pieces are distributed to all processors.
 const PIECE: usize = 1 << 20;
 
 impl Samples {
-    /// What these rows are recognised by: any other value, order, scaling, target or weight gives another.
+    /// The fingerprint of these rows: any other value, order, scaling, target or weight gives another one.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         let mut all = Sha256::new();
@@ -45,13 +45,13 @@ impl Samples {
     }
 }
 
-/// Rows as they are recognised again.
+/// The fingerprint of some rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {
-    /// Rows.
+    /// The number of rows.
     pub rows: usize,
-    /// Feature columns, those that an encoding makes.
+    /// The number of feature columns after encoding.
     pub columns: usize,
     /// SHA-256 over features, scaling, targets and weights, in hexadecimal.
     pub sha256: String,

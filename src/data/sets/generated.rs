@@ -6,10 +6,10 @@ use crate::math::random::{Random, Stream};
 use std::f64::consts::{PI, TAU};
 use std::sync::Arc;
 
-/// Three arms of a spiral around the origin, each a class, within about the unit circle.
+/// Three arms of a spiral around the origin, each a class, approximately within the unit circle.
 ///
-/// At distance r (uniform in 0.1…1) arm k stands at the angle (k/3 + 0.6·r)·2π, with normal noise
-/// of 0.15 radians. Classes alternate row by row. At least one row of each class is made.
+/// At distance r (uniform in 0.1…1) arm k is at the angle (k/3 + 0.6·r)·2π, with normal noise
+/// of 0.15 radians. Classes alternate row by row. There is at least one row of each class.
 #[must_use]
 pub fn spiral(rows: usize, seed: u64) -> Dataset {
     generate("spiral", 3, rows, seed, |class, random| {
@@ -19,10 +19,10 @@ pub fn spiral(rows: usize, seed: u64) -> Dataset {
     })
 }
 
-/// Two half moons, each a class, one hooked into the other, with normal noise of 0.1.
+/// Two half moons, each a class, interlocked, with normal noise of 0.1.
 ///
 /// The first is the upper half of the unit circle, the second the lower half of the unit circle
-/// around (1, 0.5). Classes alternate row by row. At least one row of each class is made.
+/// around (1, 0.5). Classes alternate row by row. There is at least one row of each class.
 #[must_use]
 pub fn moons(rows: usize, seed: u64) -> Dataset {
     generate("moons", 2, rows, seed, |class, random| {
@@ -35,7 +35,7 @@ pub fn moons(rows: usize, seed: u64) -> Dataset {
 /// Points around the corners (±1, ±1) with normal noise of 0.2; the class says whether the signs
 /// of the corner differ.
 ///
-/// Classes alternate row by row. At least one row of each class is made.
+/// Classes alternate row by row. There is at least one row of each class.
 #[must_use]
 pub fn xor(rows: usize, seed: u64) -> Dataset {
     generate("xor", 2, rows, seed, |class, random| {
@@ -77,7 +77,7 @@ mod tests {
     type Generator = fn(usize, u64) -> Dataset;
     const ALL: [(Generator, usize); 3] = [(spiral, 3), (moons, 2), (xor, 2)];
 
-    /// The share of rows whose nearest other row is of the same class.
+    /// The fraction of rows whose nearest other row is of the same class.
     fn agreement_with_nearest(data: &Dataset) -> f64 {
         let Targets::Classes { labels, .. } = data.targets() else { panic!("classes") };
         let point = |r| [data.features().value(r, 0), data.features().value(r, 1)];

@@ -2,7 +2,7 @@
 //!
 //! R. K. Pace, R. Barry, "Sparse Spatial Autoregressions", Statistics & Probability Letters 33 (1997), doi
 //! 10.1016/S0167-7152(96)00140-X; with the changes of A. Géron, "Hands-On Machine Learning", Apache-2.0.
-//! `assets/README.md` says what was changed.
+//! `assets/README.md` lists the changes.
 
 /// The table as a CSV with a header, compressed with zstd; the target, `median_house_value`, is the last column.
 pub static HOUSING: &[u8] = include_bytes!("../../../assets/housing.csv.zst");

@@ -1,11 +1,11 @@
-//! The shape to which images are brought, and what users say of it.
+//! The shape to which images are converted, and the user's options for it.
 
 use crate::base::error::{Error, Result, serde_as_text};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The most pixels in a row or a column of the images of a net.
+/// The largest width and height of a net's images.
 pub(in crate::data) const MOST_PIXELS: u32 = 4096;
 
 /// The channels of a pixel, in their order.
@@ -37,13 +37,13 @@ impl Colour {
         }
     }
 
-    /// Whether red, green and blue are told apart.
+    /// Whether red, green and blue are separate channels.
     #[must_use]
     pub fn has_color(self) -> bool {
         matches!(self, Colour::Rgb | Colour::Rgba)
     }
 
-    /// Whether alpha is a channel; else images are composited over white.
+    /// Whether alpha is a channel; otherwise images are composited over white.
     #[must_use]
     pub fn has_alpha(self) -> bool {
         matches!(self, Colour::GreyAlpha | Colour::Rgba)
@@ -70,18 +70,18 @@ impl Colour {
     }
 }
 
-/// The shape of the images that a model takes: pixels row after row, the channels of a pixel side
-/// by side.
+/// The shape of a model's images: pixels row by row, the channels of a pixel
+/// contiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageShape {
-    /// Pixels in a row.
+    /// The width in pixels.
     pub width: u32,
-    /// Rows of pixels.
+    /// The height in pixels.
     pub height: u32,
     /// The channels of a pixel.
     pub colour: Colour,
-    /// Whether channels are kept with 16 bits, as numbers from 0 to 65,535; else as bytes.
+    /// Whether channels have 16 bits, as numbers from 0 to 65,535; otherwise they are bytes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sixteen_bit: bool,
 }
@@ -94,14 +94,14 @@ impl ImageShape {
         pixels.saturating_mul(self.colour.channels())
     }
 
-    /// The bytes that an image takes as features.
+    /// The number of bytes of an image as features.
     pub(in crate::data) fn bytes(&self) -> u64 {
         let of_channel = if self.sixteen_bit { size_of::<f32>() } else { 1 };
         (self.features() as u64).saturating_mul(of_channel as u64)
     }
 
-    /// Refuses a shape that a net of so many inputs can't have: it may come from a file that was
-    /// damaged.
+    /// Refuses a shape that doesn't match the number of inputs: it may come from a damaged
+    /// file.
     ///
     /// # Errors
     /// When the shape has another number of features, or a side of 0 or more than 4096 pixels.
@@ -111,7 +111,7 @@ impl ImageShape {
             return Ok(());
         }
         Err(Error::data(format!(
-            "the model takes {inputs} inputs, but its images are {} × {} pixels of {} channels",
+            "the model has {inputs} inputs, but its images are {} × {} pixels of {} channels",
             self.width,
             self.height,
             self.colour.channels()
@@ -121,7 +121,7 @@ impl ImageShape {
     }
 }
 
-/// What a user says of images.
+/// The user's options for images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ImageOptions {
     /// Width and height.
@@ -147,7 +147,7 @@ impl FromStr for ImageSize {
         let (width, height) = text.split_once(['x', '×']).unwrap_or((text, text));
         match (width.trim().parse(), height.trim().parse()) {
             (Ok(w @ 1..=MOST_PIXELS), Ok(h @ 1..=MOST_PIXELS)) => Ok(ImageSize(w, h)),
-            _ => Err(Error::usage(format!("{text:?} is no size of an image"))
+            _ => Err(Error::usage(format!("{text:?} is not an image size"))
                 .help("write for example 28x28, or 28 for both; at most 4096")),
         }
     }
@@ -166,7 +166,7 @@ impl FromStr for Colour {
         let text = text.replace("gray", "grey");
         Self::ALL.into_iter().find(|colour| colour.name() == text).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::usage(format!("{text:?} is no layout of channels"))
+            Error::usage(format!("{text:?} is not a channel layout"))
                 .help(format!("known: {names}"))
         })
     }

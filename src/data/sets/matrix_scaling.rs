@@ -1,4 +1,4 @@
-//! Scaling of the columns of a matrix. A scaling means there what it means for the columns of a table:
+//! Scaling of the columns of a matrix, with the same meaning as for the columns of a table:
 //! see [`NumberEncoder`].
 
 use crate::base::error::Result;
@@ -14,11 +14,11 @@ const ROWS: usize = 64;
 
 impl Scaling {
     /// Fits the linear part of the scaling of each column of `features`, which is the identity for the
-    /// quantile transform: see [`Scaling::quantiles`]. `together` scales all columns alike.
+    /// quantile transform: see [`Scaling::quantiles`]. `together` scales all columns equally.
     #[must_use]
     pub(in crate::data) fn fit(self, features: &Features, together: bool) -> Affine {
         let cols = features.cols();
-        // By column: what is subtracted, and what is divided by.
+        // For each column: the shift and the divisor.
         let fitted: Vec<(f64, f64)> = match self {
             Scaling::None | Scaling::Quantile => return Affine::identity(cols),
             Scaling::Robust => return robust(features),
@@ -51,14 +51,14 @@ impl Scaling {
         }
     }
 
-    /// Fits the quantile transform of each column, where this is that scaling.
+    /// Fits the quantile transform of each column, if this is that scaling.
     #[must_use]
     pub(in crate::data) fn quantiles(self, features: &Features) -> Option<Vec<Scaler>> {
         (self == Scaling::Quantile).then(|| by_column(self, features))
     }
 }
 
-/// Fits a scaling to each column as to one of a table.
+/// Fits a scaling to each column like to one of a table.
 fn by_column(scaling: Scaling, features: &Features) -> Vec<Scaler> {
     let rows: Vec<usize> = (0..features.rows()).collect();
     let fit = |col| {
@@ -77,14 +77,14 @@ fn robust(features: &Features) -> Affine {
     Affine { shift, scale }
 }
 
-/// The features with each column brought to a normal distribution by its quantiles: (rows, columns).
+/// The features with each column transformed to a normal distribution by its quantiles: (rows, columns).
 ///
 /// # Errors
-/// When the number of columns is another one.
+/// When the number of columns differs.
 pub(in crate::data) fn transform(features: &Features, quantiles: &[Scaler]) -> Result<Features> {
     let cols = quantiles.len();
     let mut all: Vec<f32> = zeros(features.rows() * cols);
-    // Of bytes each is transformed once.
+    // Each of the 256 byte values is transformed once.
     let of_bytes: Vec<f32> = match features {
         Features::U8(_) => quantiles
             .par_iter()
@@ -108,7 +108,7 @@ pub(in crate::data) fn transform(features: &Features, quantiles: &[Scaler]) -> R
     Ok(Features::F32(Matrix::new(features.rows(), cols, all)?))
 }
 
-/// The range of no numbers.
+/// The range of an empty set of numbers.
 const EMPTY: [f32; 2] = [f32::INFINITY, f32::NEG_INFINITY];
 
 /// The least and the largest value of each column.
@@ -123,7 +123,7 @@ fn ranges(features: &Features) -> Vec<[f32; 2]> {
     }
     let cols = features.cols();
     match features {
-        // Of no rows at all bytes have no empty range.
+        // Without rows, bytes would have no empty range.
         Features::U8(m) if m.rows() > 0 => {
             let (mut least, mut most) = (vec![u8::MAX; cols], vec![0; cols]);
             widen(m, &mut least, &mut most);

@@ -1,4 +1,4 @@
-//! Rows of numbers as a net takes them, their targets, weights and scaling.
+//! The rows of numbers for a net, with their targets, weights and scaling.
 
 pub(super) mod dataset;
 #[cfg(feature = "data")]

@@ -7,9 +7,9 @@ use crate::math::matrix::Matrix;
 /// units of the targets, (rows, outputs).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Predictions {
-    /// Probabilities; and numbers where f32 is exact enough for the targets.
+    /// Probabilities; and numbers if f32 is exact enough for the targets.
     F32(Matrix<f32>),
-    /// Numbers of which f32 would lose too much: see [`TargetScaling`](crate::data::TargetScaling).
+    /// Numbers for which f32 would be too inexact: see [`TargetScaling`](crate::data::TargetScaling).
     F64(Matrix<f64>),
 }
 
@@ -41,21 +41,21 @@ impl Predictions {
         }
     }
 
-    /// Predictions in f32, as probabilities always are.
+    /// Predictions in f32, always the case for probabilities.
     ///
     /// # Errors
     /// When they are numbers in f64.
     pub fn as_f32(&self) -> Result<&Matrix<f32>> {
         match self {
             Predictions::F32(m) => Ok(m),
-            Predictions::F64(_) => Err(Error::usage("these predictions are in f64")),
+            Predictions::F64(_) => Err(Error::usage("these predictions are f64")),
         }
     }
 
-    /// Appends the rows of `more`, of as many columns as there are in these rows, if any.
+    /// Appends the rows of `more`, which must have the same number of columns, if there are rows already.
     ///
     /// # Errors
-    /// When they have other columns.
+    /// When the numbers of columns differ.
     pub fn append(&mut self, more: Predictions) -> Result<()> {
         if self.rows() == 0 {
             *self = more;
@@ -80,7 +80,7 @@ impl Predictions {
         Ok(())
     }
 
-    /// Predictions for no rows, of so many columns.
+    /// Predictions without rows, with `cols` columns.
     #[must_use]
     pub fn none(cols: usize) -> Self {
         Predictions::F32(Matrix::from_fn(0, cols, |_, _| 0.0))
@@ -95,7 +95,7 @@ impl Predictions {
         }
     }
 
-    /// Brings the first columns within their least and largest value; NaN stays.
+    /// Clamps the first columns to their smallest and largest value; NaN stays.
     pub(crate) fn bound(&mut self, bounds: &[[f64; 2]]) {
         fn clamp<T: Copy + PartialOrd>(m: &mut Matrix<T>, bounds: &[[T; 2]]) {
             let cols = m.cols().max(1);

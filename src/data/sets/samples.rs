@@ -1,4 +1,4 @@
-//! From a data set to rows that a backend takes, by what was fitted on the training rows.
+//! The conversion of a data set to rows for a backend, fitted to the training rows.
 
 use super::matrix_scaling::transform;
 use crate::base::error::{Error, Result};
@@ -7,17 +7,17 @@ use crate::data::{Affine, Dataset, Features, ImageShape, Scaling, TargetScaling,
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Rows as a backend keeps them: features with their scaling, and targets ready for the loss.
+/// Rows for a backend: features with their scaling, and targets ready for the loss.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
     /// (N, n_0), in their own storage type.
     pub features: Arc<Features>,
     /// The scaling of the feature columns.
     pub affine: Affine,
-    /// (N) classes or (N, n_L) numbers, which f32 holds; none where only predictions are wanted.
+    /// (N) classes or (N, n_L) numbers, which f32 holds; none if only predictions are needed.
     pub targets: Option<Targets>,
-    /// How much the loss of each row counts: (N), with a mean of 1, so that what the sum over a
-    /// batch is divided by stays what it is. None where all rows count alike.
+    /// The weight of each row's loss: (N), with a mean of 1, so that the divisor of the sum over a
+    /// batch doesn't change. None if all rows have the same weight.
     pub weights: Option<Vec<f32>>,
 }
 
@@ -28,7 +28,7 @@ impl Samples {
         self.features.rows()
     }
 
-    /// The rows named by `rows`, in that order.
+    /// The given rows, in that order.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
         Samples {
@@ -53,46 +53,46 @@ impl Samples {
 /// How a data set is stored on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Storage {
-    /// Whether the features are bytes; else they are f32.
+    /// Whether the features are bytes, otherwise f32.
     pub bytes: bool,
-    /// Whether the targets are classes; else they are f32.
+    /// Whether the targets are classes, otherwise f32.
     pub classes: bool,
     /// Whether rows have weights.
     pub weighted: bool,
 }
 
-/// What is done to features and targets before they meet the net, fitted on the training rows.
+/// The conversion of features and targets for the net, fitted to the training rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
-    /// What turns a table's columns into features; none where the data are features from the start.
+    /// The encoding of a table's columns as features; none if the data are a matrix of features.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
-    /// The quantile transform of the columns of a matrix, before `features`; none where the scaling is
-    /// linear, or an encoding does it column by column.
+    /// The quantile transform of the columns of a matrix, before `features`; none if the scaling is
+    /// linear or part of the encoding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantiles: Option<Vec<Scaler>>,
-    /// The scaling of the feature columns, those that an encoding makes if there is one.
+    /// The scaling of the feature columns, after the encoding if there is one.
     pub features: Affine,
     /// The scaling of the targets; the identity for classes.
     pub targets: TargetScaling,
-    /// The least and the largest value that is predicted of each target: a tenth of the range of the
-    /// training rows' beyond it on either side. None where predictions are not bounded.
+    /// The smallest and the largest prediction of each target: the range of the training rows, extended by
+    /// a tenth of it on either side. None if predictions are not bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounds: Option<Vec<[f64; 2]>>,
-    /// The names of the classes; none where the targets are something else.
+    /// The names of the classes; none if the targets aren't classes.
     pub classes: Option<Vec<String>>,
-    /// The shape of the images, where the data are folders of them.
+    /// The shape of the images, if the data are folders of images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageShape>,
-    /// The names of the labels, where a row may have any number of them.
+    /// The names of the labels, if a row may have any number of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
 }
 
 impl Preprocessing {
-    /// Fits the scaling of `training`'s features, and with any scaling but `None` that of numeric
-    /// targets, which are then standardised.
+    /// Fits the scaling of `training`'s features, and with any scaling except `None`, also that of numeric
+    /// targets, which are then standardized.
     #[must_use]
     pub fn fit(training: &Dataset, scaling: Scaling) -> Self {
         let together = scaling == Scaling::Minmax && training.is_image();
@@ -115,7 +115,7 @@ impl Preprocessing {
         }
     }
 
-    /// What changes nothing: for data that fit the net as they are.
+    /// The identity: for data that the net uses unchanged.
     #[must_use]
     pub fn none(data: &Dataset) -> Self {
         Self::fit(data, Scaling::None)
@@ -124,7 +124,7 @@ impl Preprocessing {
     /// Features alone, for predictions.
     ///
     /// # Errors
-    /// When the number of columns is not that of the training rows.
+    /// When the number of columns differs from that of the training rows.
     pub fn features(&self, features: Arc<Features>) -> Result<Samples> {
         self.check_width(&features)?;
         let affine = self.features.clone();
@@ -135,7 +135,7 @@ impl Preprocessing {
         Ok(Samples { features, affine, targets: None, weights: None })
     }
 
-    /// Refuses another number of columns than that of the training rows.
+    /// Refuses a number of columns that differs from that of the training rows.
     pub(in crate::data) fn check_width(&self, features: &Features) -> Result<()> {
         let (expected, found) = (self.features.cols(), features.cols());
         if found != expected {
@@ -147,10 +147,10 @@ impl Preprocessing {
         Ok(())
     }
 
-    /// Features and targets, and the rows' weights where there are any, divided by their mean.
+    /// Features and targets, and the rows' weights if there are any, divided by their mean.
     ///
     /// # Errors
-    /// When the columns, classes or outputs are not those of the training rows, or all weights are 0.
+    /// When the columns, classes or outputs differ from those of the training rows, or all weights are 0.
     pub fn samples(&self, data: &Dataset) -> Result<Samples> {
         self.samples_of(data, data.mean_weight()?)
     }
@@ -158,7 +158,7 @@ impl Preprocessing {
     /// As [`Preprocessing::samples`], for rows of a larger set, whose weights have that mean.
     ///
     /// # Errors
-    /// When the columns, classes or outputs are not those of the training rows.
+    /// When the columns, classes or outputs differ from those of the training rows.
     pub fn samples_of(&self, data: &Dataset, mean_weight: Option<f64>) -> Result<Samples> {
         let samples = self.features(data.features_shared()).map_err(|e| e.at(data.name()))?;
         let targets = match (data.targets(), &self.classes) {
@@ -213,7 +213,7 @@ impl Preprocessing {
         of_matrix && of_table.chain(self.quantiles.iter().flatten()).all(Scaler::is_whole)
     }
 
-    /// The targets as a model counts them: classes in its order, numbers in the user's units.
+    /// The targets in a model's terms: classes in its order, numbers in the user's units.
     ///
     /// # Errors
     /// As [`Preprocessing::samples`], for classes.
@@ -228,7 +228,7 @@ impl Preprocessing {
     }
 }
 
-/// Labels that count in `names`, counted in `classes` instead.
+/// Labels that are indices into `names`, as indices into `classes`.
 fn relabel(place: &str, labels: &[u32], names: &[String], classes: &[String]) -> Result<Vec<u32>> {
     if names == classes {
         return Ok(labels.to_vec());
@@ -239,7 +239,7 @@ fn relabel(place: &str, labels: &[u32], names: &[String], classes: &[String]) ->
         places[label as usize].ok_or_else(|| {
             Error::data(format!("class {:?} was not in the training data", names[label as usize]))
                 .at(format!("{place}, row {}", row + 1))
-                .help(format!("the net knows: {}", classes.join(", ")))
+                .help(format!("the net's classes are {}", classes.join(", ")))
         })
     });
     relabelled.collect()

@@ -1,57 +1,40 @@
-//! How columns are scaled, and the linear form of a fitted scaling.
+//! The scaling of columns, and the linear form of a fitted scaling.
 
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::serde_as_text;
+use crate::base::names::names;
 use crate::math::matrix::Matrix;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 
-/// How the columns are scaled before they enter the net: the same for those of a table and of a matrix,
-/// fitted on the training rows only. A constant column is only shifted.
+/// The scaling of the columns for the net: the same for tables and matrices,
+/// fitted only to the training rows. A constant column is only shifted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scaling {
     /// To mean 0 and standard deviation 1, column by column.
     Standard,
-    /// To the range 0…1, column by column; the pixels of an image all alike.
+    /// To the range 0…1, column by column; all pixels of an image equally.
     Minmax,
-    /// To median 0 and interquartile range 1, column by column: outliers count for little. Where half of
-    /// the values are equal, and so this range is 0, to standard deviation 1.
+    /// To median 0 and interquartile range 1, column by column: outliers have little influence. If half of
+    /// the values are equal and the range is 0, to standard deviation 1.
     Robust,
-    /// The quantile transform to a standard normal distribution, column by column: neither the shape nor
-    /// outliers count.
+    /// The quantile transform to a standard normal distribution, column by column: neither the shape of the
+    /// distribution nor outliers have an influence.
     Quantile,
     /// Not at all.
     None,
 }
 
-impl Scaling {
-    /// Every scaling once.
-    pub const ALL: [Scaling; 5] =
-        [Scaling::Standard, Scaling::Minmax, Scaling::Robust, Scaling::Quantile, Scaling::None];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Scaling::Standard => "standard",
-            Scaling::Minmax => "minmax",
-            Scaling::Robust => "robust",
-            Scaling::Quantile => "quantile",
-            Scaling::None => "none",
-        }
-    }
-}
+names!(Scaling, "scaling": Standard "standard", Minmax "minmax", Robust "robust", Quantile "quantile", None "none");
 
 /// A fitted scaling, x′ = (x − shift) · scale for each column.
 ///
-/// A difference, then a product: no compiler can contract it into one rounding, so every device
+/// A difference, then a product: no compiler can contract them to a single rounding, so every device
 /// gives the same bits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Affine {
-    /// What is subtracted: (columns).
+    /// The numbers that are subtracted: (columns).
     pub shift: Vec<f32>,
-    /// What is multiplied by: (columns).
+    /// The factors: (columns).
     pub scale: Vec<f32>,
 }
 
@@ -68,14 +51,14 @@ impl Affine {
         self.shift.len()
     }
 
-    /// Whether the last `count` columns stay as they are.
+    /// Whether the last `count` columns are unchanged.
     #[must_use]
     pub fn keeps_last(&self, count: usize) -> bool {
         let pairs = self.shift.iter().zip(&self.scale).rev().take(count);
         pairs.into_iter().all(|pair| pair == (&0.0, &1.0))
     }
 
-    /// Scales a matrix whose columns are these.
+    /// Scales a matrix with these columns.
     #[must_use]
     pub fn apply(&self, m: &Matrix<f32>) -> Matrix<f32> {
         Matrix::from_fn(m.rows(), m.cols(), |r, c| (m.row(r)[c] - self.shift[c]) * self.scale[c])
@@ -90,20 +73,3 @@ impl Affine {
 }
 
 serde_as_text!(Scaling);
-
-impl fmt::Display for Scaling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Scaling {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|s| s.name() == name)
-            .ok_or_else(|| unknown("scaling", name, &Self::ALL.map(Self::name)))
-    }
-}

@@ -6,12 +6,12 @@ use crate::data::{Affine, Features, Predictions, Scaling};
 use crate::math::matrix::Matrix;
 use serde::{Deserialize, Serialize};
 
-/// Of targets that are at most so many standard deviations away from 0, f32 keeps 2⁻¹⁴ of a standard
-/// deviation and better.
+/// For targets at most this many standard deviations away from 0, f32 has a resolution of 2⁻¹⁴ standard
+/// deviations or better.
 const LARGEST_RATIO: f64 = 1024.0;
-/// Beyond these magnitudes f32 has no room left for scales, errors and their squares.
+/// Beyond these magnitudes, scales, errors or their squares are out of the range of f32.
 const SINGLE: std::ops::RangeInclusive<f64> = 1e-15..=1e15;
-/// Beyond these magnitudes f64 has none: squares of errors are added up.
+/// Beyond these magnitudes, sums of squared errors are out of the range of f64.
 pub(in crate::data) const DOUBLE: std::ops::RangeInclusive<f64> = 1e-150..=1e150;
 
 /// A fitted scaling of numeric targets, x′ = (x − shift) · scale for each column, of which x′ is f32.
@@ -20,23 +20,23 @@ pub(in crate::data) const DOUBLE: std::ops::RangeInclusive<f64> = 1e-150..=1e150
 pub enum TargetScaling {
     /// Computed in f32: the targets are exact enough in it.
     Single(Affine),
-    /// Computed in f64: the targets vary little beside their size, as times in seconds do, or are
+    /// Computed in f64: the targets vary little relative to their size, such as times in seconds, or are
     /// beyond the range of f32.
     Double(DoubleAffine),
 }
 
-/// A scaling in f64; its names tell it from one in f32 in a model's file.
+/// A scaling in f64; its field names distinguish it from one in f32 in a model file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DoubleAffine {
-    /// What is subtracted: (columns).
+    /// The numbers that are subtracted: (columns).
     pub shift_f64: Vec<f64>,
-    /// What is multiplied by: (columns).
+    /// The factors: (columns).
     pub scale_f64: Vec<f64>,
 }
 
 impl TargetScaling {
-    /// The scaling that changes nothing but rounds to f32.
+    /// The scaling that only rounds to f32.
     #[must_use]
     pub fn identity(cols: usize) -> Self {
         TargetScaling::Single(Affine::identity(cols))
@@ -76,10 +76,10 @@ impl TargetScaling {
         }
     }
 
-    /// Scales targets, (rows, columns), to values that f32 holds; `first` rows came before them.
+    /// Scales targets, (rows, columns), to values that f32 holds; `first` rows precede them.
     ///
     /// # Errors
-    /// For a target that f32 can't hold when it is scaled, with its row.
+    /// For a target that f32 can't hold after scaling, with its row.
     pub fn apply(&self, targets: &Matrix<f64>, first: usize) -> Result<Matrix<f64>> {
         let cols = targets.cols();
         let of = |r: usize, c: usize| {
@@ -97,7 +97,7 @@ impl TargetScaling {
                 targets.data()[i]
             ))
             .at(format!("row {}, target {}", first + i / cols + 1, i % cols + 1))
-            .help("correct it if it is a mistake; else scale the targets with --scaling standard, or give them in another unit")),
+            .help("correct it if it is wrong; otherwise scale the targets with --scaling standard, or give them in another unit")),
         }
     }
 
@@ -121,7 +121,7 @@ impl TargetScaling {
                     let y = outputs.row(r)[c];
                     match c.checked_sub(targets) {
                         None => f64::from(y) / scale_f64[c] + shift_f64[c],
-                        // A deviation that f32 has lost is taken for the smallest that it knows.
+                        // A deviation that underflows f32 is replaced by its smallest number.
                         Some(c) => f64::from(y.max(f32::MIN_POSITIVE)) / scale_f64[c],
                     }
                 }))
@@ -129,7 +129,7 @@ impl TargetScaling {
         }
     }
 
-    /// What an error of a scaled target in a column is multiplied by to be in its unit.
+    /// The factor that converts an error of a scaled target in a column to the target's unit.
     #[must_use]
     pub fn unit(&self, column: usize) -> f64 {
         match self {
@@ -138,7 +138,7 @@ impl TargetScaling {
         }
     }
 
-    /// What an error of a scaled target is multiplied by to be in the units of the targets: a number
+    /// The factors that convert errors of scaled targets to the units of the targets: one
     /// for each column, which f32 holds, and one for all of them.
     #[must_use]
     pub fn units(&self) -> (Vec<f32>, f64) {
@@ -160,7 +160,7 @@ fn column_moments(targets: &Matrix<f64>, c: usize) -> Moments {
     moments
 }
 
-/// Whether f32 holds targets, and what scales them, well enough.
+/// Whether f32 is exact enough for the targets and their scaling.
 #[must_use]
 pub fn is_exact_enough(targets: &Matrix<f64>) -> bool {
     (0..targets.cols()).all(|c| {

@@ -1,22 +1,22 @@
-//! How much each row counts.
+//! The weights of rows.
 //!
 //! The loss of row i and its gradient are multiplied by w_i, whose mean over the training rows is
-//! made 1 ([`Preprocessing::samples`](crate::data::Preprocessing::samples)): with a full batch, the mean
-//! loss is Σ w_i E_i / Σ w_i, as in PyTorch's and scikit-learn's weighted losses, and weights that
-//! are whole numbers do what repeating the rows does. Weights of classes are for training rows;
-//! held-out rows count by a column of weights only, as scikit-learn has it.
+//! normalized to 1 ([`Preprocessing::samples`](crate::data::Preprocessing::samples)): with a full batch, the
+//! mean loss is Σ w_i E_i / Σ w_i, as in PyTorch's and scikit-learn's weighted losses, and weights that are
+//! whole numbers have the same effect as repeating the rows. Class weights are for training rows; held-out rows
+//! are only weighted by a column of weights, as in scikit-learn.
 
 use crate::base::error::{Error, Result, nearest, serde_as_text};
 use crate::data::Targets;
 use std::fmt;
 use std::str::FromStr;
 
-/// How much the rows of each class count.
+/// The weights of the classes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClassWeight {
-    /// All classes alike: rows / (classes · rows of the class).
+    /// Equal weight for all classes: rows / (classes · rows of the class).
     Balanced,
-    /// So much; 1 for classes that aren't named.
+    /// The given weights; 1 for other classes.
     Given(Vec<(String, f32)>),
 }
 
@@ -24,10 +24,10 @@ impl ClassWeight {
     /// The weight of each class of these targets, by its rows.
     ///
     /// # Errors
-    /// When the targets are no classes, or a named class is none of them.
+    /// When the targets aren't classes, or a given class isn't among them.
     pub fn of_classes(&self, targets: &Targets) -> Result<Vec<f32>> {
         let Targets::Classes { labels, names } = targets else {
-            return Err(Error::usage("--class-weight, but the target is no class")
+            return Err(Error::usage("--class-weight needs a target of classes")
                 .help("give weights for rows with --sample-weight, a column of the data"));
         };
         let mut counts = vec![0; names.len()];
@@ -35,10 +35,10 @@ impl ClassWeight {
         self.of_counts(names, &counts)
     }
 
-    /// The weight of each class of these names, of which there are so many rows.
+    /// The weight of each class with these names and numbers of rows.
     ///
     /// # Errors
-    /// When a named class is none of them.
+    /// When a given class isn't among them.
     pub fn of_counts(&self, names: &[String], counts: &[usize]) -> Result<Vec<f32>> {
         Ok(match self {
             ClassWeight::Balanced => {
@@ -92,13 +92,13 @@ impl FromStr for ClassWeight {
                 Ok(weight) if weight.is_finite() && weight >= 0.0 => {
                     Ok((class.trim().to_string(), weight))
                 }
-                _ => Err(Error::usage(format!("{weight:?} is no weight")).help(help)),
+                _ => Err(Error::usage(format!("{weight:?} is not a weight")).help(help)),
             }
         };
         let given: Vec<(String, f32)> = text.split(',').map(part).collect::<Result<_>>()?;
         for (i, (class, _)) in given.iter().enumerate() {
             if given[..i].iter().any(|(before, _)| before == class) {
-                return Err(Error::usage(format!("two weights for the class {class:?}"))
+                return Err(Error::usage(format!("the class {class:?} has two weights"))
                     .help("give each class one weight"));
             }
         }

@@ -10,7 +10,7 @@ use crate::data::streams::stream::{Source, set_name};
 use crate::data::tables::target::{self, Goal};
 use crate::data::tables::target_columns::Columns;
 use crate::data::tables::trained::{Keep, Reading};
-use crate::data::{DataOptions, Dataset, Features, Preprocessing, Targets, Task};
+use crate::data::{DataOptions, Dataset, Preprocessing, Targets, Task};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(in crate::data) struct ArraySet {
     pub(in crate::data) set: NpzSet,
 }
 
-/// Rows that a table holds out by itself, beside those that are trained on.
+/// Rows that a table holds out by itself, separate from the training rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TableParts {
     path: PathBuf,
@@ -35,10 +35,10 @@ impl TableParts {
         self.validation.is_some()
     }
 
-    /// The rows for validation, encoded as the training rows were.
+    /// The rows for validation, encoded like the training rows.
     ///
     /// # Errors
-    /// When they don't fit what was fitted to the training rows.
+    /// When they don't match the training rows.
     pub fn validation(
         &self,
         preprocessing: &Preprocessing,
@@ -47,10 +47,10 @@ impl TableParts {
         self.encoded(self.validation.as_ref(), preprocessing, options)
     }
 
-    /// The rows of the test part, encoded as the training rows were.
+    /// The rows of the test part, encoded like the training rows.
     ///
     /// # Errors
-    /// When they don't fit what was fitted to the training rows.
+    /// When they don't match the training rows.
     pub fn test(
         &self,
         preprocessing: &Preprocessing,
@@ -89,19 +89,19 @@ pub(in crate::data) fn measured(
     Ok(Measured { data, is_test_part, unknown, warnings })
 }
 
-/// What a set is, for training.
+/// A set for training.
 pub(in crate::data) enum Parted {
-    /// Matrices of features: what is trained on, and what is held out.
+    /// Matrices of features: the training rows and the held-out rows.
     Images(Box<Ready>),
-    /// The columns that are trained on, and rows that are held out.
+    /// The columns for training, and the held-out rows.
     Table(Source, TableParts),
 }
 
 impl ArraySet {
-    /// The set, to be trained on.
+    /// The set for training.
     ///
     /// # Errors
-    /// When images have no targets, a target can't be learnt, or the parts are of different kinds.
+    /// When images have no targets, a target can't be learned, or the parts are of different kinds.
     pub(super) fn parted(self, task: Task) -> Result<Parted> {
         let ArraySet { path, set } = self;
         let fail = |e: Error| e.at(path.display());
@@ -141,33 +141,12 @@ impl ArraySet {
         }
     }
 
-    /// Whether the rows that a model predicts are columns.
+    /// Whether the rows to predict are in columns.
     pub(in crate::data) fn is_table(&self) -> bool {
         matches!(self.set.test.as_ref().unwrap_or(&self.set.training), NpzPart::Table(_))
     }
 
-    /// The columns that a model predicts.
-    pub(in crate::data) fn rows(self) -> Source {
-        match self.measured_part() {
-            (path, NpzPart::Table(frame), _) => Source::Rows(path, frame.into()),
-            (path, NpzPart::Images(..), _) => Source::Rows(path, Arc::default()),
-        }
-    }
-
-    /// The images that a model predicts.
-    pub(in crate::data) fn images(self) -> Result<(PathBuf, Features)> {
-        match self.measured_part() {
-            (path, NpzPart::Images(x, _), _) => {
-                let features = x.features().map_err(|e| e.at(path.display()))?;
-                Ok((path, features))
-            }
-            (path, NpzPart::Table(_), _) => {
-                Err(Error::failed("columns are no images").at(path.display()))
-            }
-        }
-    }
-
-    /// The part that a model is measured on and predicts, and whether it is a test part.
+    /// The part for evaluation and prediction, and whether it is a test part.
     pub(super) fn measured_part(self) -> (PathBuf, NpzPart, bool) {
         let ArraySet { path, set: NpzSet { training, test, .. } } = self;
         let is_test_part = test.is_some();
@@ -189,7 +168,7 @@ fn goal_of(targets: &Targets) -> Goal<'_> {
     }
 }
 
-/// Images with targets that a model knows.
+/// Images with targets of a model.
 pub(in crate::data) fn read(
     path: &Path,
     x: &NpyArray,

@@ -1,4 +1,4 @@
-//! What a user calls DATA: a known set, a file or a directory, told by its name and its first bytes.
+//! The user's DATA: a known set, a file or a directory, recognized by its name and its first bytes.
 
 use super::arrays::ArraySet;
 use super::idx_set::{has_any_file, read_directory};
@@ -35,7 +35,7 @@ pub(in crate::data) struct Images {
     pub(in crate::data) train: ImageFolder,
     pub(in crate::data) validation: Option<ImageFolder>,
     pub(in crate::data) test: Option<ImageFolder>,
-    /// What a user should know of how the parts were found.
+    /// Messages about how the parts were found.
     pub(in crate::data) lines: Vec<String>,
 }
 
@@ -44,25 +44,25 @@ const PARTS: [&[&str]; 3] =
     [&["train", "training"], &["val", "valid", "validation"], &["test", "testing"]];
 
 impl Images {
-    /// Whether there are images beside those to train on.
+    /// Whether there are images besides those for training.
     pub(super) fn has_held_out_part(&self) -> bool {
         self.validation.is_some() || self.test.is_some()
     }
 
-    /// The images that a trained model is measured on: the test part, else the validation part, else
-    /// all. Says which.
+    /// The images for evaluating a trained model: the test part, otherwise the validation part, otherwise
+    /// all. Reports which.
     pub(in crate::data) fn held_out(self, options: &DataOptions) -> ImageFolder {
         say(options, &self.lines);
         let has_parts = self.has_held_out_part();
         let images = self.test.or(self.validation).unwrap_or(self.train);
         if has_parts {
-            say(options, &[format!("note: {} is taken", images.path().display())]);
+            say(options, &[format!("note: using {}", images.path().display())]);
         }
         images
     }
 }
 
-/// What a user calls DATA, as far as it is told without reading all of it.
+/// Finds the user's DATA, without reading all of it.
 pub(in crate::data) fn find(name: &str, options: &DataOptions) -> Result<Found> {
     let set = |train| Ok(Found::Set(Ready { train, validation: None, test: None }));
     let known = |set| known::open(set, options.data_dir.as_deref(), options.notify).map(Found::Set);
@@ -86,7 +86,7 @@ pub(in crate::data) fn find(name: &str, options: &DataOptions) -> Result<Found> 
     find_in(Source::of(path, &options.pipes)?, options)
 }
 
-/// What stands in a file.
+/// The content of a file.
 pub(super) fn find_in(source: Source, options: &DataOptions) -> Result<Found> {
     let path = source.path().to_path_buf();
     let stream = source.open()?;
@@ -142,7 +142,7 @@ fn directory(dir: &Path, options: &DataOptions) -> Result<Found> {
 }
 
 /// The parts of a set of images in folders called train, val and test. A folder train without class
-/// folders in it and without another part beside it may be a class itself.
+/// folders in it and without another part next to it may be a class itself.
 fn image_parts(dir: &Path) -> Result<Option<Images>> {
     let mut entries = images::entries(dir)?;
     let mut parts = PARTS.map(|names| {
@@ -163,14 +163,14 @@ fn image_parts(dir: &Path) -> Result<Option<Images>> {
     let [validation, test] = [validation, test].map(|part| {
         let part = part?;
         if part.is_empty() {
-            lines.push(format!("warning: no image in {}: passed over", part.path().display()));
+            lines.push(format!("warning: skipped {}: it contains no image", part.path().display()));
         }
         Some(part).filter(|part| !part.is_empty())
     });
     for entry in entries {
         let kind = if entry.is_dir() { "warning" } else { "note" };
         lines.push(format!(
-            "{kind}: passed over {} beside {}",
+            "{kind}: skipped {} next to {}",
             entry.display(),
             train.path().display()
         ));
@@ -200,5 +200,5 @@ fn unknown_name(name: &str) -> Error {
         .map(|near| format!("did you mean {near}? "))
         .unwrap_or_default();
     Error::data(format!("there is no data set and no file {name:?}"))
-        .help(format!("{hint}give a path, or one of {}", NAMES.join(", ")))
+        .help(format!("{hint}give a path or one of the known data sets: {}", NAMES.join(", ")))
 }

@@ -26,10 +26,10 @@ pub fn read_idx_pair(images: &Path, labels: &Path) -> Result<Dataset> {
     .map_err(|e| e.at(labels.display()))
 }
 
-/// The same data, unless there is nothing to tell apart in them.
+/// The same data, unless there is only one class.
 pub(super) fn several_classes(data: Dataset) -> Result<Dataset> {
     if data.class_names().is_some_and(|names| names.len() < 2) {
-        return Err(Error::data("every label is 0: there is one class only")
+        return Err(Error::data("every label is 0: there is only one class")
             .help("give rows of at least two classes"));
     }
     Ok(data)
@@ -40,7 +40,7 @@ pub(super) fn several_classes(data: Dataset) -> Result<Dataset> {
 /// before `idx`, and with `.gz`: (training part, test part).
 ///
 /// # Errors
-/// When a file is missing or bad, or the two parts don't fit each other.
+/// When a file is missing or invalid, or the two parts don't match.
 pub fn read_idx_directory(dir: &Path) -> Result<(Dataset, Option<Dataset>)> {
     read_directory(dir, None, Budget::default()).map(|Ready { train, test, .. }| (train, test))
 }
@@ -63,7 +63,7 @@ pub(super) fn read_directory(dir: &Path, classes: Option<usize>, budget: Budget)
             train.features().cols()
         ))
         .at(dir.display())
-        .help("the two parts are of different sets: give files that belong together"));
+        .help("the two parts belong to different sets: give files of the same set"));
     }
     Ok(Ready { train, validation: None, test: Some(test) })
 }
@@ -73,7 +73,7 @@ pub(super) fn has_any_file(dir: &Path) -> bool {
     ["train", "t10k"].iter().flat_map(|p| files(dir, p)).flatten().any(|f| f.is_file())
 }
 
-/// The names under which the images and the labels of a part may stand.
+/// The possible file names of the images and the labels of a part.
 fn files(dir: &Path, part: &str) -> [Vec<PathBuf>; 2] {
     [("images", "idx3"), ("labels", "idx1")].map(|(what, idx)| {
         ["-", "."]
@@ -106,7 +106,7 @@ fn missing(dir: &Path, names: &[PathBuf]) -> Error {
         .help(format!("looked for {}", names.join(", ")))
 }
 
-/// The last part of the path, of `.` too.
+/// The last part of the path, also for `.`.
 fn directory_name(dir: &Path) -> String {
     let full = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
     full.file_name().map_or_else(|| "data".to_string(), |n| n.to_string_lossy().into_owned())
@@ -115,16 +115,16 @@ fn directory_name(dir: &Path) -> String {
 /// The labels that belong to a file of images: the same name with `labels` and `idx1`.
 ///
 /// # Errors
-/// When no such file is there, or the name doesn't say that it holds images.
+/// When no such file exists, or the name isn't that of a file of images.
 pub(super) fn labels_of(images: &Path) -> Result<PathBuf> {
     let name = images.file_name().unwrap_or_default().to_string_lossy();
     if !name.contains("images") {
         let help = if name.contains("labels") {
-            "this is a file of labels: name the one of images"
+            "this is a file of labels: give the file of images"
         } else {
             "call the two files …images-idx3-ubyte and …labels-idx1-ubyte"
         };
-        return Err(Error::data("the file doesn't say where the labels of its images are")
+        return Err(Error::data("the labels for these images can't be found")
             .at(images.display())
             .help(help));
     }
@@ -147,11 +147,11 @@ pub(in crate::data) fn pair(
     let labels = idx::read_stream(labels, budget)?;
     if labels.shape.len() != 1 {
         return Err(Error::data(format!(
-            "an array of {} dimensions, where labels have one",
+            "an array of {} dimensions, but labels have one",
             labels.shape.len()
         ))
         .at(labels_path.display())
-        .help("this is a file of images: give the one of labels"));
+        .help("this is a file of images: give the file of labels"));
     }
     let (features, is_image) = features(images, budget)?;
     if features.rows() != labels.shape[0] {
@@ -161,7 +161,7 @@ pub(in crate::data) fn pair(
             labels.shape[0]
         ))
         .at(format!("{} and {}", images_path.display(), labels_path.display()))
-        .help("give two files that belong together"));
+        .help("give two files of the same set"));
     }
     let targets = targets(&labels, classes).map_err(|e| e.at(labels_path.display()))?;
     let data = Dataset::new(set_name(&images_path), features, targets)
@@ -169,15 +169,15 @@ pub(in crate::data) fn pair(
     Ok(if is_image { data.image() } else { data })
 }
 
-/// The features in a stream, one row for each place in the first dimension, and whether they are
+/// The features in a stream, one row for each index in the first dimension, and whether they are
 /// the pixels of images (three dimensions or more).
 pub(in crate::data) fn features(images: ByteStream, budget: Budget) -> Result<(Features, bool)> {
     let path = images.path().to_path_buf();
     let IdxArray { shape, values } = idx::read_stream(images, budget)?;
     if shape.len() == 1 {
-        return Err(Error::data("an array of one dimension, where images have three")
+        return Err(Error::data("an array of one dimension, but images have three")
             .at(path.display())
-            .help("this is a file of labels: give the one of images"));
+            .help("this is a file of labels: give the file of images"));
     }
     let (rows, cols) = (shape[0], shape[1..].iter().product());
     let features = match values {
@@ -196,7 +196,7 @@ fn targets(labels: &IdxArray, classes: Option<usize>) -> Result<Targets> {
     if let Some(row) = integers.iter().position(|&l| l < 0 || l as u64 >= limit as u64) {
         return Err(Error::data(format!("label {} is out of range", integers[row]))
             .at(format!("row {}", row + 1))
-            .help(format!("labels are 0 to {}", limit - 1)));
+            .help(format!("labels must be 0 to {}", limit - 1)));
     }
     let most = integers.iter().max().map_or(0, |&l| l as usize + 1);
     let count = classes.unwrap_or(most);
@@ -294,7 +294,7 @@ pub(in crate::data) mod tests {
             Some(10),
             Budget::default(),
         );
-        assert!(ten.unwrap_err().to_string().contains("labels are 0 to 9"));
+        assert!(ten.unwrap_err().to_string().contains("labels must be 0 to 9"));
     }
 
     #[test]

@@ -1,113 +1,88 @@
 //! Features without targets, for predictions: all at once, or chunk by chunk from tables of any size.
 
-use super::find::{Found, Images, find};
-use super::idx_set;
+use super::find::{Found, find};
+use super::held_out::HeldOut;
 use super::options::say;
 use super::source::{check_ready, shape_for};
 use crate::base::error::{Error, Result};
-use crate::base::memory::Budget;
 use crate::data::columns::frame::Frame;
 use crate::data::encode::not_finite;
-use crate::data::formats::npy;
 use crate::data::formats::read;
 use crate::data::formats::want::Rows;
-use crate::data::images::{Pixels, Tally};
-use crate::data::streams::stream::{Source, set_name};
+use crate::data::images::{ImageFolder, Pixels, Tally};
+use crate::data::streams::stream::Source;
 use crate::data::tables::trained::{Keep, Reading};
 use crate::data::{DataOptions, Features, OnUnknown, Preprocessing, UnknownCategories};
 use arrow_array::{ArrayRef, StringArray};
 use std::sync::Arc;
 
-/// The one column that folders of images have to carry along.
+/// The only column of folders of images, for the output.
 const FILE: &str = "file";
-/// Images are predicted in chunks of so many features.
+/// The number of features in a chunk of images for prediction.
 const IMAGES: usize = 1 << 24;
-
-/// Features without targets, for prediction.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Inputs {
-    /// The name, as shown to users.
-    pub name: String,
-    /// The features: (rows, features).
-    pub features: Arc<Features>,
-    /// The categories of a table that the model doesn't know.
-    pub unknown: UnknownCategories,
-}
 
 /// Some rows of features without targets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InputChunk {
     /// The features: (rows, features).
     pub features: Arc<Features>,
-    /// The columns that are carried along, in the order in which they were asked for: of a text as
-    /// [`Keep`] says, else values of the file's types.
+    /// The columns that are copied to the output, in the requested order: for a text file as
+    /// in [`Keep`], otherwise values of the file's types.
     pub kept: Vec<ArrayRef>,
     /// The names of these columns.
     pub kept_names: Vec<String>,
-    /// What is wrong with each row that can't be read, or has a category that is refused, and is left
-    /// out, with its place.
+    /// The error of each row that is skipped because it can't be read or has a refused category, with its
+    /// position.
     pub faults: Vec<Error>,
-    /// What a person should know of how the data were read, a sentence each.
+    /// Warnings about how the data were read, one sentence each.
     pub warnings: Vec<String>,
-    /// The categories that the model doesn't know, in the rows that are there.
+    /// The categories unknown to the model, in the rows of this chunk.
     pub unknown: UnknownCategories,
 }
 
 impl InputChunk {
-    /// Rows of a matrix, which has no columns to carry along.
+    /// Rows of a matrix, without columns for the output.
     fn of_matrix(features: Arc<Features>, unknown: UnknownCategories) -> Self {
         let (kept, kept_names, faults, warnings) = Default::default();
         InputChunk { features, kept, kept_names, faults, warnings, unknown }
     }
 }
 
-/// Opens the features alone for a trained model: of a set with a test part those of that, and of a
-/// table whether its target is there or not.
+/// Opens only the features for a trained model: of a set with a test part, those of that part; of a
+/// table, with or without its target.
 ///
 /// # Errors
-/// When there is no such thing, it is bad, or it isn't what the model needs.
+/// When it doesn't exist, is invalid, or doesn't match the model.
 pub fn open_inputs(
     name: &str,
     preprocessing: &Preprocessing,
     options: &DataOptions,
-) -> Result<Inputs> {
-    let source = match table_or(find(name, options)?) {
-        Ok(source) => source,
-        Err(found) => match *found {
-            Found::Images(images) => {
-                let mut chunks = Vec::new();
-                pass_images(*images, preprocessing, options, usize::MAX, false, |chunk| {
-                    chunks.push(chunk);
-                    Ok(())
-                })?;
-                let chunk = chunks.pop().ok_or_else(|| Error::failed("no images").at(name))?;
-                let InputChunk { features, faults, unknown, .. } = chunk;
-                return match faults.into_iter().next() {
-                    Some(error) => Err(error),
-                    None => Ok(Inputs { name: name.to_string(), features, unknown }),
-                };
-            }
-            found => return ready(found, name, preprocessing, options),
-        },
-    };
-    let reading = Reading { preprocessing, options, with_targets: false, keep: Keep::default() };
-    let (known, frame, _) = reading.whole(&source)?;
-    let rows = Rows { first: 0, frame, kept: Vec::new(), faults: Vec::new() };
-    let chunk = encode(&source, &known, rows, options.unknown)?;
-    let InputChunk { features, faults, unknown, .. } = chunk;
-    match faults.into_iter().next() {
-        Some(error) => Err(error),
-        None => Ok(Inputs { name: set_name(source.path()), features, unknown }),
+) -> Result<InputChunk> {
+    let mut chunks = Vec::new();
+    pass_inputs(name, preprocessing, options, Keep::default(), |mut chunk| {
+        match chunk.faults.is_empty() {
+            true => chunks.push(chunk),
+            false => return Err(chunk.faults.swap_remove(0)),
+        }
+        Ok(())
+    })?;
+    if chunks.len() == 1 {
+        return Ok(chunks.swap_remove(0));
     }
+    let all = chunks.iter().map(|chunk| &*chunk.features);
+    let features = Features::concat(all).ok_or_else(|| Error::data("no rows").at(name))?;
+    let mut unknown = UnknownCategories::default();
+    chunks.iter().for_each(|chunk| unknown.add(&chunk.unknown));
+    Ok(InputChunk::of_matrix(Arc::new(features), unknown))
 }
 
-/// As [`open_inputs`], chunk by chunk in order: a text, Parquet or Arrow file and folders of
-/// images in bounded memory, anything else as one chunk. The columns that `keep` names
-/// are carried along; folders of images
-/// have the column `file`. What to do about rows that can't be read is up to `take`.
+/// As [`open_inputs`], chunk by chunk in order: text, Parquet and Arrow files and folders of
+/// images in bounded memory, anything else as one chunk. The columns named in `keep`
+/// are copied to the output; folders of images
+/// have the column `file`. `take` decides about rows that can't be read.
 ///
 /// # Errors
-/// As [`open_inputs`], when a column to keep isn't there, and what `take` returns.
+/// As [`open_inputs`], when a column to keep doesn't exist, and errors of `take`.
 pub fn pass_inputs(
     name: &str,
     preprocessing: &Preprocessing,
@@ -116,38 +91,46 @@ pub fn pass_inputs(
     mut take: impl FnMut(InputChunk) -> Result<()>,
 ) -> Result<()> {
     let wants_file = keep.names == [FILE];
-    let found = table_or(find(name, options)?);
-    let has_columns = match &found {
-        Ok(_) => true,
-        Err(found) => wants_file && matches!(**found, Found::Images(_)),
-    };
+    let found = find(name, options)?;
+    let has_columns = found.is_table() || wants_file && matches!(found, Found::Images(_));
     if !has_columns && !keep.names.is_empty() {
         let what = format!("--keep-columns {}: there is no such column", keep.names.join(","));
         return Err(Error::usage(what)
             .at(name)
-            .help("tables have columns to keep, and folders of images have one, called file"));
+            .help("only tables have columns to keep, and folders of images one, called file"));
     }
-    let source = match found.map_err(|found| *found) {
-        Ok(source) => source,
-        Err(Found::Images(images)) => {
-            return pass_images(*images, preprocessing, options, IMAGES, wants_file, take);
+    let (rows, _) = found.held_out(preprocessing, options, false)?;
+    let (name, features) = match rows {
+        HeldOut::Table(source) => return pass_table(&source, preprocessing, options, keep, take),
+        HeldOut::Images(images) => {
+            return pass_images(&images, preprocessing, options, wants_file, take);
         }
-        Err(found) => {
-            let Inputs { features, unknown, .. } = ready(found, name, preprocessing, options)?;
-            return take(InputChunk::of_matrix(features, unknown));
-        }
+        HeldOut::Set(data) => (data.name().to_string(), data.features_shared()),
+        HeldOut::Features(name, features) => (name, Arc::new(features)),
     };
+    check_ready(&name, &features, preprocessing)?;
+    take(InputChunk::of_matrix(features, UnknownCategories::default()))
+}
+
+/// The rows of a table.
+fn pass_table(
+    source: &Source,
+    preprocessing: &Preprocessing,
+    options: &DataOptions,
+    keep: Keep<'_>,
+    mut take: impl FnMut(InputChunk) -> Result<()>,
+) -> Result<()> {
     let reading = Reading { preprocessing, options, with_targets: false, keep };
-    reading.pass(&source, |known, rows| {
+    reading.pass(source, |known, rows| {
         let places = reading.kept_places(&rows.frame.header)?;
         let names = places.into_iter().map(|place| rows.frame.header.names[place].clone());
         let kept_names = names.collect();
-        take(InputChunk { kept_names, ..encode(&source, known, rows, options.unknown)? })
+        take(InputChunk { kept_names, ..encode(source, known, rows, options.unknown)? })
     })
 }
 
-/// The first rows of a table for a trained model, up to about `most` of them: its columns as they stand
-/// in the file, and the features that they are encoded as, (rows, features). None where the data are no
+/// The first rows of a table for a trained model, up to about `most` of them: its columns as
+/// in the file, and the encoded features, (rows, features). None if the data aren't a
 /// table.
 ///
 /// # Errors
@@ -158,7 +141,12 @@ pub fn read_columns(
     options: &DataOptions,
     most: usize,
 ) -> Result<Option<(Frame, Arc<Features>)>> {
-    let Ok(source) = table_or(find(name, options)?) else { return Ok(None) };
+    let found = find(name, options)?;
+    if !found.is_table() {
+        return Ok(None);
+    }
+    let (rows, _) = found.held_out(preprocessing, options, false)?;
+    let HeldOut::Table(source) = rows else { return Ok(None) };
     let reading = Reading { preprocessing, options, with_targets: false, keep: Keep::default() };
     let mut found = None;
     let done = reading.pass(&source, |known, rows| {
@@ -177,15 +165,6 @@ pub fn read_columns(
     match (found, done) {
         (Some(found), _) => Ok(Some(found)),
         (None, done) => done.map(|()| None),
-    }
-}
-
-/// The table that predictions are wanted for, of arrays with a test part that; else what was found.
-fn table_or(found: Found) -> std::result::Result<Source, Box<Found>> {
-    match found {
-        Found::Table(source) => Ok(source),
-        Found::Arrays(set) if set.is_table() => Ok(set.rows()),
-        found => Err(Box::new(found)),
     }
 }
 
@@ -212,7 +191,7 @@ fn encode(
             encoding.refuse_unknown(&rows.frame, &unknown, sound.iter().copied())?
         }
     };
-    // Of a row that is wrong in two ways the first is said.
+    // For a row with two errors, the first is reported.
     refused.extend(
         lost.iter().map(|&(at, input)| (sound[at], encoding.fault(&rows.frame, sound[at], input))),
     );
@@ -246,20 +225,18 @@ fn encode(
     Ok(InputChunk { features, kept, kept_names, faults, warnings, unknown })
 }
 
-/// The images that a model is measured on, in chunks of about so many features; with the
-/// column of their files, where that is asked for.
+/// The images for evaluating a model, in chunks of about `most` features; with the
+/// column of their files, if requested.
 fn pass_images(
-    images: Images,
+    images: &ImageFolder,
     preprocessing: &Preprocessing,
     options: &DataOptions,
-    most: usize,
     with_files: bool,
     mut take: impl FnMut(InputChunk) -> Result<()>,
 ) -> Result<()> {
-    let images = images.held_out(options);
     say(options, &images.lines());
-    let shape = shape_for(&images, preprocessing, options)?;
-    let rows = (most / shape.features().max(1)).max(1);
+    let shape = shape_for(images, preprocessing, options)?;
+    let rows = (IMAGES / shape.features().max(1)).max(1);
     let mut tally = Tally::default();
     for first in (0..images.len()).step_by(rows) {
         let places = first..images.len().min(first.saturating_add(rows));
@@ -282,43 +259,6 @@ fn pass_images(
     Ok(())
 }
 
-/// The features of what is a matrix from the start.
-fn ready(
-    found: Found,
-    name: &str,
-    preprocessing: &Preprocessing,
-    options: &DataOptions,
-) -> Result<Inputs> {
-    let unknown = UnknownCategories::default();
-    let inputs = match found {
-        Found::Table(_) | Found::Images(_) => {
-            return Err(Error::failed("what is read in chunks is no matrix").at(name));
-        }
-        Found::Set(crate::data::sets::dataset::Ready { train, test, .. }) => {
-            let data = test.unwrap_or(train);
-            let (name, features) = (data.name().to_string(), data.features_shared());
-            Inputs { name, features, unknown }
-        }
-        Found::Pixels(source) => {
-            let array = npy::read_npy(source.open()?, Budget(options.memory));
-            let features = array.and_then(|array| array.features());
-            let features = features.map_err(|e| e.at(source.path().display()))?;
-            Inputs { name: set_name(source.path()), features: Arc::new(features), unknown }
-        }
-        Found::Arrays(set) => {
-            let (path, features) = set.images()?;
-            Inputs { name: set_name(&path), features: Arc::new(features), unknown }
-        }
-        Found::Idx(images) => {
-            let name = set_name(images.path());
-            let (features, _) = idx_set::features(images, Budget(options.memory))?;
-            Inputs { name, features: Arc::new(features), unknown }
-        }
-    };
-    check_ready(&inputs.name, &inputs.features, preprocessing)?;
-    Ok(inputs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::idx_set::tests::write_quartet;
@@ -334,7 +274,7 @@ mod tests {
         path.to_string_lossy().into_owned()
     }
 
-    /// The preprocessing of a net for so many columns as they are.
+    /// The preprocessing of a net for unscaled columns.
     fn plain(cols: usize) -> Preprocessing {
         let numbers = |cols| Matrix::from_fn(2, cols, |r, _| r as f32);
         let features = Features::F32(numbers(cols));
@@ -347,7 +287,7 @@ mod tests {
         let csv = write(dir.path(), "new.csv", "1,2.5\n3,4\n");
         let options = DataOptions::default();
         let inputs = open_inputs(&csv, &plain(2), &options).unwrap();
-        assert_eq!((inputs.name.as_str(), inputs.features.rows()), ("new", 2));
+        assert_eq!(inputs.features.rows(), 2);
         assert_eq!(inputs.features.value(0, 1), 2.5);
         write_quartet(dir.path(), "-", false);
         fs::remove_file(dir.path().join("t10k-labels-idx1-ubyte")).unwrap();
@@ -380,7 +320,7 @@ mod tests {
             ("a row of 1 cell,", "line 2)"),
             ("\"x\" is not", "line 3, column 2)"),
             ("missing", "line 4, column 1)"),
-            ("too large", "line 5, column 2)"),
+            ("1e300 overflows f32", "line 5, column 2)"),
             ("UTF-8", "line 7, column 2)"),
         ]) {
             assert!(fault.contains(what.0) && fault.ends_with(what.1), "{fault}");

@@ -1,4 +1,4 @@
-//! MNIST and Fashion-MNIST: found in a local directory, else downloaded once into the cache.
+//! MNIST and Fashion-MNIST: found in a local directory, otherwise downloaded once into the cache.
 
 use super::idx_set::{has_any_file, read_directory};
 use crate::base::atomic::cache_directory;
@@ -16,13 +16,13 @@ pub(in crate::data) struct KnownSet {
     /// Name and SHA-256 of each file.
     files: [(&'static str, &'static str); 4],
     hashed: Hashed,
-    /// Addresses that the name of a file is appended to, in the order in which they are tried.
+    /// The base addresses of the files, in the order in which they are tried.
     mirrors: &'static [&'static str],
 }
 
 /// Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits".
 ///
-/// Files of the same content circulate compressed in more than one way.
+/// Files with the same content are in circulation with different compression.
 pub(super) const MNIST: KnownSet = KnownSet {
     name: "mnist",
     classes: 10,
@@ -81,10 +81,10 @@ pub(super) const FASHION_MNIST: KnownSet = KnownSet {
 };
 
 /// Opens a known set: from `data_dir` or the directory of its name in there, if its files are
-/// there, else from the cache, into which it is downloaded first if it has to be.
+/// there, otherwise from the cache, into which it is downloaded first if necessary.
 ///
 /// # Errors
-/// When the files are bad, or there are none and they can't be downloaded.
+/// When the files are invalid, or missing and can't be downloaded.
 pub(in crate::data) fn open(
     set: &KnownSet,
     data_dir: Option<&Path>,
@@ -93,7 +93,7 @@ pub(in crate::data) fn open(
     if let Some(dir) = data_dir {
         if !dir.is_dir() {
             return Err(Error::data(format!("there is no directory {}", dir.display()))
-                .help("name the directory of the data with --data-dir or WGRAD_DATA_DIR"));
+                .help("set the directory of the data with --data-dir or WGRAD_DATA_DIR"));
         }
         if let Some(place) = [dir.join(set.name), dir.into()].iter().find(|d| has_any_file(d)) {
             return read(set, place);
@@ -101,8 +101,8 @@ pub(in crate::data) fn open(
     }
     let cache = cache_directory()
         .ok_or_else(|| {
-            Error::data("there is no home directory to keep downloads in")
-                .help("set XDG_CACHE_HOME, or name a directory with the files by --data-dir")
+            Error::data("there is no home directory for downloads")
+                .help("set XDG_CACHE_HOME, or give a directory with the files by --data-dir")
         })?
         .join(set.name);
     fetch(set, &cache, &agent(), notify)?;
@@ -118,7 +118,7 @@ fn read(set: &KnownSet, dir: &Path) -> Result<Ready> {
     Ok(found)
 }
 
-/// Downloads the files that aren't in `dir` yet, each from the first mirror that has it right.
+/// Downloads the files that aren't in `dir` yet, each from the first mirror with the right content.
 fn fetch(set: &KnownSet, dir: &Path, agent: &Agent, notify: Option<fn(&str)>) -> Result<()> {
     fs::create_dir_all(dir).map_err(|e| Error::io("create", dir, &e))?;
     for (file, sha256) in set.files {
@@ -146,14 +146,14 @@ fn unavailable(set: &KnownSet, file: &str, dir: &Path, errors: &[Error]) -> Erro
     let reasons: Vec<String> = errors.iter().map(|e| e.to_string().replace("\n ", ",")).collect();
     let is_wrong = errors.iter().any(|e| e.kind() == ErrorKind::Data);
     let kind = if is_wrong { ErrorKind::Data } else { ErrorKind::Failed };
-    Error::new(kind, format!("{file} of {} can't be had", set.name)).at(reasons.join("; ")).help(
-        format!(
+    Error::new(kind, format!("{file} of {} is not available", set.name))
+        .at(reasons.join("; "))
+        .help(format!(
             "put the four files of {} into {} or a directory named by --data-dir ({})",
             set.name,
             dir.display(),
             set.files.map(|(file, _)| file).join(", ")
-        ),
-    )
+        ))
 }
 
 #[cfg(all(test, feature = "download"))]
@@ -198,7 +198,7 @@ mod tests {
             ("tiny", 2, 10)
         );
         assert_eq!(found.test.unwrap().rows(), 1);
-        assert_eq!(fs::read_dir(&cache).unwrap().count(), 4, "nothing half done is left");
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 4, "no incomplete file is left");
         let offline = with_mirrors(set, &[]);
         fetch(&offline, &cache, &local_agent(), None).unwrap();
     }
@@ -212,7 +212,7 @@ mod tests {
         let error = fetch(&set, dir.path(), &local_agent(), None).unwrap_err();
         let text = error.to_string();
         assert_eq!(error.kind().exit_code(), 3);
-        assert!(text.contains("another checksum") && text.contains("404"), "{text}");
+        assert!(text.contains("a wrong checksum") && text.contains("404"), "{text}");
         assert!(text.contains("--data-dir"), "{text}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }

@@ -1,9 +1,11 @@
-//! What a user calls DATA: found, opened, read.
+//! The user's DATA: found, opened, read.
 
 #[cfg(feature = "data")]
 pub(super) mod arrays;
 #[cfg(feature = "data")]
 pub(super) mod find;
+#[cfg(feature = "data")]
+mod held_out;
 #[cfg(feature = "data")]
 pub(super) mod idx_set;
 #[cfg(feature = "data")]

@@ -1,4 +1,4 @@
-//! How data are to be opened, and what a model is measured on.
+//! Options for opening data, and data for evaluating a model.
 
 use crate::data::ImageOptions;
 #[cfg(feature = "data")]
@@ -13,42 +13,42 @@ use std::path::PathBuf;
 pub const NAMES: [&str; 7] =
     ["digits", "housing", "spiral", "moons", "xor", "mnist", "fashion-mnist"];
 
-/// Whether the set of that name is drawn by a seed.
+/// Whether the set of that name is generated from a seed.
 #[must_use]
 pub fn is_generated(name: &str) -> bool {
     matches!(name, "spiral" | "moons" | "xor")
 }
 
-/// How data are to be found and read.
+/// How data are found and read.
 #[derive(Debug, Clone, Default)]
 pub struct DataOptions {
-    /// Where the files of known sets are looked for first.
+    /// The directory in which the files of known sets are searched first.
     pub data_dir: Option<PathBuf>,
-    /// What is said of the columns of a table.
+    /// Options for the columns of a table.
     pub columns: ColumnOptions,
-    /// What the target of a table holds.
+    /// The task, which determines how the target of a table is read.
     pub task: Task,
-    /// What is said of how a delimited text is written.
+    /// Options for the form of a delimited text.
     pub text: TextOptions,
-    /// What is said of images.
+    /// Options for images.
     pub image: ImageOptions,
     /// The seed of generated sets.
     pub seed: u64,
-    /// What to do about rows with categories that a trained model doesn't know.
+    /// How rows with categories unknown to a trained model are treated.
     pub unknown: OnUnknown,
     #[cfg(feature = "data")]
-    /// Keeps what comes only once, such as standard input, for as long as these options or a clone of
-    /// them are there: only with them it can be opened again.
+    /// Stores input that can be read only once, such as standard input, during the lifetime of these options
+    /// and their clones: only with them it can be opened again.
     pub pipes: Pipes,
-    /// Is told what takes a while, such as a download, and what is good to know of how data are read.
+    /// Called with messages about slow operations, such as downloads, and about how data are read.
     pub notify: Option<fn(&str)>,
-    /// The bytes of memory that what can't be read in parts may take, by default all that the process
-    /// may take.
+    /// The most bytes of memory for data that can't be read in parts, by default the process's whole
+    /// budget.
     pub memory: Option<u64>,
 }
 
 #[cfg(feature = "data")]
-/// Hands on what is good to know.
+/// Passes on messages.
 pub(in crate::data) fn say(options: &DataOptions, notes: &[String]) {
     if let Some(notify) = options.notify {
         notes.iter().for_each(|note| notify(note));
@@ -56,21 +56,21 @@ pub(in crate::data) fn say(options: &DataOptions, notes: &[String]) {
 }
 
 #[cfg(feature = "data")]
-/// Data to measure a trained model on.
+/// Data for evaluating a trained model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
-    /// The rows, as the net takes them.
+    /// The rows, encoded for the net.
     pub data: Dataset,
-    /// Whether they are the test part of a set that has one, or else its validation part.
+    /// Whether they are the test part of a set, or if it has none, its validation part.
     pub is_test_part: bool,
-    /// What a person should know of how the data were read, a sentence each.
+    /// Warnings about how the data were read, one sentence each.
     pub warnings: Vec<String>,
-    /// The categories of a table that the model doesn't know.
+    /// The categories of a table that are unknown to the model.
     pub unknown: UnknownCategories,
 }
 
 #[cfg(feature = "data")]
-/// Says what was left out of a table.
+/// Reports the dropped rows of a table.
 pub(in crate::data) fn say_dropped(
     source: &Source,
     options: &DataOptions,

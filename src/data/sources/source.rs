@@ -1,18 +1,17 @@
-//! Opening what a user calls DATA: to train on, or to measure a trained model on.
+//! Opening the user's DATA: for training, or for evaluating a trained model.
 
 use super::arrays::{self, Parted, TableParts, task_of};
 use super::find::{Found, Images, find, find_in};
-use super::idx_set::{self, several_classes};
+use super::held_out::{HeldOut, pair, without_classes};
+use super::idx_set::several_classes;
 use crate::base::error::{Error, Result};
-use crate::base::memory::Budget;
 use crate::data::ImageShape;
-use crate::data::formats::npy::NpzPart;
 use crate::data::formats::read;
 use crate::data::formats::want::Known;
 use crate::data::images::ImageFolder;
 use crate::data::sets::dataset::Ready;
 use crate::data::sources::options::{DataOptions, Measured, NAMES, say};
-use crate::data::streams::stream::{ByteStream, Source, set_name};
+use crate::data::streams::stream::{Source, set_name};
 use crate::data::tables::table::{self, Table};
 use crate::data::{
     ColumnOptions, Data, Dataset, Features, Preprocessing, Targets, Task, TextOptions,
@@ -20,16 +19,16 @@ use crate::data::{
 };
 use std::path::Path;
 
-/// A training part and, where the source has one, a test part.
+/// A training part and, if the source has them, the other parts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainTest {
-    /// What is trained on; all of it where there is no test part.
+    /// The training rows; all rows if there is no other part.
     pub train: Data,
-    /// What the source itself holds out for validation.
+    /// The rows that the source itself holds out for validation.
     pub validation: Option<Dataset>,
-    /// What is only measured on.
+    /// The test rows.
     pub test: Option<Dataset>,
-    /// The same of a table, whose rows are encoded once its training rows are known.
+    /// The same for a table, whose rows are encoded once its training rows are known.
     pub parts: TableParts,
 }
 
@@ -37,12 +36,12 @@ pub struct TrainTest {
 /// `-` is standard input.
 ///
 /// # Errors
-/// When there is no such thing, or it is bad.
+/// When it doesn't exist or is invalid.
 pub fn open(name: &str, options: &DataOptions) -> Result<TrainTest> {
     opened(find(name, options)?, options)
 }
 
-/// As [`open`], for the bytes of a file in memory; `name` is what it is called in errors.
+/// As [`open`], for the bytes of a file in memory; `name` is its name in errors.
 ///
 /// # Errors
 /// As [`open`].
@@ -75,8 +74,8 @@ fn opened(found: Found, options: &DataOptions) -> Result<TrainTest> {
     Ok(TrainTest { train: Data::Ready(train), validation, test, parts: TableParts::default() })
 }
 
-/// Folders of images to train on. Parts whose images are of no class, as those that a competition
-/// keeps its labels of, are passed over.
+/// Folders of images for training. Parts whose images have no classes, such as those of a competition
+/// with secret labels, are skipped.
 fn open_images(images: &Images, options: &DataOptions) -> Result<Ready> {
     let Images { train, validation, test, lines } = images;
     say(options, lines);
@@ -84,8 +83,8 @@ fn open_images(images: &Images, options: &DataOptions) -> Result<Ready> {
     for part in [validation, test].into_iter().flatten().filter(|part| !part.has_classes()) {
         let path = part.path().display();
         let line = format!(
-            "warning: passed over {} images in {path}: they are of no class; put those of each class \
-             in a folder of its own",
+            "warning: skipped {} images in {path}: they belong to no class; put those of each class \
+             in its own folder",
             part.len()
         );
         say(options, &[line]);
@@ -111,7 +110,7 @@ fn open_images(images: &Images, options: &DataOptions) -> Result<Ready> {
     Ok(Ready { train, validation, test })
 }
 
-/// A table to be trained on, and the rows that it holds out.
+/// A table for training, and the rows that it holds out.
 fn table(source: &Source, parts: TableParts, options: &DataOptions) -> Result<TrainTest> {
     say(options, &source.notes());
     let place = source.path().display().to_string();
@@ -122,57 +121,39 @@ fn table(source: &Source, parts: TableParts, options: &DataOptions) -> Result<Tr
     Ok(TrainTest { train, validation: None, test: None, parts })
 }
 
-/// Whether a name is that of a table, which is read row by row; a known set is none, and neither are
-/// arrays with names.
+/// Whether a name is that of a table, which is read row by row; known sets and arrays with names
+/// aren't.
 ///
 /// # Errors
-/// When there is no such thing, or its beginning can't be read.
+/// When it doesn't exist, or its beginning can't be read.
 pub fn is_table(name: &str, options: &DataOptions) -> Result<bool> {
     Ok(!NAMES.contains(&name) && matches!(find(name, options)?, Found::Table(_)))
 }
 
-/// Opens data to measure a trained model on: of a set with a test part that.
+/// Opens data for evaluating a trained model: of a set with a test part, that part.
 ///
 /// # Errors
-/// When there is no such thing, it is bad, or it isn't what the model needs.
+/// When it doesn't exist, is invalid, or doesn't match the model.
 pub fn open_measured(
     name: &str,
     preprocessing: &Preprocessing,
     options: &DataOptions,
 ) -> Result<Measured> {
-    // One-hot targets are read as the model knows them.
+    // One-hot targets are read according to the model.
     let options = &DataOptions { task: task_of(preprocessing), ..options.clone() };
-    let (data, is_test_part) = match find(name, options)? {
-        Found::Set(Ready { train, test, .. }) => {
-            let is_test_part = test.is_some();
-            (test.unwrap_or(train), is_test_part)
+    let (rows, is_test_part) = find(name, options)?.held_out(preprocessing, options, true)?;
+    let data = match rows {
+        HeldOut::Table(source) => {
+            return arrays::measured(&source, preprocessing, options, is_test_part);
         }
-        Found::Table(source) => {
-            return arrays::measured(&source, preprocessing, options, false);
-        }
-        Found::Arrays(set) => {
-            let without = set.set.without_targets();
-            match set.measured_part() {
-                (path, NpzPart::Table(frame), is_test_part) => {
-                    let source = Source::Rows(path, frame.into());
-                    return arrays::measured(&source, preprocessing, options, is_test_part);
-                }
-                (path, NpzPart::Images(x, Some(y)), is_test_part) => {
-                    (arrays::read(&path, &x, &y, preprocessing.goal())?, is_test_part)
-                }
-                (path, NpzPart::Images(_, None), _) => return Err(without.at(path.display())),
-            }
-        }
-        Found::Images(images) => {
-            let is_part = images.has_held_out_part();
-            let images = images.held_out(options);
+        HeldOut::Images(images) => {
             let shape = shape_for(&images, preprocessing, options)?;
             let (data, lines) = images.measured(shape, options.memory)?;
             say(options, &lines);
-            (data, is_part)
+            data
         }
-        Found::Pixels(source) => return Err(without_classes(source.path())),
-        Found::Idx(images) => (pair(images, options)?, false),
+        HeldOut::Set(data) => data,
+        HeldOut::Features(name, _) => return Err(without_classes(Path::new(&name))),
     };
     check_ready(data.name(), data.features(), preprocessing)?;
     preprocessing.samples(&data)?;
@@ -180,17 +161,10 @@ pub fn open_measured(
     Ok(Measured { data, is_test_part, unknown, warnings })
 }
 
-/// What is known of a table that is trained on.
+/// What is known about a table for training.
 pub(in crate::data) fn known(options: &DataOptions) -> Known<'_> {
     let (names, text) = (&options.columns.target, &options.text);
     Known { names, unnamed: false, text, forms: None }
-}
-
-/// The error for an array of images without labels.
-fn without_classes(path: &Path) -> Error {
-    Error::data("images without their classes")
-        .at(path.display())
-        .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)")
 }
 
 /// Refuses a matrix for a model that was trained on the columns of a table.
@@ -205,24 +179,18 @@ pub(super) fn check_ready(
     {
         let columns: Vec<&str> =
             encoding.features.iter().take(8).map(|f| f.column.as_str()).collect();
-        return Err(Error::data("the net was trained on a table, and these data are none")
+        return Err(Error::data("the net was trained on a table, but these data are not a table")
             .at(name)
             .help(format!("give a table with the columns {}", columns.join(", "))));
     }
     preprocessing.check_width(features).map_err(|e| e.at(name))
 }
 
-/// The images of a file with the labels beside it.
-fn pair(images: ByteStream, options: &DataOptions) -> Result<Dataset> {
-    let labels = ByteStream::open(&idx_set::labels_of(images.path())?)?;
-    idx_set::pair(images, labels, None, Budget(options.memory))
-}
-
-/// The shape of images for a model: that of its training, or of the images themselves where it was
+/// The shape of images for a model: that of its training, or of the images themselves if it was
 /// trained on other data.
 ///
 /// # Errors
-/// When the model's shape isn't that of its inputs, or a file is no image.
+/// When the model's shape doesn't match its inputs, or a file isn't an image.
 pub(super) fn shape_for(
     images: &ImageFolder,
     preprocessing: &Preprocessing,
@@ -234,15 +202,15 @@ pub(super) fn shape_for(
     }
 }
 
-/// Refuses options that a set which isn't a table has no use for.
+/// Refuses options for tables if the set isn't a table.
 fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
     let has_classes = data.class_names().is_some();
-    // A column that decides a split is asked for where the rows are split.
+    // A column that decides a split is checked where the rows are split.
     let (reserved, missing_target) =
         (options.columns.reserved.clone(), options.columns.missing_target);
     if options.text != TextOptions::default() {
-        return Err(Error::usage(format!("{} is no delimited text", data.name())).help(
-            "leave out --decimal, --thousands, --separator, --header, --missing and --date-format",
+        return Err(Error::usage(format!("{} is not delimited text", data.name())).help(
+            "omit --decimal, --thousands, --separator, --header, --missing and --date-format",
         ));
     }
     let error = match options.task {
@@ -252,7 +220,7 @@ fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
             format!("the columns of {} can't be chosen", data.name())
         }
         Task::Multilabel if !matches!(data.targets(), Targets::Labels { .. }) => {
-            format!("the target of {} is no set of labels", data.name())
+            format!("the target of {} is not a set of labels", data.name())
         }
         Task::Regression if has_classes => format!("the target of {} is a class", data.name()),
         Task::Classification if !has_classes => {
@@ -261,7 +229,7 @@ fn check_options(data: &Dataset, options: &DataOptions) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::usage(error)
-        .help("leave out --target, --task and what else is said of columns, which are for tables"))
+        .help("omit --target, --task and other options for columns, which are for tables"))
 }
 
 #[cfg(test)]

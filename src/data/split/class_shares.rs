@@ -1,24 +1,24 @@
-//! A stratified split of rows that are never all at hand.
+//! A stratified split of rows in chunks.
 
 use super::is_held_out;
 use crate::base::error::Result;
 use crate::data::split;
 use std::collections::BTreeMap;
 
-/// How many rows of each class are held out: by selection sampling (D. E. Knuth, "The Art of Computer
-/// Programming", volume 2, 3.4.2, algorithm S), which holds out just so many, any of them alike, and
-/// remembers two numbers a class.
+/// The number of rows of each class that are held out: by selection sampling (D. E. Knuth, "The Art of Computer
+/// Programming", volume 2, 3.4.2, algorithm S), which holds out exactly that many with equal probabilities, and
+/// stores two numbers per class.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::data) struct ClassShares {
     seed: u64,
     /// The rows to be held out, and all rows, by the text of the class.
     all: BTreeMap<String, [usize; 2]>,
-    /// What of them is still to come.
+    /// The remaining ones.
     left: BTreeMap<String, [usize; 2]>,
 }
 
 impl ClassShares {
-    /// So that of each class's rows, of which there are so many, a `fraction` is held out.
+    /// Holds out a `fraction` of each class's rows, given their number.
     ///
     /// # Errors
     /// As [`split::quotas`].
@@ -34,12 +34,12 @@ impl ClassShares {
         Ok(ClassShares { seed, left: all.clone(), all })
     }
 
-    /// Begins again with the first row.
+    /// Starts over with the first row.
     pub(in crate::data) fn begin(&mut self) {
         self.left = self.all.clone();
     }
 
-    /// Whether the next row of a class, of that number in the table, is held out.
+    /// Whether the next row of a class, which has the number `row` in the table, is held out.
     pub(in crate::data) fn holds_out(&mut self, name: &str, row: usize) -> bool {
         let Some([quota, rows]) = self.left.get_mut(name) else { return false };
         let is_held_out = *quota > 0 && is_held_out(row, *quota as f64 / *rows as f64, self.seed);

@@ -1,4 +1,4 @@
-//! What the rows of data are split by: groups, times and names of parts, from a table's column.
+//! The keys by which rows are split: groups, times and names of parts, from a table's column.
 
 use super::Parts;
 use crate::base::error::{Error, Result};
@@ -11,40 +11,39 @@ impl Data {
     /// The class of each row.
     ///
     /// # Errors
-    /// When the targets are something else.
+    /// When the targets aren't classes.
     pub fn labels(&self) -> Result<&[u32]> {
         match self.targets() {
             Targets::Classes { labels, .. } => Ok(labels),
-            _ => Err(Error::usage("a stratified split without classes")
-                .help("only classes can be stratified: take --split random")),
+            _ => Err(Error::usage("a stratified split needs classes").help("use --split random")),
         }
     }
 
-    /// The group of each row, numbered from 0 on: rows with the same value in a column are one, and
-    /// those without a value are one too.
+    /// The group of each row, numbered from 0 on: rows with the same value in a column form one, and
+    /// those without a value form one too.
     ///
     /// # Errors
-    /// When the data are no table, or have no such column.
+    /// When the data aren't a table, or have no such column.
     pub fn groups(&self, column: &str) -> Result<Vec<u32>> {
         let (frame, place, values) = self.column_of(column)?;
         if frame.rows == 0 {
             return Err(Error::data("no rows").at(frame.header.describe(place)));
         }
         let texts: Vec<Option<String>> = (0..frame.rows).map(|row| values.text(row)).collect();
-        // What no text can be stands for a missing one.
+        // A missing value is represented by something that can't be a text.
         Ok(split::numbered(texts.iter().map(|t| t.as_deref().unwrap_or("\0"))))
     }
 
     /// The time of each row: a number, or the seconds of a date or time.
     ///
     /// # Errors
-    /// As [`Data::groups`], and for a value that is missing or no time.
+    /// As [`Data::groups`], and for a value that is missing or not a time.
     pub fn times(&self, column: &str) -> Result<Vec<f64>> {
         let (frame, place, values) = self.column_of(column)?;
         times_of(frame, place, values, self.date_format(place))
     }
 
-    /// The form of the dates and times in a column of text.
+    /// The format of the dates and times in a column of text.
     pub(in crate::data) fn date_format(&self, place: usize) -> Option<&str> {
         Some(&self.table()?.columns()[place].dates.as_ref()?.format)
     }
@@ -52,7 +51,7 @@ impl Data {
     /// The parts that a column names.
     ///
     /// # Errors
-    /// As [`Data::groups`], and for a name that is no part.
+    /// As [`Data::groups`], and for a name that isn't that of a part.
     pub fn parts(&self, column: &str) -> Result<Parts> {
         let (frame, place, values) = self.column_of(column)?;
         let names: Vec<String> =
@@ -64,25 +63,25 @@ impl Data {
     pub(in crate::data) fn column_of(&self, column: &str) -> Result<(&Frame, usize, &Values)> {
         let table = self.table().ok_or_else(|| {
             Error::usage(format!(
-                "a split by the column {column:?}, but {} is no table",
+                "a split by the column {column:?}, but {} is not a table",
                 self.name()
             ))
-            .help("take --split random or stratified")
+            .help("use --split random or stratified")
         })?;
         let frame = table.frame();
         let place = place_of(&frame.header, "column", column).map_err(|e| e.at("--split"))?;
         let values = frame.columns[place].as_ref().ok_or_else(|| {
-            Error::usage(format!("the column {column:?} decides the split, and is ignored too"))
-                .help("leave it out of --ignore: it isn't learnt from anyway")
+            Error::usage(format!("the column {column:?} decides the split, but is also ignored"))
+                .help("remove it from --ignore: the column of --split isn't a feature anyway")
         })?;
         Ok((frame, place, values))
     }
 }
 
-/// The time of each row of a column, whose texts have that form.
+/// The time of each row of a column, whose texts have that format.
 ///
 /// # Errors
-/// With line and column, for a value that is missing or no time.
+/// With line and column, for a value that is missing or not a time.
 pub(in crate::data) fn times_of(
     frame: &Frame,
     place: usize,
@@ -102,10 +101,10 @@ pub(in crate::data) fn times_of(
     match times.iter().position(|t| !t.is_finite()) {
         None => Ok(times),
         Some(row) => Err(Error::data(match values.text(row) {
-            Some(text) => format!("{text:?} is no time like the others of its column"),
-            None => "a row without its time".into(),
+            Some(text) => format!("{text:?} is not a time like the others in its column"),
+            None => "a row without a time".into(),
         })
         .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
-        .help("write all as numbers, or all as dates such as 2024-01-31; or split otherwise")),
+        .help("write all as numbers, or all as dates such as 2024-01-31; or use another --split")),
     }
 }

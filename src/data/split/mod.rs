@@ -1,8 +1,8 @@
-//! Which rows are trained on and which are held out: seeded, each row in exactly one part.
+//! The split of rows into training and held-out parts: seeded, each row in exactly one part.
 //!
-//! Pure functions over what is known of the rows: labels, groups, times, or names of parts. All
-//! give row numbers in ascending order. Every random choice walks the rows in the one order that
-//! (seed, rows) gives, so a split depends on nothing else.
+//! Pure functions of labels, groups, times, or names of parts. All
+//! return row numbers in ascending order. Every random choice uses the order of rows given by
+//! (seed, rows), so a split depends on nothing else.
 
 pub(super) mod class_shares;
 pub(super) mod keys;
@@ -13,23 +13,23 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// How rows are dealt to training and validation.
+/// How rows are split into training and validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Split {
     /// At random.
     Random,
-    /// At random within each class, so that both parts have the classes in the same shares.
+    /// At random within each class, so that both parts have the same fractions of the classes.
     Stratified,
     /// At random by the values of a column: rows with the same value stay together.
     Group(String),
     /// By the values of a column: the latest rows are held out.
     Time(String),
-    /// As a column says: train, validation or test.
+    /// By the part named in a column: train, validation or test.
     Column(String),
 }
 
 impl Split {
-    /// The column that decides, where one does.
+    /// The column that decides, if one does.
     #[must_use]
     pub fn column(&self) -> Option<&str> {
         match self {
@@ -66,7 +66,7 @@ impl FromStr for Split {
             ("random", None) => Ok(Split::Random),
             ("stratified", None) => Ok(Split::Stratified),
             ("group" | "time" | "column", None | Some("")) => {
-                Err(Error::usage(format!("a split by {kind} without a column"))
+                Err(Error::usage(format!("a split by {kind} needs a column"))
                     .help(format!("name the column, as in {kind}:NAME")))
             }
             ("group", Some(column)) => Ok(Split::Group(column.into())),
@@ -77,23 +77,23 @@ impl FromStr for Split {
     }
 }
 
-/// What a row is for.
+/// The part of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// It is trained on.
+    /// Used for training.
     Training,
-    /// It is held out for validation.
+    /// Held out for validation.
     Validation,
-    /// It is only measured at the end.
+    /// Only used for the test at the end.
     Test,
 }
 
 impl Part {
-    /// The part of a name: `train`, `validation` or `test`, in any case, and what else is usual for
-    /// these (`training`, `valid`, `val`, `dev`, `testing`).
+    /// The part of a name: `train`, `validation` or `test`, in any case, and other usual names
+    /// (`training`, `valid`, `val`, `dev`, `testing`).
     ///
     /// # Errors
-    /// When it is none of these.
+    /// When it isn't one of these.
     pub fn named(name: &str) -> Result<Self> {
         match name.trim().to_lowercase().as_str() {
             "train" | "training" => Ok(Part::Training),
@@ -102,7 +102,7 @@ impl Part {
             other => {
                 let known = ["train", "validation", "test"];
                 let hint = nearest(other, known).map_or(String::new(), |n| format!("{n}? "));
-                Err(Error::data(format!("{name:?} is no part of the data"))
+                Err(Error::data(format!("{name:?} is not part of the data"))
                     .help(format!("{hint}known: {}", known.join(", "))))
             }
         }
@@ -112,16 +112,16 @@ impl Part {
 /// The rows of each part, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Parts {
-    /// What is trained on.
+    /// The training rows.
     pub training: Vec<usize>,
-    /// What is held out for validation.
+    /// The rows held out for validation.
     pub validation: Vec<usize>,
-    /// What is only measured at the end.
+    /// The rows only used for the test at the end.
     pub test: Vec<usize>,
 }
 
 impl Parts {
-    /// The held-out rows where `is_held_out` says so, the others for training.
+    /// The rows for which `is_held_out` is true are held out, the others are for training.
     fn of(rows: usize, is_held_out: impl Fn(usize) -> bool) -> Self {
         let (validation, training) = (0..rows).partition(|&row| is_held_out(row));
         Parts { training, validation, test: Vec::new() }
@@ -131,7 +131,7 @@ impl Parts {
 /// Holds out a random `fraction` of the rows.
 ///
 /// # Errors
-/// When the fraction is not in (0, 1), or leaves one side without rows.
+/// When the fraction is not in (0, 1), or leaves one part without rows.
 pub fn random(rows: usize, fraction: f64, seed: u64) -> Result<Parts> {
     let count = held_out_count(rows, fraction)?;
     let mut held_out = vec![false; rows];
@@ -139,9 +139,9 @@ pub fn random(rows: usize, fraction: f64, seed: u64) -> Result<Parts> {
     Ok(Parts::of(rows, |row| held_out[row]))
 }
 
-/// Holds out a random `fraction` of the rows of each class, exactly but for less than one row a
-/// class; of all rows as many as [`random`]. A class that has a single row is trained on, as long
-/// as others have rows to give.
+/// Holds out a random `fraction` of the rows of each class, with a difference of less than one row per
+/// class; the total is that of [`random`]. A class with a single row is in the training part, as long
+/// as other classes have enough rows.
 ///
 /// # Errors
 /// As [`random`].
@@ -159,14 +159,14 @@ pub fn stratified(labels: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
     Ok(Parts::of(rows, |row| held_out[row]))
 }
 
-/// The rows to hold out of each class, of which there are so many rows each: see [`stratified`].
+/// The number of rows to hold out of each class, given the numbers of its rows: see [`stratified`].
 ///
 /// # Errors
 /// As [`random`].
 pub fn quotas(sizes: &[usize], fraction: f64) -> Result<Vec<usize>> {
     let count = held_out_count(sizes.iter().sum(), fraction)?;
     let mut quota: Vec<usize> = sizes.iter().map(|&n| (n as f64 * fraction) as usize).collect();
-    // What the rounding down left over goes to the largest remainders.
+    // The rows left by rounding down go to the largest remainders.
     let remainder = |class: usize| sizes[class] as f64 * fraction - quota[class] as f64;
     let empties = |class: usize| quota[class] + 1 >= sizes[class];
     let mut next: Vec<usize> = (0..sizes.len()).filter(|&c| remainder(c) > 0.0).collect();
@@ -178,8 +178,8 @@ pub fn quotas(sizes: &[usize], fraction: f64) -> Result<Vec<usize>> {
     Ok(quota)
 }
 
-/// Holds out whole groups, in random order each that brings the held-out rows nearer to
-/// `fraction`; where every group is too large for that, the smallest.
+/// Holds out whole groups: in random order, each group that brings the held-out rows nearer to
+/// `fraction`; if every group is too large for that, the smallest.
 ///
 /// `groups` holds the group of each row, numbered from 0 on.
 ///
@@ -192,8 +192,8 @@ pub fn grouped(groups: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
     let order: Vec<usize> =
         order(sizes.len(), seed, Stream::Split)?.filter(|&group| sizes[group] > 0).collect();
     if order.len() < 2 {
-        return Err(Error::data("all rows are of one group")
-            .help("split by a column that has several values, or take --split random"));
+        return Err(Error::data("all rows are in one group")
+            .help("split by a column that has several values, or use --split random"));
     }
     let mut held_out = vec![false; sizes.len()];
     let mut count = 0usize;
@@ -211,8 +211,8 @@ pub fn grouped(groups: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
     Ok(Parts::of(rows, |row| held_out[groups[row] as usize]))
 }
 
-/// Holds out the last `fraction` of the rows by time. Rows of the same time stay together, on the
-/// side that brings the held-out rows nearer to the fraction: every training row is earlier than
+/// Holds out the last `fraction` of the rows by time. Rows with the same time stay together, in the
+/// part that brings the held-out rows nearer to the fraction: every training row is earlier than
 /// every held-out one.
 ///
 /// # Errors
@@ -222,7 +222,7 @@ pub fn by_time(times: &[f64], fraction: f64) -> Result<Parts> {
     Ok(Parts::of(times.len(), |row| times[row] >= first))
 }
 
-/// The time from which on [`by_time`] holds rows out.
+/// The time from which [`by_time`] holds rows out.
 ///
 /// # Errors
 /// As [`by_time`].
@@ -232,18 +232,18 @@ pub fn first_held_out(times: &[f64], fraction: f64) -> Result<f64> {
     if let Some(row) = times.iter().position(|t| !t.is_finite()) {
         return Err(Error::data(format!("a time is {}", times[row]))
             .at(format!("row {}", row + 1))
-            .help("every row needs its time: remove the row, or split otherwise"));
+            .help("every row needs a time: remove the row, or use another --split"));
     }
     let mut sorted = times.to_vec();
     sorted.sort_by(f64::total_cmp);
-    // Training ends before the first row of some time: the nearest such row to where it should.
+    // Training ends before the first row of some time, chosen nearest to the ideal end.
     let boundary = sorted[wanted];
     let before = sorted.partition_point(|t| *t < boundary);
     let after = sorted.partition_point(|t| *t <= boundary);
     let first = match (before, after) {
         (0, after) if after == rows => {
-            return Err(Error::data("all rows are of the same time")
-                .help("split by a column that has several values, or take --split random"));
+            return Err(Error::data("all rows have the same time")
+                .help("split by a column that has several values, or use --split random"));
         }
         (0, after) => after,
         (before, after) if after == rows => before,
@@ -253,10 +253,10 @@ pub fn first_held_out(times: &[f64], fraction: f64) -> Result<f64> {
     Ok(sorted[first])
 }
 
-/// Parts as a column names them, by [`Part::named`].
+/// The parts named in a column, by [`Part::named`].
 ///
 /// # Errors
-/// When a name is none of these (its row is named), or no row is for training.
+/// When a name isn't one of these (its row is named), or no row is for training.
 pub fn by_column<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Parts> {
     let mut parts = Parts::default();
     for (row, name) in names.into_iter().enumerate() {
@@ -282,14 +282,14 @@ pub fn folds(rows: usize, k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
     stratified_folds(&vec![0; rows], k, seed)
 }
 
-/// As [`folds`], where also the rows of each class differ by one at most between folds.
+/// As [`folds`], where also the number of rows of each class differs by at most one between folds.
 ///
 /// # Errors
 /// As [`folds`].
 pub fn stratified_folds(labels: &[u32], k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
     let rows = labels.len();
     check_folds(k, rows, "row")?;
-    // The rows of a class are dealt in turn, from where the class before stopped.
+    // The rows of a class are distributed in turn, continuing after the previous class.
     let mut turn: Vec<usize> = sizes(labels)
         .iter()
         .scan(0, |sum, size| Some(std::mem::replace(sum, *sum + size)))
@@ -303,11 +303,11 @@ pub fn stratified_folds(labels: &[u32], k: usize, seed: u64) -> Result<Vec<Vec<u
     Ok(collect(&fold_of, k))
 }
 
-/// As [`folds`], where the rows of a group stay in one fold: the largest groups are dealt first,
-/// each into the fold that has the fewest rows.
+/// As [`folds`], where the rows of a group stay in one fold: the largest groups are assigned first,
+/// each to the fold with the fewest rows.
 ///
 /// # Errors
-/// As [`folds`], with groups in place of rows.
+/// As [`folds`], with groups instead of rows.
 pub fn grouped_folds(groups: &[u32], k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
     let sizes = sizes(groups);
     check_folds(k, sizes.iter().filter(|&&n| n > 0).count(), "group")?;
@@ -330,7 +330,7 @@ pub fn all_but(rows: usize, held_out: &[usize]) -> Vec<usize> {
     (0..rows).filter(|row| held_out.next_if_eq(&row).is_none()).collect()
 }
 
-/// Numbers values in the order in which they come up: the number of each, from 0 on.
+/// Numbers values in order of first appearance: the number of each, from 0 on.
 #[must_use]
 pub fn numbered<'a>(values: impl IntoIterator<Item = &'a str>) -> Vec<u32> {
     let mut numbers: HashMap<&str, u32> = HashMap::new();
@@ -343,14 +343,14 @@ pub fn numbered<'a>(values: impl IntoIterator<Item = &'a str>) -> Vec<u32> {
         .collect()
 }
 
-/// How many rows a `fraction` of them is.
+/// The number of rows in a `fraction` of them.
 fn held_out_count(rows: usize, fraction: f64) -> Result<usize> {
     let count = (rows as f64 * fraction).round() as usize;
     if fraction > 0.0 && fraction < 1.0 && count > 0 && count < rows {
         return Ok(count);
     }
     Err(Error::usage(format!("a validation fraction of {fraction} of {rows} rows"))
-        .help("choose a fraction that leaves rows on both sides, or 0 for none"))
+        .help("choose a fraction that leaves rows for both parts, or 0 for no validation"))
 }
 
 fn check_folds(k: usize, count: usize, what: &str) -> Result<()> {
@@ -358,19 +358,19 @@ fn check_folds(k: usize, count: usize, what: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::usage(format!("{k} folds of {count} {what}{}", if count == 1 { "" } else { "s" }))
-        .help(format!("--folds is a number from 2 on, and every fold needs a {what}")))
+        .help(format!("--folds must be at least 2, and every fold needs a {what}")))
 }
 
 /// `0..n` in the random order of a stream of `seed`.
 fn order(n: usize, seed: u64, stream: Stream) -> Result<impl Iterator<Item = usize>> {
     let n = u32::try_from(n).map_err(|_| {
-        Error::data(format!("{n} rows")).help("a data set ends at 2³² rows: split it")
+        Error::data(format!("{n} rows")).help("a data set has at most 2³² rows: split it")
     })?;
     let permutation = Permutation::new(n, Some(stream_key(seed, stream, 0)));
     Ok((0..n).map(move |i| permutation.at(i) as usize))
 }
 
-/// How often each number comes up.
+/// The number of occurrences of each number.
 fn sizes(numbers: &[u32]) -> Vec<usize> {
     let mut sizes = vec![0; numbers.iter().max().map_or(0, |&n| n as usize + 1)];
     numbers.iter().for_each(|&n| sizes[n as usize] += 1);
@@ -384,8 +384,8 @@ fn collect(fold_of: &[usize], k: usize) -> Vec<Vec<usize>> {
     folds
 }
 
-/// Whether a row is held out where each is with a probability of `fraction`, by its number and the
-/// seed alone: for tables whose rows are never all at hand.
+/// Whether a row is held out if each is with a probability of `fraction`, by its number and the
+/// seed alone: for tables that are read in chunks.
 #[must_use]
 pub fn is_held_out(row: usize, fraction: f64, seed: u64) -> bool {
     let row = row as u64;

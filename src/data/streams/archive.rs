@@ -1,4 +1,4 @@
-//! Zip files: what is in them, and the one table among it.
+//! Zip files: their content, and the single table in them.
 
 use super::stream::{HELD, Source, damaged_zip};
 use crate::base::error::{Error, Result};
@@ -8,13 +8,13 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use zip::{CompressionMethod, ZipArchive};
 
-/// The endings of files that are tables.
+/// The extensions of tables.
 const TABLES: [&str; 11] =
     ["csv", "tsv", "tab", "txt", "jsonl", "ndjson", "json", "parquet", "arrow", "feather", "npy"];
-/// So many names are shown.
+/// The number of names that are shown.
 const SHOWN: usize = 8;
 
-/// What is read at any place.
+/// A reader with random access.
 pub(in crate::data) trait Bytewise: Read + Seek {}
 impl<T: Read + Seek> Bytewise for T {}
 
@@ -25,16 +25,16 @@ pub(in crate::data) type Zip = ZipArchive<Box<dyn Bytewise>>;
 #[derive(Debug, Clone)]
 pub(in crate::data) struct Entry {
     zip: Source,
-    /// Where its compressed bytes begin.
+    /// The offset of its compressed bytes.
     start: u64,
     compressed: u64,
-    /// Its bytes, by what the zip file says.
+    /// Its size in bytes, according to the zip file.
     size: u64,
     is_deflated: bool,
     crc: u32,
 }
 
-/// What a zip file holds.
+/// The content of a zip file.
 #[derive(Debug)]
 pub(in crate::data) enum Content {
     /// Arrays of NumPy.
@@ -43,7 +43,7 @@ pub(in crate::data) enum Content {
     Table(Source),
 }
 
-/// Opens a zip file, which may be compressed once more.
+/// Opens a zip file, which may itself be compressed.
 ///
 /// # Errors
 /// When it can't be read, or is damaged.
@@ -57,11 +57,11 @@ pub(in crate::data) fn open(source: &Source) -> Result<Zip> {
     ZipArchive::new(bytes).map_err(|e| damaged_zip(&e))
 }
 
-/// What a zip file holds that can be read.
+/// The readable content of a zip file.
 ///
 /// # Errors
-/// When it is damaged, holds no table or several, or is a file of another program: which, and what to
-/// do.
+/// When it is damaged, holds no table or several, or is a file of another program, with
+/// advice.
 pub(in crate::data) fn content(source: &Source) -> Result<Content> {
     let mut zip = open(source)?;
     let names = zip.file_names().map(|name| name.map(|n| n.into_owned()));
@@ -74,7 +74,7 @@ pub(in crate::data) fn content(source: &Source) -> Result<Content> {
     let program = match () {
         () if has("xl/") => Some("an Excel workbook (.xlsx)"),
         () if has("content.xml") && has("mimetype") => Some("an OpenDocument spreadsheet (.ods)"),
-        () if has("word/") || has("ppt/") => Some("a document of an office program"),
+        () if has("word/") || has("ppt/") => Some("an office document"),
         () => None,
     };
     if let Some(program) = program {
@@ -87,7 +87,7 @@ pub(in crate::data) fn content(source: &Source) -> Result<Content> {
     }
     let files: Vec<&String> = names.iter().filter(|name| is_file(name)).collect();
     let tables: Vec<&String> = files.iter().filter(|name| is_table(name)).copied().collect();
-    // A text beside a table most likely says something of it.
+    // A text next to a table is probably its description.
     let is_text = |name: &&&String| name.to_lowercase().ends_with(".txt");
     let named: Vec<&String> = tables.iter().filter(|name| !is_text(name)).copied().collect();
     let one = match (&named[..], &tables[..], &files[..]) {
@@ -99,7 +99,7 @@ pub(in crate::data) fn content(source: &Source) -> Result<Content> {
     Ok(Content::Table(Source::Entry(path, entry.into())))
 }
 
-/// Whether an entry is a file that somebody put in, and not what a system leaves behind.
+/// Whether an entry is a file of the user, not one left by a system.
 fn is_file(name: &str) -> bool {
     let last = name.rsplit('/').next().unwrap_or_default();
     !(last.is_empty()
@@ -108,7 +108,7 @@ fn is_file(name: &str) -> bool {
         || last == "Thumbs.db")
 }
 
-/// Whether a name ends as tables do, compressed or not.
+/// Whether a name has the extension of a table, compressed or not.
 fn is_table(name: &str) -> bool {
     let name = name.to_lowercase();
     let name = [".gz", ".zst"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
@@ -122,14 +122,14 @@ fn not_one(tables: &[&String], files: &[&String]) -> Error {
     let what = match (tables.len(), files.len()) {
         (_, 0) => return Error::data("the zip file is empty").help("give a file with data in it"),
         (0, _) => "no table in this zip file".to_string(),
-        (several, _) => format!("{several} tables in this zip file, where one is read"),
+        (several, _) => format!("{several} tables in this zip file, but only one can be read"),
     };
     Error::data(format!("{what}: it holds {}{more}", shown.join(", ")))
-        .help("unpack it with `unzip`, and name the file that is meant")
+        .help("unpack it with `unzip`, and give the file that you want")
 }
 
 fn entry(source: &Source, zip: &mut Zip, name: &str) -> Result<Entry> {
-    // Raw: how its bytes are to be unpacked, and whether they can be, is told below.
+    // Raw: the compression is handled below.
     let place = zip.index_for_name(name).ok_or_else(|| damaged_zip(&"an entry is missing"))?;
     let file = zip.by_index_raw(place).map_err(|e| damaged_zip(&e))?;
     let refuse = |what: &str| {
@@ -150,12 +150,12 @@ fn entry(source: &Source, zip: &mut Zip, name: &str) -> Result<Entry> {
 }
 
 impl Entry {
-    /// The bytes that it takes in the zip file, where they are fewer than its own.
+    /// Its size in the zip file, if it is compressed.
     pub(in crate::data) fn packed(&self) -> Option<u64> {
         self.is_deflated.then_some(self.compressed)
     }
 
-    /// Its bytes, which are checked at their end, and how many there should be.
+    /// Its bytes, which are checked at their end, and their expected number.
     ///
     /// # Errors
     /// When the zip file can't be read.
@@ -174,7 +174,7 @@ impl Entry {
     }
 }
 
-/// Bytes whose number and checksum are compared at their end.
+/// Bytes whose number and checksum are checked at their end.
 struct Checked {
     inner: Box<dyn Read>,
     crc: Crc,
@@ -188,7 +188,7 @@ impl Read for Checked {
             let (size, crc) = self.expected;
             // The crate counts bytes in 32 bits.
             if self.crc.amount() != size as u32 || self.crc.sum() != crc {
-                let error = "an entry of the zip file isn't what its checksum says";
+                let error = "an entry of the zip file doesn't match its checksum";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
@@ -243,7 +243,7 @@ pub(in crate::data) mod tests {
         for (files, text) in [
             (
                 &[("a.csv", &b"1"[..]), ("b.tsv", b"2")][..],
-                "2 tables in this zip file, where one is read: it holds a.csv, b.tsv",
+                "2 tables in this zip file, but only one can be read: it holds a.csv, b.tsv",
             ),
             (
                 &[("a.bin", b"1"), ("b.bin", b"2")],

@@ -1,4 +1,4 @@
-//! Decoders of other crates, which panic on some files that contradict themselves.
+//! Decoders of other crates, which panic on some inconsistent files.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -6,16 +6,16 @@ use std::panic::{self, AssertUnwindSafe};
 
 thread_local!(static DECODING: Cell<bool> = const { Cell::new(false) });
 
-/// Whether this thread is in a decoder of Parquet, Arrow or images. They believe some numbers of a file and
-/// panic where one leads nowhere, which becomes an error of the file. The process's panic hook is called
-/// before that: one that asks this can pass over such a panic in silence, as that of the program does.
+/// Whether this thread is in a decoder of Parquet, Arrow or images. They trust some numbers of a file and
+/// panic if one is impossible, which becomes an error of the file. The process's panic hook is called
+/// before that: with this function it can ignore such a panic, as the hook of the program does.
 #[must_use]
 pub fn is_decoding() -> bool {
     DECODING.get()
 }
 
-/// What a decoder makes of a file, or the text of its panic. Nothing of ours is to be called in `decode`:
-/// its panic would be taken for a fault of the file.
+/// The result of a decoder, or the text of its panic. `decode` must not call code of this crate:
+/// its panic would be reported as a fault of the file.
 pub(in crate::data) fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, String> {
     DECODING.set(true);
     let result = panic::catch_unwind(AssertUnwindSafe(decode));
@@ -23,7 +23,7 @@ pub(in crate::data) fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, Strin
     result.map_err(|cause: Box<dyn Any + Send>| {
         let text = cause.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| cause.downcast_ref::<&str>().copied());
-        text.unwrap_or("it contradicts itself").to_string()
+        text.unwrap_or("its content is inconsistent").to_string()
     })
 }
 

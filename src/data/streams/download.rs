@@ -13,23 +13,23 @@ use std::time::Duration;
 #[cfg(feature = "download")]
 pub(in crate::data) use ureq::Agent;
 
-/// What takes the place of a client without the feature `download`.
+/// The placeholder for a client without the feature `download`.
 #[cfg(not(feature = "download"))]
 pub(in crate::data) struct Agent;
 
-/// No file of a known set is larger, compressed or not.
+/// The largest size of a file of a known set, compressed or not.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// What a checksum is of.
+/// The bytes of a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::data) enum Hashed {
-    /// The file as it is served.
+    /// The file as served.
     File,
-    /// What the file holds once it is decompressed.
+    /// The decompressed content of the file.
     Content,
 }
 
-/// A client that waits, but not for ever, and takes files as they are.
+/// A client with timeouts that doesn't decode files.
 #[cfg(feature = "download")]
 pub(in crate::data) fn agent() -> Agent {
     agent_builder().build().into()
@@ -58,15 +58,15 @@ pub(in crate::data) fn agent() -> Agent {
 #[cfg(not(feature = "download"))]
 pub(in crate::data) fn download(_: &Agent, url: &str, _: &Path, _: &str, _: Hashed) -> Result<()> {
     Err(Error::failed(format!(
-        "cannot download {url}: wgrad was built without its feature download"
+        "cannot download {url}: wgrad was built without the feature download"
     )))
 }
 
-/// Downloads `url` to `destination`, which appears only once it is whole and its SHA-256 is right.
+/// Downloads `url` to `destination`, which appears only when it is complete and its SHA-256 is right.
 ///
 /// # Errors
 /// When the server can't be reached or answers with an error, the body is cut off or too long, the
-/// checksum is another one, or the file can't be written.
+/// checksum is wrong, or the file can't be written.
 #[cfg(feature = "download")]
 pub(in crate::data) fn download(
     agent: &Agent,
@@ -81,20 +81,20 @@ pub(in crate::data) fn download(
     let body = response.body_mut().with_config().limit(MAX_BYTES).reader();
     let mut file = File::create_new(&part.0).map_err(|e| Error::io("create", &part.0, &e))?;
     copy(body, &mut file).map_err(|e| match e {
-        CopyError::Read(e) => Error::failed(format!("the download of {url} broke off: {e}")),
+        CopyError::Read(e) => Error::failed(format!("the download of {url} was interrupted: {e}")),
         CopyError::Write(e) => Error::io("write", &part.0, &e),
     })?;
     file.sync_all().map_err(|e| Error::io("write", &part.0, &e))?;
     drop(file);
     let found = checksum(&part.0, hashed)?;
     if found != sha256 {
-        return Err(Error::data(format!("{url} has another checksum than it should"))
+        return Err(Error::data(format!("{url} has a wrong checksum"))
             .at(format!("SHA-256 {found} instead of {sha256}")));
     }
     fs::rename(&part.0, destination).map_err(|e| Error::io("create", destination, &e))
 }
 
-/// A file under a name of its own, removed when the download fails.
+/// A file with a temporary name, removed when the download fails.
 struct Part(PathBuf);
 
 impl Part {
@@ -109,7 +109,7 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // After a success it has been renamed; after a failure there is nothing more to be done.
+        // After a success it has been renamed; after a failure nothing more can be done.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -119,7 +119,7 @@ enum CopyError {
     Write(io::Error),
 }
 
-/// Copies everything, and tells a failure to read from one to write.
+/// Copies everything, and distinguishes read errors from write errors.
 fn copy(mut from: impl Read, to: &mut impl Write) -> std::result::Result<(), CopyError> {
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -132,7 +132,7 @@ fn copy(mut from: impl Read, to: &mut impl Write) -> std::result::Result<(), Cop
     }
 }
 
-/// The SHA-256 of a file or of what it holds, in hexadecimal digits.
+/// The SHA-256 of a file or of its decompressed content, in hexadecimal digits.
 fn checksum(path: &Path, hashed: Hashed) -> Result<String> {
     let mut hash = Sha256::new();
     let reader: Box<dyn Read> = match hashed {
@@ -234,7 +234,7 @@ pub(in crate::data) mod tests {
         let (code, text) = fail(&format!("{base}a"), &sha256(b"other"));
         assert!(code == 3 && text.contains(&sha256(&body)), "{text}");
         let (code, text) = fail(&format!("{base}cut"), &sha256(&body));
-        assert!(code == 1 && text.contains("broke off"), "{text}");
+        assert!(code == 1 && text.contains("was interrupted"), "{text}");
         let (code, text) = fail(&format!("{base}none"), &sha256(&body));
         assert!(code == 1 && text.contains("404"), "{text}");
         let (code, _) = fail("http://127.0.0.1:1/a", &sha256(&body));

@@ -1,10 +1,10 @@
-//! What a file is by its first bytes: formats that are read in a way of their own, and those that can't
-//! be read, with what to do.
+//! Recognizing a file by its first bytes: formats with their own readers, and those that can't
+//! be read, with advice.
 
 use crate::base::error::Error;
 use std::path::Path;
 
-/// How records stand in JSON.
+/// The form of records in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::data) enum Json {
     /// An object on each line.
@@ -13,7 +13,7 @@ pub(in crate::data) enum Json {
     Array,
 }
 
-/// The JSON that a text begins as, if it is records.
+/// The form of JSON with which a text begins, if it holds records.
 pub(in crate::data) fn json(head: &[u8]) -> Option<Json> {
     let text = without_mark(head).trim_ascii_start();
     let next = |text: &[u8]| text[1..].trim_ascii_start().first().copied();
@@ -24,7 +24,7 @@ pub(in crate::data) fn json(head: &[u8]) -> Option<Json> {
     }
 }
 
-/// The error for a file that is none of the formats that are read: `head` are its first bytes.
+/// The error for a file in an unsupported format: `head` are its first bytes.
 pub(in crate::data) fn unreadable(head: &[u8], path: &Path) -> Option<Error> {
     let (format, help) = by_magic(head).or_else(|| by_text(head))?;
     let error = Error::data(format!("the file is {format}, which can't be read"));
@@ -32,7 +32,7 @@ pub(in crate::data) fn unreadable(head: &[u8], path: &Path) -> Option<Error> {
     Some(error.at(&file).help(help.replace("FILE", &file)))
 }
 
-/// What to do about a text that isn't UTF-8.
+/// The advice for a text that isn't UTF-8.
 pub(in crate::data) fn recode(path: &Path, from: &str) -> String {
     let file = path.display();
     format!("convert it: `iconv -f {from} -t UTF-8 {file} > {file}.utf8`, and give {file}.utf8")
@@ -41,7 +41,7 @@ pub(in crate::data) fn recode(path: &Path, from: &str) -> String {
 const CSV: &str = "write it as CSV, Parquet or NPZ with the program that wrote it";
 const ONE_IMAGE: &str = "give a folder with a folder of images for each class";
 
-/// The first bytes of a format, what it is called, and what to do.
+/// The first bytes of a format, its name, and advice.
 type Magic = (&'static [u8], &'static str, &'static str);
 
 const MAGIC: [Magic; 32] = [
@@ -62,7 +62,7 @@ const MAGIC: [Magic; 32] = [
     ),
     (
         b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1",
-        "an old Excel workbook (.xls) or another document of Microsoft Office",
+        "an old Excel workbook (.xls) or another Microsoft Office document",
         "save the sheet as CSV: in Excel or LibreOffice, File, Save As, CSV UTF-8",
     ),
     (b"\x89PNG\r\n\x1a\n", "a single image (PNG)", ONE_IMAGE),
@@ -81,11 +81,11 @@ const MAGIC: [Magic; 32] = [
     (b"\x80\x03", "a Python pickle", PICKLE),
     (b"\x80\x04", "a Python pickle", PICKLE),
     (b"\x80\x05", "a Python pickle", PICKLE),
-    (b"RDX2\n", "data of R (.RData)", R),
-    (b"RDX3\n", "data of R (.RData)", R),
-    (b"X\n\0\0\0", "data of R (.rds)", R),
-    (b"<stata_dta>", "data of Stata (.dta)", "write it as CSV: `export delimited table.csv`"),
-    (b"$FL2", "data of SPSS (.sav)", CSV),
+    (b"RDX2\n", "R data (.RData)", R),
+    (b"RDX3\n", "R data (.RData)", R),
+    (b"X\n\0\0\0", "R data (.rds)", R),
+    (b"<stata_dta>", "Stata data (.dta)", "write it as CSV: `export delimited table.csv`"),
+    (b"$FL2", "SPSS data (.sav)", CSV),
     (
         b"ORC",
         "ORC",
@@ -94,13 +94,17 @@ const MAGIC: [Magic; 32] = [
     (b"Obj\x01", "Avro", "write it as Parquet or CSV"),
     (
         b"FEA1",
-        "Feather of version 1",
-        "write it as Feather of version 2, which is Arrow IPC: `python3 -c \"import pandas; pandas.read_feather('FILE').to_feather('table.feather')\"`",
+        "Feather version 1",
+        "write it as Feather version 2, which is Arrow IPC: `python3 -c \"import pandas; pandas.read_feather('FILE').to_feather('table.feather')\"`",
     ),
-    (b"GGUF", "a model (GGUF), not data", "give the data; a model of wgrad is named before them"),
+    (
+        b"GGUF",
+        "a model (GGUF), not data",
+        "give the data; a model of wgrad comes before them on the command line",
+    ),
     (
         b"version https://git-lfs.github.com/spec/",
-        "a pointer of Git LFS to a file that wasn't downloaded",
+        "a Git LFS pointer to a file that wasn't downloaded",
         "download the file itself: `git lfs pull`",
     ),
     (b"\0\0\0\x1CftypM4V", "a video", CSV),
@@ -111,7 +115,7 @@ const PICKLE: &str = "write it as Parquet or NPZ: `python3 -c \"import pandas; p
 const R: &str = "write it as CSV in R: `write.csv(table, 'table.csv', row.names = FALSE)`";
 
 fn by_magic(head: &[u8]) -> Option<(&'static str, String)> {
-    // Letters alone might begin a header: what follows must be no text.
+    // Letters could begin a header: the following bytes must not be text.
     let is_binary = |magic: &[u8]| {
         !magic.iter().all(u8::is_ascii_alphanumeric)
             || head.iter().take(256).any(|&b| b == 0 || b > 0xF0)
@@ -130,14 +134,14 @@ fn by_magic(head: &[u8]) -> Option<(&'static str, String)> {
             is_model().then(|| {
                 (
                     "a model (safetensors), not data",
-                    "give the data; a model is named before them".to_string(),
+                    "give the data; a model comes before them on the command line".to_string(),
                 )
             })
         })
         .or_else(|| utf16(head))
 }
 
-/// UTF-16 and UTF-32 by their byte order mark, or by zeros in every second place.
+/// UTF-16 and UTF-32 by their byte order mark, or by zeros in every second byte.
 fn utf16(head: &[u8]) -> Option<(&'static str, String)> {
     let convert = |from: &str| {
         format!("convert it: `iconv -f {from} -t UTF-8 FILE > FILE.utf8`, and give FILE.utf8")
@@ -169,7 +173,7 @@ fn by_text(head: &[u8]) -> Option<(&'static str, String)> {
     if begins(b"<!doctype html") || begins(b"<html") {
         return own(
             "an HTML page",
-            "a download gave a page, maybe of an error, in place of the data: open it in a browser, and download the file itself",
+            "the download is a web page, maybe with an error message, instead of the data: open it in a browser, and download the file itself",
         );
     }
     if begins(b"<?xml") {
@@ -196,7 +200,7 @@ fn by_text(head: &[u8]) -> Option<(&'static str, String)> {
     None
 }
 
-/// Whether a text begins with `@relation`, comments aside.
+/// Whether a text begins with `@relation`, ignoring comments.
 fn is_arff(text: &[u8]) -> bool {
     let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
     let first = lines.find(|line| !line.is_empty() && line[0] != b'%').unwrap_or_default();
@@ -207,7 +211,7 @@ fn is_arff(text: &[u8]) -> bool {
 fn is_libsvm(text: &[u8]) -> bool {
     const LINES: usize = 20;
     let mut lines: Vec<&[u8]> = text.split(|&b| b == b'\n').take(LINES + 1).collect();
-    // The last one may be cut.
+    // The last one may be cut off.
     if lines.len() > 1 {
         lines.pop();
     }

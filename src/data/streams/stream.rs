@@ -1,4 +1,4 @@
-//! The bytes of a file, decompressed where they are gzip or zstd, and what kind of file they are.
+//! The bytes of a file, decompressed from gzip or zstd, and the format of the file.
 
 use super::archive::Entry;
 use crate::base::atomic::{passing_file, write_error};
@@ -12,26 +12,26 @@ use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How much of the beginning is held for finding out what the file is.
+/// The number of bytes at the beginning that are kept for recognizing the format.
 const HEAD: u64 = 1 << 16;
 
-/// A file that is compressed as a whole, and must be read at any place, may become this many times as
-/// large, or [`UNPACKED`] bytes: what unpacks to more is taken for an attack. It goes to a disk, so that
-/// the bound doesn't depend on the memory.
+/// A compressed file that needs random access may decompress to this many times its
+/// size, or to [`UNPACKED`] bytes: more counts as an attack. The result is stored on disk, so that
+/// the limit doesn't depend on the memory.
 const UNPACKED_RATIO: u64 = 100;
 const UNPACKED: u64 = 256 << 20;
 
-/// Deflate makes nothing smaller than this fraction (a run of 258 bytes in 2 bits).
+/// The largest compression ratio of Deflate (a run of 258 bytes in 2 bits).
 const DEFLATE_RATIO: u64 = 1032;
 
-/// Where bytes come from, again and again.
+/// A source of bytes that can be opened repeatedly.
 #[derive(Debug, Clone)]
 pub(in crate::data) enum Source {
     /// A file.
     File(PathBuf),
-    /// Bytes in memory, and the name that they go by.
+    /// Bytes in memory, and their name.
     Memory(PathBuf, Arc<[u8]>),
-    /// Bytes in a file of our own, and the name that they go by.
+    /// Bytes in a temporary file, and their name.
     Spooled(PathBuf, Arc<File>),
     /// A file in a zip file, and its name.
     Entry(PathBuf, Arc<Entry>),
@@ -41,15 +41,15 @@ pub(in crate::data) enum Source {
     Json(Arc<JsonTable>),
 }
 
-/// Of what comes only once more than this goes to a file.
+/// Input that can be read only once is stored in a file if it is larger than this.
 pub(super) const HELD: u64 = 32 << 20;
 
-/// What comes only once, such as standard input or a pipe, kept for whoever opens it again by the same
-/// handle. Clones are the same handle; what it keeps goes away with the last of them.
+/// Input that can be read only once, such as standard input or a pipe, stored so that it can be opened again
+/// with the same handle. Clones are the same handle; the stored input is removed with the last of them.
 #[derive(Debug, Clone, Default)]
 pub struct Pipes(Arc<Mutex<BTreeMap<PathBuf, Slot>>>);
 
-/// The place of one pipe; it is locked while the pipe is read, and no other is.
+/// The slot of one pipe, locked while this pipe is read.
 type Slot = Arc<Mutex<Option<Source>>>;
 
 impl Pipes {
@@ -60,11 +60,11 @@ impl Pipes {
 }
 
 impl Source {
-    /// The source of a path: a file, or what comes only once, such as a pipe, kept by `pipes` in memory
-    /// or, where there is more of it, in a file; `-` is standard input.
+    /// The source of a path: a file, or input that can be read only once, such as a pipe, stored by `pipes` in
+    /// memory or, if it is larger, in a file; `-` is standard input.
     ///
     /// # Errors
-    /// When it can't be read, or a disk is full.
+    /// When it can't be read, or the disk is full.
     pub(in crate::data) fn of(path: &Path, pipes: &Pipes) -> Result<Self> {
         let is_standard_input = path == Path::new("-");
         if !is_standard_input && fs::metadata(path).is_ok_and(|m| m.is_file()) {
@@ -85,7 +85,7 @@ impl Source {
         Ok(kept.insert(source).clone())
     }
 
-    /// Keeps what comes only once: up to `held` bytes of it in memory.
+    /// Stores input that can be read only once: up to `held` bytes in memory.
     pub(in crate::data) fn kept(name: &Path, mut reader: impl Read, held: u64) -> Result<Self> {
         let fail = |e: io::Error| read_error(name, &e);
         let mut bytes = Vec::new();
@@ -95,7 +95,7 @@ impl Source {
         }
         let (mut file, path) = passing_file()?;
         let full = |e: io::Error| {
-            write_error(&path, &e).help("what comes from a pipe, or is compressed as a whole, is kept on disk where it is large: make room, or name another directory in WGRAD_CACHE_DIR")
+            write_error(&path, &e).help("large input from a pipe or a compressed file is stored on disk: free some space, or set WGRAD_CACHE_DIR to another directory")
         };
         file.write_all(&bytes).map_err(full)?;
         loop {
@@ -108,17 +108,17 @@ impl Source {
         }
     }
 
-    /// The bytes once decompressed, where they are compressed as a whole: in memory, or where there are
-    /// more of them in a file of our own.
+    /// The decompressed bytes, if the whole file is compressed: in memory, or if there are
+    /// more of them, in a temporary file.
     ///
     /// # Errors
-    /// When they can't be read or decompressed, when they become more than 100 times as many (and 256
-    /// MiB), and when a disk is full.
+    /// When they can't be read or decompressed, when they become more than 100 times as many (and more than 256
+    /// MiB), and when the disk is full.
     pub(in crate::data) fn unpacked(&self) -> Result<Source> {
         self.unpacked_to(UNPACKED)
     }
 
-    /// As [`Source::unpacked`], where `least` bytes are allowed whatever the ratio.
+    /// As [`Source::unpacked`], where `least` bytes are allowed at any ratio.
     fn unpacked_to(&self, least: u64) -> Result<Source> {
         let stream = self.open()?;
         let in_zip = if let Source::Entry(_, entry) = self { entry.packed() } else { None };
@@ -131,12 +131,12 @@ impl Source {
                 most >> 20
             ))
             .at(self.path().display())
-            .help("unpack it yourself, if it is what it should be"));
+            .help("if this is expected, unpack it yourself"));
         }
         Ok(unpacked)
     }
 
-    /// The bytes as they stand, to be read at any place.
+    /// The bytes of the file, without decompression, with random access.
     ///
     /// # Errors
     /// When the file can't be opened.
@@ -154,7 +154,7 @@ impl Source {
         .map_err(fail)
     }
 
-    /// What is good to know of how it is read, or that something of it isn't read.
+    /// Notes about how it is read, or about parts that aren't read.
     pub(in crate::data) fn notes(&self) -> Vec<String> {
         match self {
             Source::Entry(path, _) => {
@@ -201,9 +201,9 @@ impl Source {
     }
 }
 
-/// The error for asking for the bytes of what is rows already.
+/// The error for requesting the bytes of a source of rows.
 fn no_bytes(path: &Path) -> Error {
-    Error::failed("rows were asked for their bytes").at(path.display())
+    Error::failed("a source of rows has no bytes").at(path.display())
 }
 
 /// The error for a zip file that can't be read.
@@ -212,9 +212,9 @@ pub(in crate::data) fn damaged_zip(error: &dyn std::fmt::Display) -> Error {
         .help("copy or download it again; `unzip -t` tests it")
 }
 
-/// Bytes that can be read at any place.
+/// Bytes with random access.
 pub(in crate::data) enum Seekable {
-    /// A file, and how many bytes it has.
+    /// A file, and its size in bytes.
     File(Arc<File>, u64),
     /// Memory.
     Memory(Arc<[u8]>),
@@ -234,7 +234,7 @@ impl Seekable {
         }
     }
 
-    /// The bytes from that place on.
+    /// The bytes from that position on.
     pub(in crate::data) fn at(&self, place: u64) -> Place {
         match self {
             Seekable::File(file, _) => Place::File(From(file.clone(), place)),
@@ -247,7 +247,7 @@ impl Seekable {
     }
 }
 
-/// Reads from a place on.
+/// A reader from a position on.
 pub(in crate::data) enum Place {
     File(From),
     Memory(Cursor<Arc<[u8]>>),
@@ -278,7 +278,7 @@ impl Seek for Place {
     }
 }
 
-/// Reads a file from a place of its own on, whoever else reads it.
+/// A reader of a file with its own position, independent of other readers.
 pub(in crate::data) struct From(Arc<File>, u64);
 
 impl Read for From {
@@ -293,21 +293,21 @@ impl Read for From {
     }
 }
 
-/// An open file: its beginning, and the rest still to be read, both decompressed.
+/// An open file: its beginning, and the unread rest, both decompressed.
 pub(in crate::data) struct ByteStream {
     path: PathBuf,
     head: Vec<u8>,
     rest: Box<dyn Read>,
-    /// The number of bytes as they are compressed, where they are.
+    /// The number of compressed bytes, if the file is compressed.
     packed: Option<u64>,
-    /// The number of bytes, where it is known without reading them.
+    /// The number of bytes, if known without reading them.
     exact: Option<u64>,
-    /// A number of bytes that there can't be more of, where one is known.
+    /// An upper bound of the number of bytes, if known.
     most: Option<u64>,
 }
 
 impl ByteStream {
-    /// Opens a file; gzip and zstd are recognised by their first bytes, not by the name.
+    /// Opens a file; gzip and zstd are recognized by their first bytes, not by the name.
     ///
     /// # Errors
     /// When there is no such file, it is a directory, or its beginning can't be read.
@@ -316,14 +316,14 @@ impl ByteStream {
         let metadata = file.metadata().map_err(|e| Error::io("open", path, &e))?;
         if metadata.is_dir() {
             return Err(
-                Error::data(format!("{} is a directory", path.display())).help("name a file in it")
+                Error::data(format!("{} is a directory", path.display())).help("give a file in it")
             );
         }
-        // A pipe has no length to go by.
+        // A pipe has no length.
         Self::new(path, file, metadata.is_file().then_some(metadata.len()))
     }
 
-    /// The stream of `raw`, of `len` bytes where that is known; `path` is for errors.
+    /// The stream of `raw`, of `len` bytes if that is known; `path` is for errors.
     fn new(path: &Path, mut raw: impl Read + 'static, len: Option<u64>) -> Result<Self> {
         let mut magic = Vec::new();
         raw.by_ref().take(4).read_to_end(&mut magic).map_err(|e| Error::io("read", path, &e))?;
@@ -342,7 +342,7 @@ impl ByteStream {
             path: path.to_path_buf(),
             head: Vec::new(),
             rest,
-            // Of a pipe nobody knows.
+            // Unknown for a pipe.
             packed: (is_gzip || is_zstd).then_some(len.unwrap_or(0)),
             exact: len.filter(|_| !is_gzip && !is_zstd),
             most: match (is_gzip, is_zstd) {
@@ -362,17 +362,17 @@ impl ByteStream {
         &self.path
     }
 
-    /// The first bytes: the whole file where it is short.
+    /// The first bytes: the whole file if it is short.
     pub(in crate::data) fn head(&self) -> &[u8] {
         &self.head
     }
 
-    /// The number of bytes, where it is known without reading them.
+    /// The number of bytes, if known without reading them.
     pub(in crate::data) fn exact_len(&self) -> Option<u64> {
         self.exact
     }
 
-    /// A number of bytes that there can't be more of, where one is known.
+    /// An upper bound of the number of bytes, if known.
     pub(in crate::data) fn most_bytes(&self) -> Option<u64> {
         self.most
     }
@@ -390,7 +390,7 @@ impl ByteStream {
 /// The error for a file whose bytes couldn't be read or decompressed.
 pub(in crate::data) fn read_error(path: &Path, error: &io::Error) -> Error {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    // These three are how the decompressor says that the compressed bytes are wrong.
+    // With these three kinds the decompressor reports invalid compressed bytes.
     match error.kind() {
         InvalidData | InvalidInput | UnexpectedEof => {
             Error::data("the compressed file is cut short or damaged")
@@ -401,7 +401,7 @@ pub(in crate::data) fn read_error(path: &Path, error: &io::Error) -> Error {
     }
 }
 
-/// The name of a data set that comes from `path`: the file name without its endings.
+/// The name of a data set that comes from `path`: the file name without its extensions.
 pub(in crate::data) fn set_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let name = name.strip_suffix(".gz").or(name.strip_suffix(".zst")).unwrap_or(&name);

@@ -1,10 +1,10 @@
-//! The names of classes: which texts are one class, and in what order classes come.
+//! The names of classes: which texts are the same class, and the order of the classes.
 
-use crate::data::columns::frame::Texts;
+use crate::data::columns::texts::Texts;
 use crate::data::encode::canonical;
 use std::collections::{BTreeMap, HashMap};
 
-/// The whole number that a text stands for, exactly: 1, +1, -1, 1.0, 1e3 and numbers beyond 2⁵³.
+/// The exact whole number in a text: 1, +1, -1, 1.0, 1e3 and numbers beyond 2⁵³.
 pub(in crate::data) fn whole(text: &str) -> Option<i128> {
     let text = text.trim();
     if let Ok(number) = text.parse() {
@@ -39,7 +39,7 @@ impl<'a> ClassNames<'a> {
         ClassNames { exact, whole: whole_names }
     }
 
-    /// The class of a text: that of the same name, however it is spelt (see [`canonical`]), or of the
+    /// The class of a text: that of the same name in canonical form (see [`canonical`]), or of the
     /// same whole number.
     pub(in crate::data) fn find(&self, text: &str) -> Option<u32> {
         let by_name = self.exact.get(text).or_else(|| self.exact.get(&*canonical(text)));
@@ -47,8 +47,8 @@ impl<'a> ClassNames<'a> {
     }
 }
 
-/// The class of each row and the names of the classes: in the order of their numbers where all are
-/// whole numbers, else alphabetically. Texts that [`canonical`] makes equal are one class.
+/// The class of each row and the names of the classes: in numeric order if all are
+/// whole numbers, otherwise alphabetically. Texts with the same [`canonical`] form are one class.
 pub(super) fn in_order(texts: &Texts) -> (Vec<u32>, Vec<String>) {
     let numbers: Option<Vec<i128>> = texts.words.iter().map(whole).collect();
     match numbers {

@@ -1,21 +1,22 @@
-//! What of a column's values a person should look at, since a guess could be wrong.
+//! Warnings about columns for which a guess could be wrong.
 
 use super::column::Column;
 use crate::data::Role;
-use crate::data::columns::frame::{Texts, Values, number_text};
+use crate::data::columns::frame::{Values, number_text};
 use crate::data::columns::kind::{Kind, counted};
 use crate::data::columns::missing::is_word;
+use crate::data::columns::texts::Texts;
 use crate::data::columns::time::{self, Dates};
 #[cfg(feature = "data")]
 use crate::data::formats::delimited::is_number;
 use std::collections::HashSet;
 
-/// Columns with up to this number of categories are taken for categorical.
+/// Columns with up to this number of categories are probably categorical.
 const FEW: usize = 20;
-/// Texts of a column that are named.
+/// The number of a column's texts that are named.
 const NAMED: usize = 3;
 
-/// A sentence for each doubt about a column.
+/// A sentence for each warning about a column.
 pub(in crate::data) fn of(column: &Column, values: Option<&Values>) -> Vec<String> {
     let (Some(values), Some(kind)) = (values, column.kind) else { return Vec::new() };
     let name = &column.name;
@@ -31,7 +32,7 @@ pub(in crate::data) fn of(column: &Column, values: Option<&Values>) -> Vec<Strin
             (Kind::Time, Some(dates)) => all.extend(of_dates(name, texts, dates)),
             (Kind::Text, _) => all.extend(in_the_way(name, texts, "left out")),
             (Kind::Category, _) if texts.words.len() > FEW => {
-                all.extend(in_the_way(name, texts, "taken for categories"));
+                all.extend(in_the_way(name, texts, "used as categories"));
             }
             _ => {}
         },
@@ -40,7 +41,7 @@ pub(in crate::data) fn of(column: &Column, values: Option<&Values>) -> Vec<Strin
     all
 }
 
-/// A number that seems to stand for a missing value.
+/// A number that is probably a mark of missing values.
 #[derive(Debug, PartialEq)]
 struct Sentinel {
     value: f64,
@@ -52,14 +53,14 @@ impl Sentinel {
         let value = number_text(self.value);
         let rows = rows(self.rows);
         format!(
-            "column {name}: {value} ({rows}) stands out from all other values, as if it stood for a \
-             missing one: --missing {value} says that it does"
+            "column {name}: {value} ({rows}) stands out from all other values, like a mark for a \
+             missing value: if it is one, use --missing {value}"
         )
     }
 }
 
-/// The smallest or largest number of a column if it is written as those are that stand for a missing
-/// one, −999 or 1e30, and is far from all others: by three times the range of their middle half.
+/// The smallest or largest number of a column if it looks like a mark of missing values,
+/// such as −999 or 1e30, and is far from all others: by three times their interquartile range.
 fn sentinel(values: &Values) -> Option<Sentinel> {
     let (least, most) = range(values);
     let value = [least, most].into_iter().find(|&x| is_sentinel(x))?;
@@ -76,7 +77,7 @@ fn sentinel(values: &Values) -> Option<Sentinel> {
     (gap > 3.0 * (at(0.75) - at(0.25)) && gap > 0.0).then_some(Sentinel { value, rows })
 }
 
-/// The smallest and the largest number of a column. Comparisons with what is missing are false.
+/// The smallest and the largest number of a column. Comparisons with missing values are false.
 fn range(values: &Values) -> (f64, f64) {
     match values {
         Values::Bytes(v) => {
@@ -92,8 +93,8 @@ fn range(values: &Values) -> (f64, f64) {
     }
 }
 
-/// Whether a number is written in nines, or is a power of ten beyond all measurement, or the least or
-/// largest integer of some bits.
+/// Whether a number consists of nines, is an extreme power of ten, or the smallest or
+/// largest integer of some width.
 fn is_sentinel(x: f64) -> bool {
     let size = x.abs();
     let are_nines = [99.0, 999.0, 9999.0, 99_999.0, 999_999.0, 9_999_999.0, 99_999_999.0];
@@ -111,8 +112,8 @@ fn of_dates(name: &str, texts: &Texts, dates: &Dates) -> Vec<String> {
             |word: &&str| time::seconds(word, &dates.format) != time::seconds(word, rival);
         let example = words.find(differs).unwrap_or_default();
         all.push(format!(
-            "column {name}: {example} and all other dates fit {form} and {} alike: {form} is taken, \
-             --date-format {} takes the other",
+            "column {name}: {example} and all other dates fit both {form} and {}: {form} is used, \
+             --date-format {} selects the other",
             time::spelt(rival),
             time::spelt(rival)
         ));
@@ -122,29 +123,29 @@ fn of_dates(name: &str, texts: &Texts, dates: &Dates) -> Vec<String> {
     let total = strays.iter().map(|(_, rows)| rows).sum();
     if let Some(list) = listed(strays.into_iter()) {
         all.push(format!(
-            "column {name}: {} with no date of the form {form}, taken for missing: {list}",
+            "column {name}: {} without a date of the format {form}, read as missing: {list}",
             rows(total)
         ));
     }
     let is_far = |word: &str| time::seconds(word, &dates.format).is_some_and(time::is_far_future);
     if let Some((word, count)) = counted(texts).find(|(word, _)| is_far(word)) {
         all.push(format!(
-            "column {name}: {word} ({}) looks like a mark for a missing date: --missing {word:?} says \
-             that it is",
+            "column {name}: {word} ({}) looks like a mark for a missing date: use --missing \
+             {word:?} if it is one",
             rows(count)
         ));
     }
     all
 }
 
-/// Texts of a target that are classes, though elsewhere they stand for a missing value.
+/// Texts of a target that are classes, although they mean missing values elsewhere.
 fn class_words(name: &str, texts: &Texts) -> Option<String> {
     let words = counted(texts).filter(|(word, _)| is_word(word.as_bytes()));
     let list = listed(words.clone())?;
     let example = words.map(|(word, _)| word).next().unwrap_or_default();
     Some(format!(
-        "column {name}: {list} is taken for a class: --missing {example} says that such rows have no \
-         target"
+        "column {name}: {list} is used as a class: if it means that the target is missing, use --missing \
+         {example}"
     ))
 }
 
@@ -165,8 +166,8 @@ fn in_the_way(name: &str, texts: &Texts, what: &str) -> Option<String> {
         let is_wide = texts.words.iter().all(|word| word.parse::<i128>().is_ok());
         return (!is_wide).then(|| {
             format!(
-                "column {name} is {what}, but its values are numbers written as text: --numeric {name} \
-                 takes them for numbers"
+                "column {name} is {what}, but its values are numbers written as text: use --numeric {name} to \
+                 read them as numbers"
             )
         });
     }
@@ -178,18 +179,18 @@ fn in_the_way(name: &str, texts: &Texts, what: &str) -> Option<String> {
     let example = others.clone().map(|(word, _)| word).next().unwrap_or_default().to_string();
     Some(match listed(others) {
         Some(list) => format!(
-            "column {name} is {what}, but {share:.0}% of its values are {kind}; in the way are {list}: \
-             --missing {example:?} says that such a value is missing, --ignore {name} leaves the column \
+            "column {name} is {what}, but {share:.0}% of its values are {kind}; the others are {list}: \
+             use --missing {example:?} if such a value is missing, or --ignore {name} to leave the column \
              out"
         ),
         None => format!(
-            "column {name} is {what}: its values are {kind}, but not of one form; --date-format says \
-             which"
+            "column {name} is {what}: its values are {kind}, but in several formats; set the format with \
+             --date-format"
         ),
     })
 }
 
-/// The most frequent of some texts with their rows; none of none.
+/// The most frequent of some texts with their rows; none if there are none.
 fn listed<'a>(words: impl Iterator<Item = (&'a str, usize)>) -> Option<String> {
     let mut words: Vec<(&str, usize)> = words.collect();
     words.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
@@ -213,7 +214,7 @@ fn rows(count: usize) -> String {
     format!("{count} {}", if count == 1 { "row" } else { "rows" })
 }
 
-/// Whether a text is a number of any form that is read from files.
+/// Whether a text is a number in any form that is read from files.
 #[cfg(not(feature = "data"))]
 fn is_number(text: &str) -> bool {
     text.trim().parse::<f64>().is_ok_and(f64::is_finite)

@@ -1,4 +1,4 @@
-//! Tables whose columns are in memory: understood, and read for a trained model, as those of files are.
+//! Tables whose columns are in memory: analyzed, and read for a trained model, like those of files.
 
 use super::table::{self, Table};
 use crate::base::error::{Error, Result};
@@ -10,10 +10,10 @@ use crate::math::matrix::Matrix;
 use std::sync::Arc;
 
 impl Frame {
-    /// Columns in memory, all of as many rows.
+    /// Columns in memory, all with the same number of rows.
     ///
     /// # Errors
-    /// When there are not as many names as columns, or a column has another number of rows.
+    /// When the number of names isn't that of columns, or columns have different numbers of rows.
     pub(crate) fn of_columns(header: Header, columns: Vec<Values>) -> Result<Self> {
         if header.names.len() != columns.len() {
             return Err(Error::usage(format!(
@@ -25,9 +25,9 @@ impl Frame {
         let rows = columns.first().map_or(0, Values::len);
         if let Some(place) = columns.iter().position(|values| values.len() != rows) {
             let found = columns[place].len();
-            return Err(Error::usage(format!("{found} rows, where the first column has {rows}"))
+            return Err(Error::usage(format!("{found} rows, but the first column has {rows}"))
                 .at(header.describe(place))
-                .help("give as many values in each column"));
+                .help("give each column the same number of values"));
         }
         Ok(Frame {
             header: Arc::new(header),
@@ -40,10 +40,10 @@ impl Frame {
 }
 
 impl Values {
-    /// Numbers as a text of them is read: bytes where all are whole and from 0 to 255.
+    /// Numbers, stored as when read from text: as bytes if all are whole and from 0 to 255.
     #[must_use]
     pub(crate) fn of_numbers(numbers: impl ExactSizeIterator<Item = f64> + Clone) -> Self {
-        // The comparison of bits tells −0 from 0.
+        // The comparison of bits distinguishes −0 from 0.
         let is_byte = |x: f64| f64::from(x as u8).to_bits() == x.to_bits();
         match numbers.clone().all(is_byte) {
             true => Values::Bytes(numbers.map(|x| x as u8).collect()),
@@ -53,10 +53,10 @@ impl Values {
 }
 
 impl Table {
-    /// A table of columns in memory, to be trained on, with a weight for each row where there are any.
+    /// A table of columns in memory for training, optionally with a weight for each row.
     ///
     /// # Errors
-    /// As for a table of a file: for columns that can't be learnt from, and a target that can't be learnt.
+    /// As for a table of a file: for columns that can't be features, and an invalid target.
     pub(crate) fn of_frame(
         name: &str,
         frame: Frame,
@@ -70,24 +70,24 @@ impl Table {
             let (found, rows) = (weights.len(), table.rows());
             return Err(Error::usage(format!("{found} weights for {rows} rows with a target"))
                 .at("sample_weight")
-                .help("leave out rows without a target, and their weights"));
+                .help("remove the rows without a target, and their weights"));
         }
         Ok(table.with_weights(weights))
     }
 }
 
 impl Preprocessing {
-    /// The rows of columns in memory with their targets, as the net takes them.
+    /// The rows of columns in memory with their targets, encoded for the net.
     ///
     /// # Errors
-    /// When columns are missing, or a value doesn't fit what was fitted.
+    /// When columns are missing, or a value can't be encoded.
     pub(crate) fn measured_frame(&self, name: &str, frame: Frame) -> Result<Dataset> {
         let wanted = wants(&frame.header, self, true)?;
         let frame = read(frame, wanted, &[])?;
         self.measured(name, &frame, OnUnknown::Warn).map(|(data, _)| data)
     }
 
-    /// The features of columns in memory, as the net takes them: (rows, features).
+    /// The features of columns in memory, encoded for the net: (rows, features).
     ///
     /// # Errors
     /// As [`Preprocessing::measured_frame`].
@@ -130,7 +130,7 @@ fn read(frame: Frame, wanted: Vec<Want>, missing: &[String]) -> Result<Frame> {
     Ok(rows.sound()?.frame)
 }
 
-/// What a trained model wants of each column of a table, with its targets or without.
+/// What a trained model needs of each column of a table, with or without its targets.
 ///
 /// # Errors
 /// When a column is missing.
@@ -145,7 +145,7 @@ pub(in crate::data) fn wants(
     for (feature, &place) in encoding.features.iter().zip(&located.features) {
         wanted[place] = match &feature.encoder {
             // Yes and no may be written as 0 and 1 here, and as words in training, or the other way
-            // round. Moments are neither, and are refused where they can still be told.
+            // round. Moments are neither, and are refused while they can still be recognized.
             Encoder::Moment(_) | Encoder::Boolean { .. } => Want::Moment,
             encoder if encoder.takes_numbers() => Want::Number,
             _ => Want::Text,

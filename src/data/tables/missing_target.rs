@@ -1,58 +1,29 @@
-//! Rows whose target is missing: refused, or left out.
+//! Rows whose target is missing: refused or dropped.
 
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::{Error, Result, serde_as_text};
+use crate::base::names::names;
 use crate::data::formats::want::Rows;
-use std::fmt;
-use std::str::FromStr;
 
-/// What becomes of rows whose target is missing.
+/// How rows with a missing target are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MissingTarget {
     /// They are refused.
     #[default]
     Error,
-    /// They are left out.
+    /// They are dropped.
     Drop,
 }
 
-impl MissingTarget {
-    /// Every way once.
-    pub const ALL: [MissingTarget; 2] = [MissingTarget::Error, MissingTarget::Drop];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            MissingTarget::Error => "error",
-            MissingTarget::Drop => "drop",
-        }
-    }
-}
+names!(MissingTarget, "value of --missing-target": Error "error", Drop "drop");
 
 serde_as_text!(MissingTarget);
 
-impl fmt::Display for MissingTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for MissingTarget {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let names = Self::ALL.map(Self::name);
-        let found = Self::ALL.into_iter().find(|m| m.name() == name);
-        found.ok_or_else(|| unknown("way with missing targets", name, &names))
-    }
-}
-
-/// Takes the rows of a table, chunk by chunk, that have all of their targets.
+/// Selects the rows of a table that have all targets, chunk by chunk.
 pub(in crate::data) struct Complete {
     rule: MissingTarget,
     rows: usize,
     missing: usize,
-    /// Where the first missing target stands.
+    /// The position of the first missing target.
     first: String,
 }
 
@@ -61,9 +32,9 @@ impl Complete {
         Complete { rule, rows: 0, missing: 0, first: String::new() }
     }
 
-    /// The rows of a chunk whose targets, in the columns at these places, are all there, numbered as if
-    /// there were no others; none where nothing is left, or where rows are only counted until
-    /// [`Complete::finish`] refuses them. A table may begin again with its first row.
+    /// The rows of a chunk whose targets, in the columns at these indices, are all present, numbered without
+    /// the other rows; none if no row is left, or if rows are only counted until
+    /// [`Complete::finish`] refuses them. A table may start over with its first row.
     pub(in crate::data) fn take(&mut self, mut rows: Rows, places: &[usize]) -> Option<Rows> {
         if rows.first == 0 {
             (self.rows, self.missing) = (0, 0);
@@ -96,7 +67,7 @@ impl Complete {
         }
     }
 
-    /// What is said of rows that were left out.
+    /// The message about rows that were dropped.
     ///
     /// # Errors
     /// When rows are to be refused, or none is left.
@@ -112,9 +83,9 @@ impl Complete {
             }
             MissingTarget::Error => Err(Error::data(format!("the target is missing in {count}"))
                 .at(self.first)
-                .help("fill it in, or leave these rows out with --missing-target drop")),
+                .help("fill it in, or drop these rows with --missing-target drop")),
             MissingTarget::Drop => {
-                Ok(Some(format!("{count} are left out: their target is missing")))
+                Ok(Some(format!("{count} are dropped: their target is missing")))
             }
         }
     }

@@ -14,10 +14,10 @@ use crate::data::{
 };
 use crate::math::matrix::Matrix;
 
-/// Rows with targets, from which a split chooses those to train on.
+/// Rows with targets, from which a split selects the training rows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
-    /// Features from the start.
+    /// A matrix of features.
     Ready(Dataset),
     /// Columns that must be encoded first.
     Table(Box<Table>),
@@ -42,7 +42,7 @@ impl Data {
         }
     }
 
-    /// What is to be learnt, row by row.
+    /// The targets of all rows.
     #[must_use]
     pub fn targets(&self) -> &Targets {
         match self {
@@ -51,7 +51,7 @@ impl Data {
         }
     }
 
-    /// The table, where it is one.
+    /// The table, if it is one.
     #[must_use]
     pub fn table(&self) -> Option<&Table> {
         match self {
@@ -80,7 +80,7 @@ impl Preprocessing {
     /// Fits to the training rows of `data`.
     ///
     /// # Errors
-    /// For a scaling or a logarithm that these data can't have.
+    /// For a scaling or a logarithm that is impossible for these data.
     pub fn fit_rows(data: &Data, rows: &[usize], fitting: &Fitting) -> Result<Self> {
         match data {
             Data::Ready(data) => {
@@ -88,10 +88,10 @@ impl Preprocessing {
                     return Ok(Preprocessing::fit(&data.select(rows), fitting.scaling));
                 };
                 Err(Error::usage(format!(
-                    "--log-transform {name} of {}, which is no table",
+                    "--log-transform {name}, but {} is not a table",
                     data.name()
                 ))
-                .help("leave --log-transform out, or take --scaling quantile"))
+                .help("omit --log-transform, or use --scaling quantile"))
             }
             Data::Table(table) => {
                 let fit_targets = || {
@@ -137,7 +137,7 @@ impl Preprocessing {
         }
     }
 
-    /// Some rows of the data that this was fitted to, as a net takes them.
+    /// Some rows of the data that this was fitted to, encoded for a net.
     ///
     /// # Errors
     /// When it was fitted to other data.
@@ -156,13 +156,13 @@ impl Preprocessing {
                 }
             }
             (Data::Ready(data), _) => Ok(data.select(rows)),
-            (Data::Table(table), None) => Err(Error::usage("the model knows no table's columns")
+            (Data::Table(table), None) => Err(Error::usage("the model wasn't trained on a table")
                 .at(table.name())
                 .help("fit the preprocessing to the table")),
         }
     }
 
-    /// The categories of these rows that were not among the rows that this was fitted to.
+    /// The categories of these rows that weren't in the rows that this was fitted to.
     ///
     /// # Errors
     /// When it was fitted to other data.
@@ -188,11 +188,11 @@ impl Preprocessing {
         }
     }
 
-    /// The data set that another table makes, whose columns were found by name, and the categories that
-    /// the model doesn't know.
+    /// The data set from another table, whose columns were found by name, and its unknown
+    /// categories.
     ///
     /// # Errors
-    /// When it has no target, or a value that the model doesn't know.
+    /// When it has no target, or a value that the model can't encode.
     pub(in crate::data) fn measured(
         &self,
         name: &str,
@@ -200,7 +200,7 @@ impl Preprocessing {
         on_unknown: OnUnknown,
     ) -> Result<(Dataset, UnknownCategories)> {
         let encoding = self.encoding.as_ref().ok_or_else(|| {
-            Error::data("the model was trained on no table").help("give data of the same kind")
+            Error::data("the model wasn't trained on a table").help("give data of the same kind")
         })?;
         let located = encoding.locate(&frame.header)?;
         let places = located.targets.ok_or_else(|| {
@@ -233,17 +233,17 @@ impl Preprocessing {
     /// The features of a table whose columns are read, (rows, features).
     ///
     /// # Errors
-    /// When a column is missing, or a value is none that the column may hold.
+    /// When a column is missing, or a value is invalid for its column.
     pub(super) fn encoded(&self, frame: &Frame) -> Result<Features> {
         let encoding = self.encoding.as_ref().ok_or_else(|| {
-            Error::data("the model was trained on no table").help("give data of the same kind")
+            Error::data("the model wasn't trained on a table").help("give data of the same kind")
         })?;
         let (features, _) = encoding.encode_and_look(frame, None)?;
         check_encoded(encoding, frame, &features, None)?;
         Ok(features)
     }
 
-    /// The preprocessing of a model that takes columns as they are.
+    /// The preprocessing of a model that uses columns unchanged.
     #[must_use]
     pub(super) fn with_plain_columns(&self) -> Self {
         let targets = match (&self.classes, &self.labels) {
@@ -255,7 +255,7 @@ impl Preprocessing {
     }
 }
 
-/// How far beyond the range of the training rows' targets predictions may lie, as a share of it.
+/// How far predictions may be beyond the range of the training rows' targets, as a fraction of it.
 const MARGIN: f64 = 0.1;
 
 /// The bounds of predictions for targets like these, (rows, targets): see [`Preprocessing::bounds`].
@@ -269,8 +269,8 @@ fn bounds(targets: &Matrix<f64>) -> Vec<[f64; 2]> {
     (0..targets.cols()).map(of).collect()
 }
 
-/// Refuses features that are no finite numbers, with the row and the column of the table that the first
-/// of them comes from: `rows` of it were encoded, or all.
+/// Refuses features that aren't finite numbers, with the row and the column of the table that the first
+/// of them comes from: `rows` are the encoded rows, or none for all.
 fn check_encoded(
     encoding: &Encoding,
     frame: &Frame,

@@ -1,19 +1,19 @@
-//! What each column of a table is for, by what the user says of it.
+//! The role of each column of a table, by the user's options.
 
 use crate::base::error::{Error, Result, nearest};
 use crate::data::MissingTarget;
 use crate::data::columns::frame::{Header, places_by_name};
 use std::collections::{HashMap, HashSet};
 
-/// What a user says of a table's columns. A column is called by its name, or by its number from 1 on
-/// where none has that name.
+/// The user's options for a table's columns. A column is given by its name, or by its number from 1 on
+/// if none has that name.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ColumnOptions {
     /// The target columns; empty for the last one.
     pub target: Vec<String>,
-    /// The only columns that are learnt from; empty for all but the targets.
+    /// The feature columns; empty for all except the targets.
     pub columns: Vec<String>,
-    /// Columns that are left out.
+    /// Columns that are ignored.
     pub ignore: Vec<String>,
     /// Columns to treat as categorical.
     pub categorical: Vec<String>,
@@ -21,9 +21,9 @@ pub struct ColumnOptions {
     pub numeric: Vec<String>,
     /// The column of the rows' weights.
     pub sample_weight: Option<String>,
-    /// Columns that are read, but not learnt from, such as those that decide a split.
+    /// Columns that are read but aren't features, such as those that decide a split.
     pub reserved: Vec<String>,
-    /// What becomes of rows whose target is missing.
+    /// How rows with a missing target are treated.
     pub missing_target: MissingTarget,
 }
 
@@ -41,22 +41,22 @@ impl ColumnOptions {
     }
 }
 
-/// What a column is for.
+/// The role of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// To be learnt from.
+    /// A feature.
     Feature,
-    /// To be learnt: the target of that number.
+    /// The target with that number.
     Target(usize),
     /// The rows' weights.
     Weight,
-    /// Read, but not learnt from.
+    /// Read, but not a feature.
     Reserved,
-    /// Left out, as the user said.
+    /// Ignored, by the user's option.
     Ignored,
 }
 
-/// What a column's values are, as the user said.
+/// The kind of a column's values given by the user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::data) enum Said {
     Nothing,
@@ -64,10 +64,10 @@ pub(in crate::data) enum Said {
     Numbers,
 }
 
-/// The role of each column, and what was said of its values.
+/// The role of each column, and the kind given by the user.
 ///
 /// # Errors
-/// For a name that no column has, and a column that is said to be two things.
+/// For a name that no column has, and a column with two roles.
 pub(in crate::data) fn roles(
     header: &Header,
     options: &ColumnOptions,
@@ -103,7 +103,7 @@ pub(in crate::data) fn roles(
         }
         let name = &header.names[place];
         Err(Error::usage(format!("the column {name:?} is named twice: once by {option}"))
-            .help("a column has one part to play: target, weight, or something to learn from"))
+            .help("a column has only one role: target, weight or feature"))
     };
     for (k, &place) in targets.iter().enumerate() {
         assign(place, Role::Target(k), "--target")?;
@@ -134,13 +134,13 @@ pub(in crate::data) fn roles(
         }
     }
     if !roles.iter().any(|(role, _)| *role == Role::Feature) {
-        return Err(Error::usage("no column is left to learn from")
-            .help("name fewer columns as targets, weights or to be ignored"));
+        return Err(Error::usage("no column is left as a feature")
+            .help("name fewer columns as targets, weights or ignored columns"));
     }
     Ok(roles)
 }
 
-/// The place of the last column that isn't said to be something else.
+/// The index of the last column without another role.
 fn last_free(known: &Places<'_>, options: &ColumnOptions) -> Result<usize> {
     let mut taken = HashSet::new();
     for names in [&options.ignore, &options.columns, &options.reserved] {
@@ -150,11 +150,11 @@ fn last_free(known: &Places<'_>, options: &ColumnOptions) -> Result<usize> {
     taken.extend(weight.transpose()?);
     let free = (0..known.header.names.len()).rev().find(|place| !taken.contains(place));
     free.ok_or_else(|| {
-        Error::usage("no column is left to be the target").help("name it with --target")
+        Error::usage("no column is left as the target").help("name it with --target")
     })
 }
 
-/// The columns of a header, to find many of them.
+/// The columns of a header, for many lookups.
 struct Places<'a> {
     header: &'a Header,
     by_name: HashMap<&'a str, usize>,
@@ -169,12 +169,12 @@ impl<'a> Places<'a> {
         Places { header, by_name: places_by_name(names), by_trimmed: trimmed.collect() }
     }
 
-    /// The column of that name, exact or but for white space around it.
+    /// The column of that name, exactly or except for white space around it.
     fn name_place(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).or_else(|| self.by_trimmed.get(name.trim())).copied()
     }
 
-    /// The column of that name, or where there is none, of that number from 1 on.
+    /// The column of that name, or if there is none, of that number from 1 on.
     fn place(&self, name: &str) -> Option<usize> {
         let number = || name.trim().parse::<usize>().ok()?.checked_sub(1);
         let of_number = || number().filter(|&place| place < self.header.names.len());
@@ -198,8 +198,8 @@ impl<'a> Places<'a> {
         })
     }
 
-    /// The columns in a list. What no column is called may be a part of a name with commas: then the
-    /// neighbors that make up the name of a column together are taken for it.
+    /// The columns in a list. An unknown name may be a part of a name with commas: then
+    /// adjacent items that form the name of a column together are used as one.
     fn find_all(&self, what: &str, names: &[String]) -> Result<Vec<usize>> {
         let mut places = Vec::new();
         let mut rest = names;
@@ -219,13 +219,13 @@ impl<'a> Places<'a> {
     }
 }
 
-/// The place of one column called by its name, or where no column has that name by its number from 1
+/// The index of one column given by its name, or if no column has that name, by its number from 1
 /// on.
 pub(in crate::data) fn place_of(header: &Header, what: &str, name: &str) -> Result<usize> {
     Places::of(header).find(what, name)
 }
 
-/// The places of the columns in a list: see [`place_of`]; a name with commas may be quoted or not.
+/// The indices of the columns in a list: see [`place_of`]; a name with commas may be quoted or not.
 pub(in crate::data) fn places_of(
     header: &Header,
     what: &str,
@@ -234,7 +234,7 @@ pub(in crate::data) fn places_of(
     Places::of(header).find_all(what, names)
 }
 
-/// What is said of the columns in a list that are called by a name which is the number of another.
+/// Notes about the columns in a list whose name is also the number of another column.
 pub(super) fn names_like_numbers(header: &Header, names: &[String]) -> Vec<String> {
     let known = Places::of(header);
     let note = |name: &String| {
@@ -242,19 +242,16 @@ pub(super) fn names_like_numbers(header: &Header, names: &[String]) -> Vec<Strin
         let place = known.name_place(name)?;
         let is_other = header.named && number != place + 1;
         (is_other && (1..=header.names.len()).contains(&number)).then(|| {
-            format!(
-                "{name} is taken as the name of column {}, not as the number of a column",
-                place + 1
-            )
+            format!("{name} is used as the name of column {}, not as a column number", place + 1)
         })
     };
     names.iter().filter_map(note).collect()
 }
 
-/// The nearest name, and the ones there are.
+/// The nearest name, and all names.
 pub(in crate::data) fn suggestion(name: &str, names: &[String]) -> String {
     let has_comma = |name: &str| name.contains(',');
-    // As it must be written in a list.
+    // In the form needed in a list.
     let written = |name: &str| match has_comma(name) {
         true => format!("\"{}\"", name.replace('"', "\"\"")),
         false => name.to_string(),
@@ -265,7 +262,7 @@ pub(in crate::data) fn suggestion(name: &str, names: &[String]) -> String {
     let listed = names.iter().take(20).map(|n| written(n)).collect::<Vec<_>>().join(", ");
     let more = if names.len() > 20 { ", …" } else { "" };
     let quotes = match names.iter().any(|n| has_comma(n)) {
-        true => "; a name with a comma is quoted within a list, as in '\"a, b\",c'",
+        true => "; within a list, quote a name with a comma, as in '\"a, b\",c'",
         false => "",
     };
     format!("{hint}the columns are {listed}{more}{quotes}")
@@ -321,7 +318,7 @@ mod tests {
             refusal(target(&["median_house_valu"])).contains("did you mean median_house_value?")
         );
         assert!(refusal(target(&["age", "age"])).contains("twice"));
-        assert!(refusal(target(&["age", "y", "1"])).contains("left to learn from"));
+        assert!(refusal(target(&["age", "y", "1"])).contains("left as a feature"));
         let ignored = ColumnOptions { ignore: strings(&["age"]), ..target(&["age"]) };
         assert!(refusal(ignored).contains("\"age\" is named twice"));
         let both =
@@ -349,11 +346,11 @@ mod tests {
         }
         let error = of(&["price"]).unwrap_err().to_string();
         assert!(error.contains("did you mean \"price, EUR\"?"), "{error}");
-        assert!(error.contains("a name with a comma is quoted"), "{error}");
+        assert!(error.contains("quote a name with a comma"), "{error}");
         assert!(of(&["price", "EUR"]).is_err());
         assert_eq!(
             names_like_numbers(&header, &strings(&["2", "1", "lead", "0"])),
-            ["2 is taken as the name of column 4, not as the number of a column"]
+            ["2 is used as the name of column 4, not as a column number"]
         );
         assert_eq!(places_of(&Header::numbered(3), "column", &strings(&["2"])).unwrap(), [1]);
     }

@@ -1,4 +1,4 @@
-//! A table whose columns are understood: what is learnt from, what is to be learnt.
+//! A table with the roles and kinds of its columns: features and targets.
 
 use super::doubts;
 use super::fitting::Fitting;
@@ -8,20 +8,17 @@ use super::target::{self, Learnt};
 use super::target_columns::Columns;
 use crate::base::error::{Error, Result};
 use crate::base::parallel::*;
-use crate::data::columns::frame::{Frame, Header, MISSING, Values, texts_of};
-use crate::data::columns::kind::{Found, Kind, kind_of};
-use crate::data::columns::time;
+use crate::data::columns::frame::{Frame, Header, Values};
+use crate::data::columns::kind::{Found, Kind};
 use crate::data::encode::{Encoder, Encoding, Feature, out_of_scale};
 use crate::data::formats::want::{Rows, Want};
-use crate::data::tables::column::Column;
+use crate::data::tables::column::{Column, compact_days, understand};
 use crate::data::{DataOptions, Targets, Task};
 
-/// A number among texts is a mistake where it is at most this share of them.
-const STRAY: f64 = 0.001;
-/// Fewer columns of bytes than this are no image.
+/// The fewest columns of bytes that count as an image.
 const LEAST_PIXELS: usize = 64;
 
-/// A table in memory, every row of it, as it was read: nothing is fitted yet.
+/// A table in memory with all rows, before anything is fitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     name: String,
@@ -35,7 +32,7 @@ pub struct Table {
     warnings: Vec<String>,
 }
 
-/// The places of the targets of a table to be trained on, in the order of the outputs.
+/// The indices of the targets of a table for training, in the order of the outputs.
 pub(in crate::data) fn target_places(
     header: &Header,
     options: &ColumnOptions,
@@ -50,8 +47,8 @@ pub(in crate::data) fn target_places(
     Ok(places.into_iter().map(|(_, place)| place).collect())
 }
 
-/// The places of the targets that no row to be trained on may lack. Where labels stand in one column, a
-/// row without any has none.
+/// The indices of the targets that must not be missing in a training row. If labels are in one column, an
+/// empty cell means no labels.
 pub(in crate::data) fn complete_places(
     header: &Header,
     options: &ColumnOptions,
@@ -64,14 +61,14 @@ pub(in crate::data) fn complete_places(
     Ok(places)
 }
 
-/// What to read of each column, by what the user said of them.
+/// What to read of each column, by the user's options.
 pub(in crate::data) fn wanted(
     header: &Header,
     options: &ColumnOptions,
     task: Task,
 ) -> Result<Vec<Want>> {
     if header.names.len() == 1 {
-        return Err(Error::data("there is one column only")
+        return Err(Error::data("there is only one column")
             .help("give features and a target, separated by commas, semicolons, tabs or bars"));
     }
     let roles = roles(header, options)?;
@@ -92,12 +89,12 @@ pub(in crate::data) fn wanted(
 }
 
 impl Table {
-    /// Understands the columns of a frame that was read as [`wanted`] says, and whose rows without a
-    /// target are refused or left out as the options say.
+    /// Finds the kinds of the columns of a frame that was read according to [`wanted`]; rows without a
+    /// target are refused or dropped according to the options.
     ///
     /// # Errors
-    /// With line and column, for values that make no sense, and where nothing is left to learn
-    /// from.
+    /// With line and column, for invalid values, and when no feature is
+    /// left.
     pub(in crate::data) fn new(name: String, frame: Frame, options: &DataOptions) -> Result<Self> {
         let places = complete_places(&frame.header, &options.columns, options.task)?;
         let mut complete = Complete::new(options.columns.missing_target);
@@ -110,7 +107,7 @@ impl Table {
         Ok(table)
     }
 
-    /// As [`Table::new`], where each row has its target: all rows, or a sample of so many in which every
+    /// As [`Table::new`], where each row has its target: all rows, or a sample of `rows` rows in which every
     /// class has a row.
     pub(in crate::data) fn of_complete(
         name: String,
@@ -151,7 +148,8 @@ impl Table {
                 None => {
                     let asked = role == Role::Ignored;
                     let why =
-                        if asked { "as asked for" } else { "no numbers, texts or times" }.into();
+                        if asked { "given by an option" } else { "no numbers, texts or times" }
+                            .into();
                     Column { name, role, kind: None, why, missing: 0, dates: None }
                 }
             });
@@ -202,63 +200,63 @@ impl Table {
         &self.frame
     }
 
-    /// What was understood of each column.
+    /// The role and the kind of each column.
     #[must_use]
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }
 
-    /// What is to be learnt, row by row.
+    /// The targets of all rows.
     #[must_use]
     pub fn targets(&self) -> &Targets {
         &self.targets
     }
 
-    /// The rows' weights, where a column gives them.
+    /// The rows' weights, if there is a column for them.
     #[must_use]
     pub fn weights(&self) -> Option<&[f32]> {
         self.weights.as_deref()
     }
 
-    /// What is good to know of how the table is understood.
+    /// Notes about how the table is used.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The same, in which rows count as much as these say.
+    /// The same with other weights.
     pub(super) fn with_weights(self, weights: Option<Vec<f32>>) -> Self {
         Table { weights: weights.or(self.weights), ..self }
     }
 
-    /// The same, whose classes, if they are whole numbers, are called by these names: 0 by the first of
-    /// them.
+    /// The same with names for classes that are whole numbers: the first name is that of
+    /// class 0.
     ///
     /// # Errors
-    /// When a class is no place in `given`.
+    /// When a class isn't an index into `given`.
     pub(crate) fn with_class_names(mut self, given: &[String]) -> Result<Self> {
         let Targets::Classes { names, .. } = &mut self.targets else { return Ok(self) };
         if let Some(name) = (1..given.len()).find(|&i| given[..i].contains(&given[i])) {
             return Err(Error::usage(format!("two classes are called {:?}", given[name]))
                 .at("class_names")
-                .help("give each class a name of its own"));
+                .help("give each class a different name"));
         }
         let has_rows = |place: usize| names.iter().any(|name| name.parse() == Ok(place));
         if let Some(place) = (0..given.len()).find(|place| !has_rows(*place)) {
-            return Err(Error::data(format!("no row of the class {:?}", given[place]))
+            return Err(Error::data(format!("no row has the class {:?}", given[place]))
                 .at(format!("class_names, place {place}"))
-                .help("give rows with that label, or leave class_names out"));
+                .help("give rows with that label, or omit class_names"));
         }
         for name in names {
             let place = name.parse::<usize>().ok().filter(|place| *place < given.len());
             let Some(place) = place else {
                 let most = given.len().saturating_sub(1);
                 return Err(Error::usage(format!(
-                    "the label {name} beside {} class names",
+                    "the label {name} is out of range for {} class names",
                     given.len()
                 ))
                 .at("class_names")
-                .help(format!("labels are then 0 to {most}, the places of their names")));
+                .help(format!("labels must be 0 to {most}, the positions of the names")));
             };
             name.clone_from(&given[place]);
         }
@@ -269,7 +267,7 @@ impl Table {
         self.notes.extend(notes);
     }
 
-    /// What to doubt of it.
+    /// Warnings about doubtful guesses.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -281,17 +279,14 @@ impl Table {
         self.pixels
     }
 
-    /// Fits what turns the columns into inputs to the training rows.
+    /// Fits the encoding of the columns to the training rows.
     ///
     /// # Errors
-    /// For a logarithm of a column that holds no numbers, an embedding of one that holds no
-    /// categories, and numbers so far apart that they can't be scaled.
+    /// For a logarithm of a column without numbers, an embedding of one without
+    /// categories, and numbers whose range is too large for scaling.
     pub fn fit(&self, rows: &[usize], fitting: &Fitting) -> Result<Encoding> {
         let fitting = &fitting.found_in(&self.frame.header)?;
-        for name in &fitting.log {
-            self.check_log(name)?;
-        }
-        self.check_categories(fitting)?;
+        fitting.check(&self.columns, self.pixels)?;
         let fit = |(place, column): (usize, &Column)| {
             let (Role::Feature, Some(kind), Some(values)) =
                 (column.role, column.kind, &self.frame.columns[place])
@@ -331,53 +326,7 @@ impl Table {
         })
     }
 
-    fn check_log(&self, name: &str) -> Result<()> {
-        let Some(column) = self.columns.iter().find(|c| c.name == name) else { return Ok(()) };
-        match (column.role, column.kind) {
-            (Role::Feature, Some(Kind::Number)) if !self.pixels => Ok(()),
-            (Role::Feature, Some(kind)) => Err(Error::usage(format!(
-                "--log-transform {name}: the column holds no numbers, but is of the kind {kind}"
-            ))
-            .help("logarithms are for numbers; --numeric says that a column holds them")),
-            _ => Err(Error::usage(format!(
-                "--log-transform {name}: nothing is learnt from this column"
-            ))
-            .help("name a column that is learnt from")),
-        }
-    }
-
-    /// Refuses a way with categories for a column that holds none, and two ways for one.
-    fn check_categories(&self, fitting: &Fitting) -> Result<()> {
-        let ways = [
-            ("--one-hot", &fitting.one_hot),
-            ("--embed", &fitting.embed),
-            ("--hash", &fitting.hash),
-        ];
-        for (i, (option, names)) in ways.into_iter().enumerate() {
-            for name in names {
-                let Some(column) = self.columns.iter().find(|c| c.name == *name) else { continue };
-                let is_category =
-                    (column.role, column.kind) == (Role::Feature, Some(Kind::Category));
-                if !is_category || self.pixels {
-                    return Err(Error::usage(format!("{option} {name}: it is no column of categories"))
-                        .help("this is for categories that are learnt from; --categorical says that a column holds them"));
-                }
-                if let Some((other, _)) = ways[..i].iter().find(|(_, all)| all.contains(name)) {
-                    return Err(Error::usage(format!(
-                        "{other} {name} cannot be used with {option} {name}"
-                    ))
-                    .help("take one of the two"));
-                }
-            }
-        }
-        if fitting.embedding_dims == Some(0) && !fitting.embed.is_empty() {
-            return Err(Error::usage("--embed with --embedding-dims 0")
-                .help("0 dimensions stand for no embeddings: leave one of the two out"));
-        }
-        Ok(())
-    }
-
-    /// Whether all columns that are learnt from are bytes, as many as a square image has pixels.
+    /// Whether all feature columns are bytes, and their number is that of a square image's pixels.
     fn is_image(&self) -> bool {
         let features = self.columns.iter().zip(&self.frame.columns).enumerate();
         let features: Vec<_> = features.filter(|(_, (c, _))| c.role == Role::Feature).collect();
@@ -391,7 +340,7 @@ impl Table {
             })
     }
 
-    /// Takes identifiers for numbers where nothing else is there to learn from.
+    /// Uses identifiers as numbers if there is no other feature.
     fn keep_something(&mut self) -> Result<()> {
         let is_learnt = |c: &Column| {
             c.role == Role::Feature && !matches!(c.kind, None | Some(Kind::Text | Kind::Constant))
@@ -404,7 +353,7 @@ impl Table {
             let is_number = matches!(values, Some(Values::Bytes(_) | Values::Numbers(_)));
             if column.role == Role::Feature && is_number && column.kind == Some(Kind::Text) {
                 column.kind = Some(Kind::Number);
-                column.why = "there is nothing else to learn from".into();
+                column.why = "it is the only feature".into();
                 some = true;
             }
         }
@@ -413,60 +362,14 @@ impl Table {
             self.columns.iter().filter(|c| c.role == Role::Feature).take(8).map(list).collect();
         match some {
             true => Ok(()),
-            false => Err(Error::data("no column is left to learn from")
+            false => Err(Error::data("no column is left as a feature")
                 .at(listed.join("; "))
                 .help("use --categorical COL or --numeric COL to include one")),
         }
     }
 }
 
-/// Takes whole numbers that are all days, written as 20240131, for texts, as which they are read again.
-fn compact_days(role: Role, said: Said, values: &mut Option<Values>) {
-    if let (Role::Feature | Role::Reserved, Said::Nothing) = (role, said)
-        && let Some(Values::Numbers(numbers)) = &values
-        && time::are_compact_days(numbers.iter().copied().filter(|x| !x.is_nan()))
-    {
-        *values = values.as_ref().map(|numbers| Values::Texts(texts_of(numbers).into_owned()));
-    }
-}
-
-/// What a column holds.
-fn understand(
-    frame: &Frame,
-    place: usize,
-    values: &Values,
-    (role, said): (Role, Said),
-    date_format: Option<&str>,
-) -> Result<Found> {
-    let name = &frame.header.names[place];
-    let asked = |kind| Ok(Found { kind, why: "as asked for".into(), dates: None });
-    match said {
-        Said::Categories => return asked(Kind::Category),
-        Said::Numbers => return asked(Kind::Number),
-        Said::Nothing => {}
-    }
-    let mut found = kind_of(name, place, values, date_format);
-    let form = frame.header.forms.get(name).and_then(|form| form.describe());
-    if let (Kind::Number | Kind::Boolean, Some(form)) = (found.kind, form) {
-        found.why = format!("{} with {form}", found.why);
-    }
-    if let (Kind::Category, Role::Feature, Values::Texts(texts)) = (found.kind, role, values) {
-        let is_number: Vec<bool> = texts.words.iter().map(|w| w.parse::<f64>().is_ok()).collect();
-        let of = |code: u32| is_number.get(code as usize).copied().unwrap_or(false);
-        let numbers = texts.codes.iter().filter(|&&code| of(code)).count();
-        let present = texts.codes.iter().filter(|&&code| code != MISSING).count();
-        if numbers > 0 && numbers as f64 <= STRAY * present as f64 {
-            let row = texts.codes.iter().position(|&code| of(code)).unwrap_or(0);
-            let text = texts.words.get(texts.codes[row]);
-            return Err(Error::data(format!("{text} is a number among texts"))
-                .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
-                .help(format!("correct it, leave it empty if the value is missing, or say --categorical {name}, if it is a category like the others")));
-        }
-    }
-    Ok(found)
-}
-
-/// The weights of some rows of a table, which may all be 0: numbers from 0 on.
+/// The weights of some rows of a table, which may all be 0: numbers that aren't negative.
 pub(super) fn row_weights(frame: &Frame, place: usize, values: &Values) -> Result<Vec<f32>> {
     let mut weights = Vec::with_capacity(values.len());
     for row in 0..values.len() {
@@ -475,7 +378,7 @@ pub(super) fn row_weights(frame: &Frame, place: usize, values: &Values) -> Resul
             let what = if values.is_missing(row) { "missing".into() } else { weight.to_string() };
             return Err(Error::data(format!("the weight of a row is {what}"))
                 .at(format!("{}, {}", frame.describe_row(row), frame.header.describe(place)))
-                .help("weights are numbers from 0 on"));
+                .help("weights must be numbers that aren't negative"));
         }
         weights.push(weight);
     }

@@ -1,41 +1,42 @@
-//! What is to be learnt from the target columns, found out from their values.
+//! The targets, found from the values of the target columns.
 
 use super::class_names::{ClassNames, in_order};
 use super::task_guess::{are_numbers, check_classes, guess, number};
 use crate::base::error::{Error, Result, nearest};
-use crate::data::columns::frame::{MISSING, Texts, Values, texts_of};
+use crate::data::columns::frame::{Values, texts_of};
 use crate::data::columns::kind::truth;
+use crate::data::columns::texts::{MISSING, Texts};
 use crate::data::sets::target_scaling::DOUBLE;
 use crate::data::tables::target_columns::Columns;
 use crate::data::{Targets, Task};
 use crate::math::matrix::Matrix;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More classes than this are a mistake: an identifier or a measured value taken for a class.
+/// The most classes: more are probably identifiers or measured values.
 pub(in crate::data) const MAX_CLASSES: usize = 65_536;
-/// What may separate the labels of a row, in the order in which it is looked for.
+/// The possible separators of a row's labels, in order of precedence.
 const SEPARATORS: [char; 4] = ['|', ';', ',', ' '];
 
-/// What a model knows of its targets, by which other data are read.
+/// A model's description of its targets, for reading other data.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::data) enum Goal<'a> {
-    /// Classes of these names.
+    /// Classes with these names.
     Classes(&'a [String]),
     /// Numbers.
     Numbers,
-    /// Labels of these names, in a column for each, or in one with a separator.
+    /// Labels with these names, in one column each, or in one column with a separator.
     Labels(&'a [String], Option<char>),
 }
 
-/// The targets of a table to be trained on.
+/// The targets of a table for training.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::data) struct Learnt {
     pub(in crate::data) targets: Targets,
-    /// What separates labels in one column.
+    /// The separator of labels in one column.
     pub(in crate::data) separator: Option<char>,
-    /// What is good to know of them.
+    /// A note about them.
     pub(in crate::data) note: Option<String>,
-    /// What to doubt.
+    /// A warning about a doubtful guess.
     pub(in crate::data) warning: Option<String>,
 }
 
@@ -45,10 +46,10 @@ impl From<Targets> for Learnt {
     }
 }
 
-/// The targets of a table to be trained on, of which these may be a sample: then of so many rows.
+/// The targets of a table for training, or of a sample of its `rows` rows.
 ///
 /// # Errors
-/// With line and column, for values that can't be learnt.
+/// With line and column, for values that can't be targets.
 pub(in crate::data) fn learn(
     columns: Columns,
     task: Task,
@@ -60,7 +61,7 @@ pub(in crate::data) fn learn(
     if columns.places.len() > 1 {
         if task == Task::Classification {
             return Err(Error::usage("several targets can't be classes").help(
-                "name one target; or say --task multilabel, if they are labels, or --task regression",
+                "name one target; or use --task multilabel if they are labels, or --task regression",
             ));
         }
         return Ok(numbers(columns, true)?.into());
@@ -97,7 +98,7 @@ pub(in crate::data) fn learn(
 /// The targets of other data for a trained model.
 ///
 /// # Errors
-/// With line and column, for values that the model doesn't know.
+/// With line and column, for values that are unknown to the model.
 pub(in crate::data) fn read(columns: Columns, goal: Goal) -> Result<Targets> {
     match goal {
         Goal::Numbers => numbers(columns, false),
@@ -141,20 +142,22 @@ fn no_such_class(name: &str, rows: usize, names: &[String]) -> Error {
         rows => (format!(", which {rows} rows are of"), "these rows"),
     };
     Error::data(format!("the model has no class {name:?}{count}")).help(format!(
-        "{hint}it is trained on {listed}{more}: correct the class, leave {them} out, or train on rows of it too"
+        "{hint}it is trained on {listed}{more}: correct the class, remove {them}, or train on rows of this class too"
     ))
 }
 
-/// One class a row, of a table of so many rows.
+/// One class per row, of a table of `rows` rows.
 fn classes(columns: Columns, rows: usize, is_guess: bool) -> Result<Targets> {
     let texts = texts_of(columns.values(0)?);
     let has_fraction = |word: &str| number(word).is_some_and(|x| x.fract() != 0.0);
     if let Some(code) = texts.words.iter().position(has_fraction).filter(|_| are_numbers(&texts)) {
         let row = texts.codes.iter().position(|&c| c as usize == code).unwrap_or(0);
         let text = texts.words.get(code as u32);
-        return Err(Error::data(format!("{text} is no class: classes are texts or whole numbers"))
-            .at(columns.at(0, row))
-            .help("say --task regression, or name another target with --target"));
+        return Err(Error::data(format!(
+            "{text} is not a class: classes must be texts or whole numbers"
+        ))
+        .at(columns.at(0, row))
+        .help("use --task regression, or name another target with --target"));
     }
     let (labels, names) = in_order(&texts);
     if names.len() < 2 {
@@ -166,12 +169,12 @@ fn classes(columns: Columns, rows: usize, is_guess: bool) -> Result<Targets> {
     if names.len() > MAX_CLASSES {
         return Err(Error::data(format!("more than {MAX_CLASSES} classes"))
             .at(columns.column(0))
-            .help("this looks like an identifier or a measured value: name another target with --target, or say --task regression"));
+            .help("this looks like an identifier or a measured value: name another target with --target, or use --task regression"));
     }
     Ok(Targets::Classes { labels, names })
 }
 
-/// What is said of classes that have a single row.
+/// The warning about classes with a single row.
 fn single_rows(labels: &[u32], names: &[String]) -> Option<String> {
     const NAMED: usize = 5;
     let mut counts = vec![0usize; names.len()];
@@ -182,16 +185,16 @@ fn single_rows(labels: &[u32], names: &[String]) -> Option<String> {
     match more {
         0 => None,
         1 => Some(format!(
-            "the class {named} has a single row, which is either trained on or held out"
+            "the class {named} has a single row, which can be either in training or held out"
         )),
         count => Some(format!(
-            "{count} classes have a single row, which is either trained on or held out: {named}{}",
+            "{count} classes have a single row, which can be either in training or held out: {named}{}",
             if count > NAMED { ", …" } else { "" }
         )),
     }
 }
 
-/// A number for each target column; `varied` refuses a target that is the same everywhere.
+/// A number for each target column; `varied` refuses a target with the same value everywhere.
 fn numbers(columns: Columns, varied: bool) -> Result<Targets> {
     let cols = columns.places.len();
     let rows = columns.frame.rows;
@@ -203,7 +206,7 @@ fn numbers(columns: Columns, varied: bool) -> Result<Targets> {
             if x.abs() > *DOUBLE.end() {
                 return Err(Error::data(format!("the target {x:e} is too large"))
                     .at(columns.at(k, row))
-                    .help("correct it if it is a mistake; else give the target in another unit"));
+                    .help("correct it if it is wrong; otherwise give the target in another unit"));
             }
             all[row * cols + k] = x;
         }
@@ -224,7 +227,7 @@ fn number_at(columns: Columns, k: usize, row: usize) -> Result<f64> {
                 let text = values.text(row).unwrap_or_default();
                 return Err(Error::data(format!("{text:?} is not a number"))
                     .at(columns.at(k, row))
-                    .help("correct it; or say --task classification, if it is a class"));
+                    .help("correct it; or use --task classification if it is a class"));
             }
         },
         values => values.number(row),
@@ -233,36 +236,36 @@ fn number_at(columns: Columns, k: usize, row: usize) -> Result<f64> {
         true => Ok(x),
         false => Err(Error::data(format!("{x} is not a finite number"))
             .at(columns.at(k, row))
-            .help("replace it, or leave the row out")),
+            .help("replace it, or remove the row")),
     }
 }
 
-/// Refuses a target that doesn't vary, or not enough for its squares; all: (rows, targets).
+/// Refuses a target that doesn't vary, or too little for its squares; all: (rows, targets).
 fn check_varied(columns: Columns, k: usize, all: &[f64]) -> Result<()> {
     let column = || all.iter().skip(k).step_by(columns.places.len()).copied();
     let (least, most) = column().fold((f64::MAX, f64::MIN), |(a, b), x| (a.min(x), b.max(x)));
     let fault = match columns.values(k)? {
         _ if most - least >= *DOUBLE.start() => return Ok(()),
         _ if most > least => {
-            Error::data(format!("the targets differ by {:e} at most", most - least))
+            Error::data(format!("the targets differ by at most {:e}", most - least))
                 .help("give the target in another unit")
         }
         Values::Texts(texts) if texts.words.len() > 1 => {
             let differ = format!("{} and {}", texts.words.get(0), texts.words.get(1));
             Error::data(format!("the targets {differ} are the same number in f64"))
-                .help("subtract a constant from the target; or say --task classification, if it is a class")
+                .help("subtract a constant from the target; or use --task classification if it is a class")
         }
         _ if least.abs() >= 2f64.powi(53) => Error::data(format!(
-            "the target is {least} in every row as far as f64 tells, which is exact to 2⁵³"
+            "the target is {least} in every row in f64, which is exact up to 2⁵³"
         ))
-        .help("say --task classification, if it is a class; or name another target with --target"),
+        .help("use --task classification if it is a class; or name another target with --target"),
         _ => Error::data(format!("the target is {least} in every row"))
-            .help("there is nothing to learn: name another target with --target"),
+            .help("name another target with --target"),
     };
     Err(fault.at(columns.column(k)))
 }
 
-/// Labels from a column of 0 and 1 for each, or from one column in which they are separated.
+/// Labels from one column of 0 and 1 each, or from one column with a separator.
 fn labels(columns: Columns) -> Result<Learnt> {
     if columns.places.len() > 1 {
         let names = (0..columns.places.len()).map(|k| columns.name(k)).collect();
@@ -278,13 +281,15 @@ fn labels(columns: Columns) -> Result<Learnt> {
     if names.len() < 2 {
         return Err(Error::data(format!("the only label is {:?}", names.concat()))
             .at(columns.column(0))
-            .help("separate the labels of a row by |, or name a column of 0 and 1 for each"));
+            .help(
+                "separate the labels of a row by |, or give a column of 0 and 1 for each label",
+            ));
     }
     if names.len() > MAX_CLASSES {
         return Err(Error::data(format!("more than {MAX_CLASSES} labels")).at(columns.column(0)));
     }
     let values = separated(&texts, separator, &names).map_err(|(row, label)| {
-        Error::data(format!("no label {label:?}")).at(columns.at(0, row))
+        Error::data(format!("unknown label {label:?}")).at(columns.at(0, row))
     })?;
     let separator = Some(separator);
     Ok(Learnt { separator, ..Targets::Labels { values, names }.into() })
@@ -325,7 +330,7 @@ fn bits(columns: Columns) -> Result<Matrix<f32>> {
                 None => {
                     return Err(Error::data(format!("{text:?} is neither 0 nor 1"))
                         .at(columns.at(k, row))
-                        .help("a column of a label says 0 or 1, no or yes, false or true"));
+                        .help("the column of a label must hold 0 or 1, no or yes, false or true"));
                 }
             };
         }

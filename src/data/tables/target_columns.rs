@@ -7,7 +7,7 @@ use crate::data::columns::frame::{Frame, Values};
 #[derive(Clone, Copy)]
 pub(in crate::data) struct Columns<'a> {
     pub(in crate::data) frame: &'a Frame,
-    /// Their places, in the order of the outputs.
+    /// Their indices, in the order of the outputs.
     pub(in crate::data) places: &'a [usize],
 }
 
@@ -19,7 +19,7 @@ impl<'a> Columns<'a> {
         })
     }
 
-    /// Where the value of a row stands.
+    /// The position of a row's value, for messages.
     pub(in crate::data) fn at(self, k: usize, row: usize) -> String {
         format!("{}, {}", self.frame.describe_row(row), self.column(k))
     }
@@ -28,7 +28,7 @@ impl<'a> Columns<'a> {
         self.frame.header.describe(self.places[k])
     }
 
-    /// A target in a sentence: its name, or its number where it has none.
+    /// A target in a sentence: its name, or its number if it has none.
     pub(super) fn called(self, k: usize) -> String {
         match self.frame.header.named {
             true => self.name(k),
@@ -48,7 +48,7 @@ impl<'a> Columns<'a> {
             None => Ok(()),
             Some(row) => Err(Error::data("the target is missing")
                 .at(self.at(k, row))
-                .help("fill it in, or leave the row out")),
+                .help("fill it in, or remove the row")),
         }
     }
 }

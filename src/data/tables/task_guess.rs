@@ -1,29 +1,30 @@
-//! Whether a target is a class or a number, where nobody says: what is guessed, what is said of the
-//! guess, and what can't be classes.
+//! Guessing whether a target is a class or a number: the guess, the note about
+//! it, and targets that can't be classes.
 
 use super::class_names::whole;
 use super::target_columns::Columns;
 use crate::base::error::{Error, Result};
-use crate::data::columns::frame::{MISSING, Texts, Values};
+use crate::data::columns::frame::Values;
+use crate::data::columns::texts::{MISSING, Texts};
 use crate::data::columns::time::Dates;
 use std::collections::BTreeSet;
 
-/// Whole numbers of at most so many different values are taken for classes.
+/// The most distinct whole numbers that are classes.
 const FEW: usize = 50;
-/// A class comes up at least so often on average.
+/// The least average number of occurrences of a class.
 const REPEATS: usize = 10;
-/// Of fewer rows nobody can say that they have too many classes.
+/// The fewest rows that can have too many classes.
 const LEAST_ROWS: usize = 20;
 
-/// What a target was taken for.
+/// The guess for a target.
 pub(in crate::data) struct Guess {
     pub(in crate::data) is_class: bool,
-    /// What it could have been taken for, and how to say so.
+    /// The alternative, and the option for it.
     pub(in crate::data) note: Option<String>,
 }
 
-/// Takes a target for classes where it holds texts that are no numbers, or few different whole numbers
-/// that come up often: from 0 on, or −1, 0 and 1.
+/// Guesses classes if a target holds texts that aren't numbers, or few distinct whole numbers
+/// that occur often: from 0 on, or −1, 0 and 1.
 pub(in crate::data) fn guess(columns: Columns, values: &Values) -> Guess {
     let Some(few) = few_whole_numbers(values) else {
         let is_class = matches!(values, Values::Texts(texts) if !are_numbers(texts));
@@ -38,15 +39,15 @@ pub(in crate::data) fn guess(columns: Columns, values: &Values) -> Guess {
         false => ("numbers", "classification", "classes"),
     };
     let note = format!(
-        "{} has {count} different whole numbers: learnt as {learnt}; --task {task} learns them as {others}",
+        "{} has {count} different whole numbers: used as {learnt}; --task {task} uses them as {others}",
         columns.called(0)
     );
-    // Of two classes nobody means numbers, and of numbers that hardly come up again nobody classes.
+    // Two classes are surely not numbers, and numbers that hardly repeat surely not classes.
     let is_open = if is_class { count > 2 } else { count > 1 && count * 2 <= rows };
     Guess { is_class, note: is_open.then_some(note) }
 }
 
-/// The different values of a target, where all are whole numbers and not too many differ.
+/// The distinct values of a target, if all are whole numbers and not too many.
 fn few_whole_numbers(values: &Values) -> Option<BTreeSet<i128>> {
     let mut seen = BTreeSet::new();
     let mut add = |number: i128| {
@@ -57,7 +58,7 @@ fn few_whole_numbers(values: &Values) -> Option<BTreeSet<i128>> {
         Values::Texts(texts) => texts.words.iter().all(|word| whole(word).is_some_and(&mut add)),
         _ => (0..values.len()).all(|row| {
             let x = values.number(row);
-            // Beyond this an i128 ends, and so do numbers that could be classes.
+            // Larger numbers don't fit an i128 and can't be classes.
             x.fract() == 0.0 && x.abs() < 1e38 && add(x as i128)
         }),
     };
@@ -69,13 +70,13 @@ pub(in crate::data) fn are_numbers(texts: &Texts) -> bool {
     !texts.words.is_empty() && texts.words.iter().all(|word| number(word).is_some())
 }
 
-/// The finite number that a text is.
+/// The finite number in a text.
 pub(in crate::data) fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|x: &f64| x.is_finite())
 }
 
-/// Refuses classes of which each row, or nearly each, has its own; `rows` of them. `is_guess`: nobody said
-/// that they are classes.
+/// Refuses classes if nearly every one of the `rows` rows has its own. `is_guess`: the user didn't
+/// ask for classes.
 pub(in crate::data) fn check_classes(
     columns: Columns,
     texts: &Texts,
@@ -91,11 +92,11 @@ pub(in crate::data) fn check_classes(
     let (looks, advice) = looks_like(texts);
     let mut advice = format!("it looks like {looks}: {advice}");
     if !each {
-        advice += "; use --task classification to learn them as classes";
+        advice += "; use --task classification to use them as classes";
     }
     let name = columns.called(0);
     let what = match each {
-        true => format!("{name} has another class in each of its {rows} rows"),
+        true => format!("{name} has a different class in each of its {rows} rows"),
         false => {
             format!("{name} has {classes} different texts in {rows} rows: too many to be classes")
         }
@@ -103,7 +104,7 @@ pub(in crate::data) fn check_classes(
     Err(Error::data(what).at(columns.column(0)).help(advice))
 }
 
-/// What different texts look like, and what to do about it.
+/// The apparent meaning of distinct texts, and advice.
 fn looks_like(texts: &Texts) -> (String, String) {
     let words = || texts.words.iter();
     let first = words().next().unwrap_or_default();
@@ -114,20 +115,20 @@ fn looks_like(texts: &Texts) -> (String, String) {
         return (format!("dates, such as {first:?}"), other);
     }
     if are_numbers(texts) {
-        let advice = format!("--task regression learns it as numbers; or {other}");
+        let advice = format!("use --task regression if it is numeric; or {other}");
         return ("numbers or an identifier".into(), advice);
     }
     if share(&|word| number(word).is_some()) {
         let (text, rows) = most_frequent_text(texts);
-        let looks = format!("numbers, beside texts such as {text:?} ({rows} rows)");
+        let looks = format!("numbers, and texts such as {text:?} ({rows} rows)");
         return (
             looks,
-            format!("correct them, or say --missing {text} if such a value is missing"),
+            format!("correct them, or use --missing {text} if such a value is missing"),
         );
     }
     if share(&is_written_number) {
         let example = words().find(|w| is_written_number(w)).unwrap_or(first);
-        let advice = "give plain numbers such as 1234.5, or say how they are written with --decimal and --thousands";
+        let advice = "give plain numbers such as 1234.5, or describe their form with --decimal and --thousands";
         return (format!("numbers written in another form, such as {example:?}"), advice.into());
     }
     let is_name = |word: &str| !word.trim().contains(char::is_whitespace) && word.len() < 40;
@@ -136,7 +137,7 @@ fn looks_like(texts: &Texts) -> (String, String) {
     (format!("{what}, such as {shown:?}"), other)
 }
 
-/// The text that most rows have of those that are no numbers, and how many have it.
+/// The most frequent text that isn't a number, and the number of its rows.
 fn most_frequent_text(texts: &Texts) -> (&str, usize) {
     let mut counts = vec![0usize; texts.words.len()];
     texts.codes.iter().filter(|&&c| c != MISSING).for_each(|&c| counts[c as usize] += 1);
@@ -144,11 +145,11 @@ fn most_frequent_text(texts: &Texts) -> (&str, usize) {
     others.max_by_key(|(_, count)| *count).unwrap_or_default()
 }
 
-/// Whether a text is a number but for separators, a currency, a percent sign and the like.
+/// Whether a text is a number except for separators, a currency, a percent sign and the like.
 fn is_written_number(text: &str) -> bool {
     let text = text.trim().trim_matches(['-', '+', '(', ')']);
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
-    // A currency's code or a unit stands apart; a letter beside digits is an identifier's.
+    // A currency code or a unit is separated; a letter next to digits belongs to an identifier.
     let are_apart = letters == 0 || letters <= 3 && text.contains(char::is_whitespace);
     are_apart && text.contains(|c: char| c.is_ascii_digit()) && !text.contains(['-', '/', ':'])
 }

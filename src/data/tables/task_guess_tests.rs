@@ -41,17 +41,17 @@ fn a_guess_that_could_be_otherwise_is_said_with_its_option() {
     let note = |values| learnt(values, Task::Auto).unwrap().note;
     assert_eq!(
         note(numbers(|i| 1.0 + i as f64 % 5.0)).unwrap(),
-        "y has 5 different whole numbers: learnt as classes; --task regression learns them as numbers"
+        "y has 5 different whole numbers: used as classes; --task regression uses them as numbers"
     );
     assert_eq!(
         note(numbers(|i| i as f64 % 25.0)).unwrap(),
-        "y has 25 different whole numbers: learnt as numbers; --task classification learns them as classes"
+        "y has 25 different whole numbers: used as numbers; --task classification uses them as classes"
     );
     assert_eq!(note(numbers(|i| i as f64 % 2.0)), None);
     assert_eq!(note(numbers(|i| i as f64)), None);
     assert_eq!(note(numbers(|i| i as f64 * 0.5)), None);
     let said = learnt(numbers(|i| 1.0 + i as f64 % 5.0), Task::Classification).unwrap();
-    assert_eq!(said.note, None, "what is said is no guess");
+    assert_eq!(said.note, None, "what is said is not a guess");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_class_for_each_row_is_refused_with_what_it_looks_like() {
         (case(&|i| format!("some words on {i} things")), "free text, such as"),
         (
             case(&|i| if i % 9 == 0 { "None".into() } else { i.to_string() }),
-            "numbers, beside texts such as \"None\" (12 rows)",
+            "numbers, and texts such as \"None\" (12 rows)",
         ),
         (refusal(numbers(|i| i as f64), Task::Classification), "numbers or an identifier"),
     ] {
@@ -102,5 +102,5 @@ fn about_as_many_classes_as_rows_are_learnt_only_where_asked_for() {
     let learnt = learnt(pairs(), Task::Classification).unwrap();
     let warning = learnt.warning.unwrap();
     assert!(warning.contains("60 classes have a single row") && warning.contains("\"n40\""));
-    assert_eq!(classes(texts(|i| format!("n{}", i / 2))).len(), 50, "two rows each are learnt");
+    assert_eq!(classes(texts(|i| format!("n{}", i / 2))).len(), 50, "two rows each are learned");
 }

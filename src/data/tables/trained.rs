@@ -1,4 +1,4 @@
-//! Tables that are read for a trained model: its columns, found by name.
+//! Tables for a trained model: its columns, found by name.
 
 use super::missing_target::Complete;
 use super::roles::places_of;
@@ -11,32 +11,32 @@ use crate::data::tables::memory::wants;
 use crate::data::{DataOptions, DateFormat, Encoder, Encoding, Preprocessing};
 use std::cell::OnceCell;
 
-/// Columns that are carried along.
+/// Columns that are copied to the output.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Keep<'a> {
     /// Their names.
     pub names: &'a [String],
-    /// Whether those of a text become numbers or booleans where all their values are; else they stay
-    /// texts as they stand. This takes another pass over the text.
+    /// Whether those of a text file become numbers or booleans if all their values are; otherwise they are
+    /// unchanged texts. This needs another pass over the text.
     pub typed: bool,
 }
 
-/// What of a table is read for a trained model.
+/// The columns of a table that are read for a trained model.
 pub(in crate::data) struct Reading<'a> {
     pub(in crate::data) preprocessing: &'a Preprocessing,
     pub(in crate::data) options: &'a DataOptions,
     /// Whether the targets and the weights of the rows are read too.
     pub(in crate::data) with_targets: bool,
-    /// The columns that are carried along.
+    /// The columns that are copied to the output.
     pub(in crate::data) keep: Keep<'a>,
 }
 
 impl Reading<'_> {
-    /// Takes the rows chunk by chunk, with the preprocessing by which they are encoded. What to do
-    /// about rows that can't be read is up to `take`.
+    /// Passes the rows to `take` chunk by chunk, with the preprocessing by which they are encoded. `take`
+    /// decides about rows that can't be read.
     ///
     /// # Errors
-    /// When the table can't be read, or isn't what the model needs; and what `take` returns.
+    /// When the table can't be read, or doesn't match the model; and what `take` returns.
     pub(in crate::data) fn pass(
         &self,
         source: &Source,
@@ -80,12 +80,12 @@ impl Reading<'_> {
         })
     }
 
-    /// Takes the rows chunk by chunk, those left out whose targets are read and missing; and what is said
-    /// of these.
+    /// Passes the rows to `take` chunk by chunk, without those whose targets are read and missing; returns a
+    /// message about these.
     ///
     /// # Errors
     /// As [`Reading::pass`], for a row that can't be read, and for a missing target unless the options
-    /// say that it is left out.
+    /// drop such rows.
     pub(in crate::data) fn complete(
         &self,
         source: &Source,
@@ -103,9 +103,9 @@ impl Reading<'_> {
         complete.finish().map_err(|e| e.at(source.path().display()))
     }
 
-    /// The places of the targets that no row may lack.
+    /// The indices of the targets that must not be missing.
     fn complete_places(&self, known: &Preprocessing, header: &Header) -> Result<Vec<usize>> {
-        // Where labels stand in one column, a row without any has none.
+        // If labels are in one column, an empty cell means no labels.
         let one_column = |e: &Encoding| known.labels.is_some() && e.separator.is_some();
         match &known.encoding {
             Some(encoding) if self.with_targets && !one_column(encoding) => {
@@ -115,7 +115,7 @@ impl Reading<'_> {
         }
     }
 
-    /// All rows at once, as [`Reading::complete`] takes them.
+    /// All rows at once, as from [`Reading::complete`].
     ///
     /// # Errors
     /// As [`Reading::complete`].
@@ -141,7 +141,7 @@ impl Reading<'_> {
         Ok(Selection { wanted, kept, typed: self.keep.typed })
     }
 
-    /// The places of the columns that are carried along, each once.
+    /// The indices of the columns that are copied to the output, each once.
     ///
     /// # Errors
     /// When there is no such column.

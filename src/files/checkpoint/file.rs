@@ -1,4 +1,4 @@
-//! Reading a safetensors file: all of it, but only once its header goes with its length.
+//! Reads a safetensors file, after checking its header against its length.
 
 use crate::base::error::{Error, Result};
 use crate::base::memory::Budget;
@@ -7,11 +7,11 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The bytes of a file. Nothing behind the header is read before what it declares was compared with the
+/// The bytes of a file. Nothing after the header is read before the declared size is compared with the
 /// file's length.
 ///
 /// # Errors
-/// When it can't be read, isn't a file, is no safetensors of that length, or takes more memory than
+/// When it can't be read, isn't a file, isn't a safetensors file of that length, or needs more memory than
 /// there is.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     let io = |e: io::Error| Error::io("read", path, &e);
@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     if whole != metadata.len() {
         return Err(fail(Fault::Incomplete));
     }
-    // The bytes, and the numbers made of them.
+    // The bytes, and the numbers decoded from them.
     let need = whole.saturating_mul(2);
     Budget::default().check(need, "the model").map_err(|e| e.at(path.display()))?;
     more(header.data_len() as u64, &mut bytes)?;
@@ -47,6 +47,6 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 pub(super) fn not_safetensors(error: &Fault) -> Error {
-    Error::data(format!("not a whole safetensors file: {error}"))
-        .help("give a model.safetensors that is complete")
+    Error::data(format!("not a complete safetensors file: {error}"))
+        .help("give a complete model.safetensors")
 }

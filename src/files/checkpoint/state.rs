@@ -1,8 +1,8 @@
-//! Checkpoint files: safetensors with everything that a run needs to go on, and a checksum.
+//! Checkpoint files: safetensors with everything that a run needs to resume, and a checksum.
 //!
-//! Tensors are called `now.…` for what net and optimiser hold, `best.…` for the best epoch's weights
-//! and `epoch_start.…`. The metadata hold the rest as JSON, and a SHA-256 of the whole file but for
-//! its own place, so that no damage goes unnoticed.
+//! Tensors are called `now.…` for net and optimizer state, `best.…` for the best epoch's weights
+//! and `epoch_start.…`. The metadata hold the rest as JSON, and a SHA-256 of the whole file except
+//! its own digits, so that any damage is detected.
 
 use super::bytes_of;
 use super::file::not_safetensors;
@@ -23,24 +23,24 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The format's number; another one is refused.
+/// The version of the format; others are refused.
 const FORMAT: &str = "1";
-/// Where the checksum stands, which is hashed as zeros.
+/// The key before the checksum, which is hashed as zeros.
 const CHECKSUM: &str = "\"wgrad.sha256\":\"";
-/// Its digits.
+/// The number of its digits.
 const DIGITS: usize = 64;
 
-/// A checkpoint with what a run directory needs besides.
+/// A checkpoint with the other data of a run directory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Saved {
     /// The run.
     pub checkpoint: Arc<Checkpoint>,
     /// The resolved configuration, as TOML.
     pub config: String,
-    /// The length of the file of events, in bytes: what stands behind belongs to steps that are
-    /// done again.
+    /// The length of the file of events, in bytes: later events belong to steps that are
+    /// repeated.
     pub events: u64,
-    /// Why the run had ended, where it had.
+    /// Why the run had ended, if it had.
     pub ended: Option<Ending>,
 }
 
@@ -75,7 +75,7 @@ struct BestMeta {
     epoch: usize,
     step: u64,
     metric: String,
-    /// As text: a loss may be infinite, which JSON has no number for.
+    /// As text: a loss may be infinite, which JSON numbers can't be.
     loss: String,
     metrics: Vec<(String, String)>,
 }
@@ -94,7 +94,7 @@ impl Encoded<'_> {
     }
 }
 
-/// Hands on the bytes of `values`, little-endian, piece by piece.
+/// Passes on the bytes of `values`, little-endian, piece by piece.
 fn little_endian<E>(
     values: &[f32],
     mut take: impl FnMut(&[u8]) -> std::result::Result<(), E>,
@@ -179,7 +179,7 @@ pub(super) fn encode(saved: &Saved) -> Result<Encoded<'_>> {
     Ok(Encoded { header, tensors })
 }
 
-/// Where the digits of the checksum stand in `header`.
+/// The place of the checksum's digits in `header`.
 fn checksum_place(header: &[u8]) -> Option<Range<usize>> {
     let mut places = header.windows(CHECKSUM.len());
     let begin = places.rposition(|text| text == CHECKSUM.as_bytes())? + CHECKSUM.len();
@@ -208,7 +208,7 @@ fn parts(checkpoint: &Checkpoint) -> Vec<Part<'_>> {
 /// Reads a checkpoint's file.
 ///
 /// # Errors
-/// When there is no such file, it is not whole, or another version wrote it.
+/// When there is no such file, it is damaged, or another version wrote it.
 pub fn load_checkpoint(path: &Path) -> Result<Saved> {
     let bytes = super::read(path)?;
     decode(&bytes).map_err(|e| e.at(path.display()))
@@ -217,14 +217,14 @@ pub fn load_checkpoint(path: &Path) -> Result<Saved> {
 fn decode(bytes: &[u8]) -> Result<Saved> {
     let damaged = |what: String| {
         Error::data(format!("the checkpoint is damaged: {what}"))
-            .help("an older one in the same directory may be whole")
+            .help("an older one in the same directory may be intact")
     };
     let tensors = Tensors::parse(bytes).map_err(|e| not_safetensors(&e))?;
     let (length, metadata) = (tensors.header_len(), tensors.metadata());
     let text = |key: &str| metadata.get(key).map(String::as_str).unwrap_or_default();
     let format = text("wgrad.format");
     if format != FORMAT {
-        return Err(Error::data(format!("no checkpoint of format {FORMAT}, but {format:?}"))
+        return Err(Error::data(format!("the checkpoint has format {format:?}, not {FORMAT}"))
             .help("resume with the version of wgrad that wrote it"));
     }
     let meta = text("wgrad.checkpoint");
@@ -239,7 +239,7 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
     }
     let meta: Meta = serde_json::from_str(meta).map_err(|e| damaged(e.to_string()))?;
 
-    // In the order of the file, so that going on writes the same file again.
+    // In the order of the file, so that resuming writes the same file again.
     let names: Vec<&str> = tensors.names().collect();
     let part = |prefix: &str| -> Result<Vec<HostTensor>> {
         let own = names
@@ -251,7 +251,7 @@ fn decode(bytes: &[u8]) -> Result<Saved> {
                 shape: [rows, cols],
                 values: bytes_of(data).map(f32::from_le_bytes).collect(),
             }),
-            _ => Err(damaged(format!("{name} is no matrix of f32"))),
+            _ => Err(damaged(format!("{name} is not a matrix of f32"))),
         })
         .collect()
     };

@@ -1,4 +1,4 @@
-//! The checkpoints of a run, in its directory: the newest whole one counts, the last few are kept.
+//! The checkpoints of a run, in its directory: the newest intact one is used, the last few are kept.
 
 use super::state::{Saved, encode, load_checkpoint};
 use super::write_atomically;
@@ -8,25 +8,25 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What the names of checkpoints end in.
+/// The extension of checkpoints.
 const SUFFIX: &str = ".safetensors";
 
 /// A directory of numbered checkpoints.
 #[derive(Debug, Clone)]
 pub struct Store {
     directory: PathBuf,
-    /// How many are kept.
+    /// The number of checkpoints to keep.
     keep: usize,
 }
 
-/// What a directory of checkpoints has to go on from.
+/// The newest intact checkpoint of a directory.
 #[derive(Debug)]
 pub struct Newest {
-    /// The newest that is whole.
+    /// The checkpoint.
     pub saved: Saved,
     /// Its file.
     pub path: PathBuf,
-    /// What was wrong with those that are newer.
+    /// The errors of newer, damaged ones.
     pub damaged: Vec<Error>,
 }
 
@@ -37,11 +37,10 @@ impl Store {
         Store { directory, keep: keep.max(1) }
     }
 
-    /// Writes a checkpoint behind the others: whole or, on failure, not at all. Older ones go only
-    /// when it is there.
+    /// Writes a checkpoint atomically. Older ones are removed only afterwards.
     ///
     /// # Errors
-    /// When it can't be written; those before are still there.
+    /// When it can't be written; previous ones are then still there.
     pub fn write(&self, saved: &Saved) -> Result<PathBuf> {
         let fail = |e: io::Error| Error::io("write to", &self.directory, &e);
         fs::create_dir_all(&self.directory).map_err(fail)?;
@@ -51,16 +50,16 @@ impl Store {
         let encoded = encode(saved)?;
         write_atomically(&path, |out| encoded.write(out))?;
         for (_, old) in before.iter().rev().skip(self.keep - 1) {
-            // One that can't be removed is in nobody's way.
+            // One that can't be removed does no harm.
             let _ = fs::remove_file(old);
         }
         Ok(path)
     }
 
-    /// The newest checkpoint that is whole; none where there is no checkpoint.
+    /// The newest intact checkpoint; none if there is no checkpoint.
     ///
     /// # Errors
-    /// When there are some, and none is whole: what is wrong with the newest.
+    /// When all of them are damaged: the error of the newest.
     pub fn newest(&self) -> Result<Option<Newest>> {
         let all = match self.numbered() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -76,8 +75,8 @@ impl Store {
         damaged.into_iter().next().map_or(Ok(None), Err)
     }
 
-    /// Removes what a process that was killed left half written: temporary files of checkpoints, and
-    /// nothing in a directory behind a link.
+    /// Removes temporary files of checkpoints that a killed process left, but nothing in a directory that
+    /// is a link.
     pub fn tidy(&self) {
         if self.directory.is_symlink() {
             return;
@@ -86,7 +85,7 @@ impl Store {
         for entry in entries.flatten() {
             let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
             if is_file && entry.file_name().to_str().is_some_and(is_half_written) {
-                // What can't be removed is in nobody's way.
+                // What can't be removed does no harm.
                 let _ = fs::remove_file(entry.path());
             }
         }

@@ -230,7 +230,7 @@ fn sizes_that_lie_are_refused_before_anything_is_read() {
             assert_eq!(error.kind().exit_code(), 3, "{error}");
             error.to_string()
         };
-        let safetensor = |error: &str| error.contains("not a whole safetensors file");
+        let safetensor = |error: &str| error.contains("not a complete safetensors file");
         for error in
             [text(load_model(&path).unwrap_err()), text(load_checkpoint(&path).unwrap_err())]
         {

@@ -1,4 +1,4 @@
-//! Checkpoints are written on a thread of their own, while the training goes on.
+//! Writes checkpoints in a separate thread, while training continues.
 
 use super::state::Saved;
 use super::store::Store;
@@ -19,8 +19,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer into `store`. The file of events, if it is given, is synchronised before each
-    /// checkpoint, so that all events that a checkpoint counts on are there after a power cut too.
+    /// A writer into `store`. The file of events, if it is given, is synchronized before each
+    /// checkpoint, so that all events before a checkpoint survive a power failure.
     ///
     /// # Errors
     /// When the thread can't be started.
@@ -32,12 +32,12 @@ impl Writer {
         let work = move || {
             for saved in queue {
                 if let Some(file) = &events {
-                    // Not every file system can, and the events are there without a power cut.
+                    // Not every file system can, and without a power failure the events are safe.
                     let _ = file.sync_data();
                 }
                 let written = store.write(&saved).map(|_| ());
                 busy.store(false, Ordering::Release);
-                // Results that nobody asks for are dropped.
+                // Unread results are dropped.
                 let _ = tell.try_send(written);
             }
         };
@@ -52,7 +52,7 @@ impl Writer {
         self.is_busy.load(Ordering::Acquire)
     }
 
-    /// Writes `saved`, behind the one that is being written.
+    /// Queues `saved` for writing.
     pub fn write(&self, saved: Saved) {
         if let Some(jobs) = &self.jobs {
             self.is_busy.store(true, Ordering::Release);
@@ -61,16 +61,16 @@ impl Writer {
         }
     }
 
-    /// What came of those that were written since it was last asked.
+    /// The results of the writes since the last call.
     pub fn results(&self) -> Vec<Result<()>> {
         self.results.try_iter().collect()
     }
 
-    /// Waits until all is written: what came of it.
+    /// Waits until all are written; returns their results.
     pub fn finish(&mut self) -> Vec<Result<()>> {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // It can't panic, and there would be nothing to do about it.
+            // It can't panic, and nothing could be done about it.
             let _ = thread.join();
         }
         self.results()

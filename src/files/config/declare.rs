@@ -1,4 +1,4 @@
-//! Declaring options, each in one place.
+//! The macro that declares options, each in one place.
 
 /// The variable of an option: `WGRAD_BATCH_SIZE` for `batch_size`.
 #[cfg(feature = "cli")]
@@ -46,7 +46,7 @@ macro_rules! options {
         }
 
         impl $type {
-            /// These options, and where one is not given that of `other`.
+            /// These options, completed by those of `other`.
             #[must_use]
             pub fn or(self, other: Self) -> Self {
                 $type { $($field: self.$field.or(other.$field)),+ }
@@ -56,7 +56,7 @@ macro_rules! options {
 }
 pub(super) use options;
 
-/// A name in capitals.
+/// A name in upper case.
 #[cfg(feature = "cli")]
 pub(super) const fn upper<const N: usize>(name: &str) -> [u8; N] {
     let mut bytes = [0; N];

@@ -1,16 +1,16 @@
-//! Where the event files of TensorBoard go.
+//! The directory of TensorBoard's event files.
 
 use crate::base::error::{Error, Result, serde_as_text};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The directory of event files: written as `true` for the one in the run directory, else a path.
+/// The directory of event files: `true` for the one in the run directory, else a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventsDirectory {
     /// `tensorboard` in the run directory.
     InRun,
-    /// A directory of the run's name in this one, so that several runs can have one.
+    /// A subdirectory of this one with the run's name, so that several runs can share it.
     Within(PathBuf),
 }
 
@@ -18,8 +18,8 @@ pub enum EventsDirectory {
 pub const IN_RUN: &str = "tensorboard";
 
 impl EventsDirectory {
-    /// Where the event files of the run in `run` go. Where it is the `part` of another run, one of its folds
-    /// or nets, its directory lies in that run's.
+    /// The directory of event files for the run in `run`. If that is a part of another run, one of its folds
+    /// or nets, it is inside that run's.
     #[must_use]
     pub fn of_run(&self, run: &Path, is_part: bool) -> PathBuf {
         let EventsDirectory::Within(directory) = self else { return run.join(IN_RUN) };
@@ -49,7 +49,7 @@ impl FromStr for EventsDirectory {
     fn from_str(text: &str) -> Result<Self> {
         match text {
             "true" => Ok(EventsDirectory::InRun),
-            "" => Err(Error::usage("no directory is named")
+            "" => Err(Error::usage("no directory was given")
                 .help("write --tensorboard alone for one in the run directory")),
             path => Ok(EventsDirectory::Within(path.into())),
         }

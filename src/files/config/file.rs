@@ -12,8 +12,8 @@ impl TrainConfig {
     /// Reads a TOML file.
     ///
     /// # Errors
-    /// With file, line and column: for what isn't TOML, a key that is none of the options (the
-    /// nearest is suggested), and a value that an option doesn't take.
+    /// With file, line and column: for what isn't TOML, an unknown key (the nearest
+    /// is suggested), and an invalid value.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             let help = "give a TOML file of options, such as config.toml of a run";
@@ -100,7 +100,7 @@ impl TrainConfig {
         text.parse().map_err(|e| Error::failed(format!("cannot compare the options: {e}")))
     }
 
-    /// The options of `after` that these don't have: names and values.
+    /// The options of `after` that aren't in these: names and values.
     ///
     /// # Errors
     /// As [`TrainConfig::to_toml`].
@@ -143,7 +143,7 @@ fn unknown_key(name: &str, known: &[&str]) -> Error {
     }
 }
 
-/// The error in a message from TOML, which may hold one of ours as text.
+/// The error in a message from TOML, which may contain one of ours as text.
 fn value_error(message: &str) -> Error {
     match message.trim_end().split_once("\n  help: ") {
         Some((what, help)) => Error::usage(what.replace("\n  where: ", " in ")).help(help),
@@ -290,7 +290,7 @@ mod tests {
         assert!(error("epochs = 3\nepochs = 4").contains("line 2"));
         assert!(error("epochs = ").contains("line 1"));
         assert!(error("[net]\nlayers = \"8\"").contains("unknown option \"net\""));
-        assert!(error("validation = 1.5").contains("no part of the rows"));
+        assert!(error("validation = 1.5").contains("not a fraction of the rows"));
         assert!(error("stop-at = \"acuracy=0.9\"").contains("did you mean accuracy?"));
         assert!(error("plan = \"fuse\"").contains("did you mean fused?"));
     }

@@ -26,14 +26,14 @@ use crate::base::error::{Error, Result};
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
 use serde::de::DeserializeOwned;
 
-/// All that decides a training run; what isn't given is decided by the data.
+/// All options of a training run; those that aren't given are chosen by the data.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct TrainConfig {
     /// The data.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub data: DataConfig,
-    /// The text of the data.
+    /// The options of text files.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub text: TextConfig,
     /// The net.
@@ -51,7 +51,7 @@ pub struct TrainConfig {
 }
 
 impl DataConfig {
-    /// How the data are opened, but for what is said of their text.
+    /// The options of opening the data, without those of text files.
     #[must_use]
     pub fn options(&self) -> DataOptions {
         let names = |names: &Option<Vec<ColumnNames>>| {
@@ -63,7 +63,7 @@ impl DataConfig {
                 target: names(&self.target),
                 columns: names(&self.columns),
                 ignore: names(&self.ignore),
-                // What is turned into inputs as categories is one, whatever it looks like.
+                // A column that is encoded as categories is categorical, whatever its values.
                 categorical: [&self.categorical, &self.one_hot, &self.hash, &self.embed]
                     .map(names)
                     .concat(),
@@ -81,7 +81,7 @@ impl DataConfig {
 }
 
 impl TrainConfig {
-    /// These options, and where one is not given that of `other`.
+    /// These options, completed by those of `other`.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         TrainConfig {
@@ -94,19 +94,19 @@ impl TrainConfig {
         }
     }
 
-    /// How the data are opened.
+    /// The options of opening the data.
     #[must_use]
     pub fn data_options(&self) -> DataOptions {
         DataOptions { text: self.text.options(), ..self.data.options() }
     }
 
-    /// Options in lines such as `lr = 0.003` and `layers = "128:relu"`, whose values are written as in JSON.
+    /// Options in lines such as `lr = 0.003` and `layers = "128:relu"`, with values as in JSON.
     ///
     /// # Errors
-    /// For lines of another form, and values that an option doesn't take.
+    /// For lines of another form, and invalid values.
     pub(crate) fn from_lines(text: &str) -> Result<Self> {
         let mut options = serde_json::Map::new();
-        let fault = |line: &str| Error::failed(format!("{line:?} is no setting"));
+        let fault = |line: &str| Error::failed(format!("{line:?} is not a setting"));
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once('=').ok_or_else(|| fault(line))?;
             let value = serde_json::from_str(value.trim()).map_err(|_| fault(line))?;

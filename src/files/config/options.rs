@@ -1,5 +1,5 @@
-//! The options of data and net, each declared once: its name, its value and what it means. The flag, the
-//! variable of the environment, the key in a file and which of two values is taken follow from that.
+//! The options of data and net, each declared once: name, type and help. The flag, the
+//! environment variable, the key in a file and the precedence follow from that.
 
 use super::declare::options;
 #[cfg(feature = "cli")]
@@ -20,7 +20,7 @@ options! {
         #[arg(hide = true, value_name = "DATA")]
         data: String,
 
-        /// Directory in which the files of known data sets are looked for before they are downloaded
+        /// Directory searched for the files of known data sets before they are downloaded
         #[arg(value_name = "DIR")]
         data_dir: PathBuf,
 
@@ -77,7 +77,7 @@ options! {
         #[arg(value_name = "N", value_parser = whole("8"))]
         embedding_dims: usize,
 
-        /// Class weights in the training loss: balanced, or as in yes=3,no=1 (1 for the others)
+        /// Class weights in the training loss: balanced, or for example yes=3,no=1 (others: 1)
         #[arg(value_name = "WEIGHTS")]
         class_weight: ClassWeight,
 
@@ -134,7 +134,7 @@ options! {
         #[arg(value_name = "NORM")]
         norm: Norm,
 
-        /// Residual connections over N hidden layers each, from the first hidden layer on [default: 0]
+        /// Residual connections that each skip N hidden layers, starting at the first [default: 0, none]
         #[arg(value_name = "N", value_parser = whole("2"))]
         residual: usize,
 

@@ -8,9 +8,9 @@ use std::str::FromStr;
 /// The value of `--reproducible`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reproducible {
-    /// Gradients are summed over so many blocks of each batch in a fixed order.
+    /// Gradients are summed over this many blocks of each batch, in a fixed order.
     Blocks(usize),
-    /// In the order that is fastest.
+    /// Gradients are summed in the fastest order.
     No,
 }
 
@@ -36,7 +36,7 @@ impl FromStr for Reproducible {
             Ok(blocks) if blocks.is_power_of_two() && blocks <= 1 << 16 => {
                 Ok(Reproducible::Blocks(blocks))
             }
-            _ => Err(Error::usage(format!("{text:?} is no number of blocks")).help(
+            _ => Err(Error::usage(format!("{text:?} is not a number of blocks")).help(
                 "give a power of two up to 65536, as in --reproducible=16, yes for 8, or no",
             )),
         }

@@ -1,4 +1,4 @@
-//! The options of how a delimited text is written.
+//! The options of delimited text files.
 
 use super::declare::options;
 use super::values::{ColumnNames, names, text};
@@ -6,7 +6,7 @@ use crate::data::{DateFormat, Decimal, Grouping, HasHeader, Separator, TextOptio
 use serde::{Deserialize, Serialize};
 
 options! {
-    /// How a CSV, TSV or other delimited text is written, where its rows don't tell.
+    /// The format of a CSV, TSV or other delimited text file, if it can't be detected.
     #[command(next_help_heading = "Text files")]
     TextConfig {
         /// Decimal separator: . or , [default: detected from all values]
@@ -41,7 +41,7 @@ options! {
 }
 
 impl TextConfig {
-    /// What they say of a text.
+    /// The options in the form that readers take.
     #[must_use]
     pub fn options(&self) -> TextOptions {
         TextOptions {

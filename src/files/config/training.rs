@@ -1,4 +1,4 @@
-//! The options of training, as [`super::options`] declares those of data and net.
+//! The options of training, declared as in [`super::options`].
 
 use super::declare::options;
 use super::events::EventsDirectory;
@@ -37,12 +37,12 @@ options! {
         #[arg(value_name = "SCHEDULE")]
         schedule: Schedule,
 
-        /// Linear warmup, in steps (500), a share of the run (0.05) or epochs (2epochs) [default: 0]
+        /// Linear warmup, in steps (500), a fraction of the run (0.05) or epochs (2epochs) [default: 0]
         #[arg(value_name = "SPAN")]
         #[serde(with = "text")]
         warmup: Span,
 
-        /// Momentum of momentum, nesterov, rmsprop and muon [default: 0.9; 0 for rmsprop]
+        /// Momentum factor of momentum, nesterov, rmsprop and muon [default: 0.9; 0 for rmsprop]
         #[arg(value_name = "FACTOR", value_parser = number("0.9"))]
         momentum: f32,
 
@@ -65,7 +65,7 @@ options! {
         )]
         cycle_momentum: MomentumCycle,
 
-        /// Weight decay, of weights but not of biases [default: 0]
+        /// Weight decay of weights, not of biases [default: 0]
         #[arg(value_name = "FACTOR", value_parser = number("0.01"))]
         weight_decay: f32,
 
@@ -80,7 +80,7 @@ options! {
         #[arg(value_name = "NORM", value_parser = number("3"))]
         max_norm: f32,
 
-        /// L1 penalty, of weights but not of biases [default: 0]
+        /// L1 penalty on weights, not on biases [default: 0]
         #[arg(value_name = "FACTOR", value_parser = number("1e-5"))]
         l1: f32,
 
@@ -124,7 +124,7 @@ options! {
         #[arg(value_name = "ROWS", value_parser = whole("16"))]
         micro_batch: usize,
 
-        /// f32, or f16: mixed precision, on GPUs that pass a self-test and gain speed [default: f32]
+        /// f32, or f16: mixed precision, on GPUs that pass a self-test and are faster with it [default: f32]
         #[arg(value_name = "f32|f16")]
         precision: Precision,
 
@@ -135,15 +135,15 @@ options! {
 }
 
 options! {
-    /// How long a run takes, what it is judged by, and where it goes.
+    /// The length of a run, its evaluation and its directory.
     #[command(next_help_heading = "Run")]
     RunConfig {
         /// Settings that suit the data: quick, strong or best; other options override them
         #[arg(value_name = "quick|strong|best")]
         preset: Preset,
 
-        /// Number of passes over the training set (epochs) [default: 10; 30 for digits; suited to the number
-        /// of rows for tables]
+        /// Number of passes over the training set (epochs) [default: 10; 30 for digits; for tables, depends
+        /// on the number of rows]
         #[arg(value_name = "N", value_parser = whole("10"))]
         epochs: usize,
 
@@ -164,16 +164,17 @@ options! {
         #[arg(value_name = "K", value_parser = whole("5"))]
         folds: usize,
 
-        /// Train only this one of the --folds
+        /// Train only fold I of --folds
         #[arg(value_name = "I", value_parser = whole("1"))]
         fold: usize,
 
-        /// Average N nets, with :folds of different folds [default: 3:folds for tables up to 30,000 rows]
+        /// Average N nets; with :folds, each holds out another fold
+        /// [default: 3:folds for tables up to 30,000 rows]
         #[arg(value_name = "N[:folds]")]
         #[serde(with = "text")]
         ensemble: Ensemble,
 
-        /// Train only this net of the --ensemble
+        /// Train only net I of --ensemble
         #[arg(value_name = "I", value_parser = whole("1"))]
         member: usize,
 
@@ -200,7 +201,7 @@ options! {
         #[arg(value_name = "EPOCHS", value_parser = whole("5"))]
         patience: usize,
 
-        /// Stop after this time, as in 90s, 10m or 2h; for each net of --folds
+        /// Time limit, as in 90s, 10m or 2h; applies to each net of --folds
         #[arg(value_name = "TIME")]
         #[serde(with = "text")]
         time_limit: TimeSpan,
@@ -210,7 +211,8 @@ options! {
         #[serde(alias = "keep")]
         keep_weights: Keep,
 
-        /// Metric that selects the best epoch, as f1 or rmse [default: accuracy; loss for tables and numbers]
+        /// Metric that selects the best epoch, as in f1 or rmse [default: accuracy; loss for tables and
+        /// numbers]
         #[arg(value_name = "NAME")]
         metric: String,
 
@@ -218,7 +220,7 @@ options! {
         #[arg(value_name = "ACTION")]
         on_divergence: OnDivergence,
 
-        /// Memory for a table, as in 256M or 2G; a larger one is kept on disk and trained in parts
+        /// Memory limit for a table, as in 256M or 2G; a larger one is trained on in parts, from disk
         #[arg(value_name = "SIZE")]
         #[serde(with = "text")]
         memory_limit: ByteSize,
@@ -245,7 +247,8 @@ options! {
         #[arg(value_name = "fused|plain")]
         plan: PlanKind,
 
-        /// Same weights, bit for bit, for any number of processes: gradients of N blocks, or no [default: see docs]
+        /// Same weights, bit for bit, for any number of processes: sum gradients in N blocks, or no [default:
+        /// see docs/several-machines.md]
         #[arg(
             num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "N|no",
         )]
@@ -262,7 +265,7 @@ options! {
         #[serde(with = "text")]
         device: Choice,
 
-        /// CPU threads; the result doesn't depend on them [default: one for each processor]
+        /// CPU threads; the result doesn't depend on their number [default: one per processor]
         #[arg(value_name = "N", value_parser = whole("2"))]
         threads: usize,
     }

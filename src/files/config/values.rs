@@ -1,18 +1,19 @@
-//! Values of options that have no type elsewhere, and how options are written in TOML.
+//! Types of options that aren't defined elsewhere, and their form in TOML.
 
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::{Error, Result, serde_as_text};
+use crate::base::names::names;
 use crate::math::activation::Activation;
 use crate::net::spec::{Layer, Units, parse_layers};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What is held out for validation.
+/// The validation data.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Validation {
-    /// A seeded random part of the training rows; 0 for none.
+    /// A random fraction of the training rows; 0 for none.
     Fraction(f64),
-    /// Data of their own.
+    /// Other data.
     Path(PathBuf),
 }
 
@@ -31,28 +32,28 @@ impl FromStr for Validation {
     fn from_str(text: &str) -> Result<Self> {
         match text.trim().parse::<f64>() {
             Ok(fraction) if (0.0..1.0).contains(&fraction) => Ok(Validation::Fraction(fraction)),
-            Ok(_) => Err(Error::usage(format!("{text} is no part of the rows"))
-                .help("give a fraction from 0 to below 1, or the path of other data")),
-            Err(_) if text.is_empty() => Err(Error::usage("no validation data are named")),
+            Ok(_) => Err(Error::usage(format!("{text} is not a fraction of the rows"))
+                .help("give a fraction of at least 0 and below 1, or the path of other data")),
+            Err(_) if text.is_empty() => Err(Error::usage("no validation data were given")),
             Err(_) => Ok(Validation::Path(text.into())),
         }
     }
 }
 
-/// The hidden layers as text, known to be well formed.
+/// The hidden layers as validated text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HiddenLayers(String);
 
 impl HiddenLayers {
-    /// The layers, `default` where none is given.
+    /// The layers, with the activation `default` where none is given.
     ///
     /// # Errors
-    /// None that weren't found when the text was read.
+    /// None: the text was validated before.
     pub fn layers(&self, default: &Units) -> Result<Vec<Layer>> {
         parse_layers(&self.0, default)
     }
 
-    /// The text that reads as these layers.
+    /// The text of these layers.
     #[must_use]
     pub fn of(layers: &[Layer]) -> Self {
         let parts: Vec<_> =
@@ -72,7 +73,7 @@ impl FromStr for HiddenLayers {
 
     fn from_str(text: &str) -> Result<Self> {
         if text.trim().is_empty() {
-            return Err(Error::usage("no layers are named").help(
+            return Err(Error::usage("no layers were given").help(
                 "write for example 128:relu,64:tanh, or none for a net without hidden layers",
             ));
         }
@@ -84,9 +85,9 @@ impl FromStr for HiddenLayers {
 /// Several nets whose predictions are averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ensemble {
-    /// How many nets.
+    /// The number of nets.
     pub nets: usize,
-    /// Whether each holds out another part of the rows; else they differ in their seeds alone.
+    /// Whether each holds out a different fold; else they differ only in their seeds.
     pub by_folds: bool,
 }
 
@@ -106,7 +107,7 @@ impl FromStr for Ensemble {
 
     fn from_str(text: &str) -> Result<Self> {
         let fail = |what: String| {
-            Err(Error::usage(what).help("write for example 5, or 5:folds for nets that each hold out another fifth of the rows"))
+            Err(Error::usage(what).help("write for example 5, or 5:folds for nets that each hold out a different fifth of the rows"))
         };
         let (number, by_folds) = match text.strip_suffix(":folds") {
             Some(number) => (number, true),
@@ -119,7 +120,7 @@ impl FromStr for Ensemble {
             }
             Ok(0) => fail("an ensemble of 0 nets: at least 1".into()),
             Ok(nets) => fail(format!("an ensemble of {nets} nets: at most {}", Self::MOST)),
-            Err(_) => fail(format!("{text:?} is no number of nets")),
+            Err(_) => fail(format!("{text:?} is not a number of nets")),
         }
     }
 }
@@ -127,85 +128,36 @@ impl FromStr for Ensemble {
 /// How probabilities are calibrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Calibration {
-    /// Logits are divided by one number.
+    /// Temperature scaling: logits are divided by one number.
     Temperature,
     /// Not at all.
     None,
 }
 
-impl fmt::Display for Calibration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Calibration::Temperature => "temperature",
-            Calibration::None => "none",
-        })
-    }
-}
+names!(Calibration, "calibration": Temperature "temperature", None "none");
 
-impl FromStr for Calibration {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "temperature" => Ok(Calibration::Temperature),
-            "none" => Ok(Calibration::None),
-            _ => Err(unknown("calibration", name, &["temperature", "none"])),
-        }
-    }
-}
-
-/// Settings that suit the kind of data at hand.
+/// A preset: settings that suit the kind of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// A result in seconds.
     Quick,
     /// A good result in minutes.
     Strong,
-    /// The best that is known, however long it takes.
+    /// The best known result, however long it takes.
     Best,
 }
 
-impl Preset {
-    /// Every preset once.
-    pub const ALL: [Preset; 3] = [Preset::Quick, Preset::Strong, Preset::Best];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Preset::Quick => "quick",
-            Preset::Strong => "strong",
-            Preset::Best => "best",
-        }
-    }
-}
+names!(Preset, "preset": Quick "quick", Strong "strong", Best "best");
 
 serde_as_text!(Ensemble, Calibration, Preset);
 
-impl fmt::Display for Preset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Preset {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|p| p.name() == name)
-            .ok_or_else(|| unknown("preset", name, &Self::ALL.map(Self::name)))
-    }
-}
-
-/// A number of bytes, written as in `256M` or `2G` (powers of 1024); a number alone is in bytes.
+/// A number of bytes, written as in `256M` or `2G` (powers of 1024); a bare number is in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
 
 impl ByteSize {
     const UNITS: [&'static str; 4] = ["K", "M", "G", "T"];
-    /// Less than this holds nothing.
+    /// The smallest useful size.
     const LEAST: u64 = 1 << 20;
 }
 
@@ -234,7 +186,7 @@ impl FromStr for ByteSize {
             {
                 Ok(ByteSize((number * scale) as u64))
             }
-            _ => Err(Error::usage(format!("{text:?} is no size of memory"))
+            _ => Err(Error::usage(format!("{text:?} is not a size of memory"))
                 .help("write for example 256M or 2G; at least 1M")),
         }
     }
@@ -294,8 +246,8 @@ pub(super) mod text {
     }
 }
 
-/// Names of columns, separated by commas. A name with a comma stands in double quotes, in which a double
-/// quote is written twice, as in CSV.
+/// Names of columns, separated by commas. A name with a comma is quoted with double quotes, in which a double
+/// quote is doubled, as in CSV.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnNames(Vec<String>);
 
@@ -350,7 +302,7 @@ impl FromStr for ColumnNames {
             match quoted.trim_start().strip_prefix(',') {
                 Some(more) => rest = more,
                 None if quoted.trim().is_empty() => return Ok(ColumnNames(names)),
-                None => return Err(fail("text behind a closing quote")),
+                None => return Err(fail("text after a closing quote")),
             }
         }
     }

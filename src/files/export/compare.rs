@@ -1,4 +1,4 @@
-//! What an exported file predicts, compared with what the model predicts.
+//! Comparison of an exported file's predictions with the model's.
 
 use super::description::Description;
 use super::rows::Rows;
@@ -13,13 +13,13 @@ use crate::train::model::Model;
 /// The largest difference that passes, relative to the largest magnitude of an output over all rows.
 pub const TOLERANCE: f64 = 1e-5;
 
-/// Two probabilities that are nearer than this are equally likely: either class may be said.
+/// Probabilities that differ by less count as equal: either class may be predicted.
 const EVEN: f64 = 1e-6;
 
-/// What the model predicts for some rows, on the CPU: (rows, outputs); of its net alone the outputs.
+/// The model's predictions for some rows, on the CPU: (rows, outputs); with `bare` the outputs of its net.
 ///
 /// # Errors
-/// When the rows aren't what the model takes.
+/// When the rows don't fit the model.
 pub fn expected(model: &Model, bare: Bare, rows: &Rows) -> Result<Matrix<f64>> {
     let backend = device::open(&Choice::Cpu, None)?.backend;
     let alone = bare.0.then(|| alone(model));
@@ -29,10 +29,10 @@ pub fn expected(model: &Model, bare: Bare, rows: &Rows) -> Result<Matrix<f64>> {
     Ok(Matrix::from_fn(predictions.rows(), predictions.cols(), value))
 }
 
-/// The net of a model, which predicts its outputs as they are.
+/// A model of the net alone, whose predictions are the raw outputs.
 fn alone(model: &Model) -> Model {
     let mut alone = model.clone();
-    // A loss without a link.
+    // A loss with the identity as link.
     alone.objective.loss = Loss::SquaredError;
     alone.preprocessing = Preprocessing {
         encoding: None,
@@ -47,7 +47,7 @@ fn alone(model: &Model) -> Model {
     alone
 }
 
-/// The largest difference of what a file gave, relative to the largest magnitude of each output.
+/// The largest difference of a file's predictions, relative to the largest magnitude of each output.
 ///
 /// # Errors
 /// For a difference beyond [`TOLERANCE`], or another class, with the row and the values.
@@ -55,7 +55,7 @@ pub fn compare(description: &Description, expected: &Matrix<f64>, found: &Output
     let fault = |what: String, place: String| {
         Error::failed(what)
             .at(place)
-            .help("no file was written; this is a fault of wgrad: please report it")
+            .help("no file was written; this is a bug of wgrad: please report it")
     };
     let shape = |m: &Matrix<f64>| (m.rows(), m.cols());
     let (wanted, given) = (shape(expected), shape(&found.numbers));
@@ -86,7 +86,7 @@ pub fn compare(description: &Description, expected: &Matrix<f64>, found: &Output
         let is_likely = |(name, p): (&String, &f64)| name == label && *p >= most - EVEN;
         if !names.iter().zip(p).any(is_likely) {
             let place = format!("row {}", row + 1);
-            return Err(fault(format!("the exported file says {label:?} for {p:?}"), place));
+            return Err(fault(format!("the exported file predicts {label:?} for {p:?}"), place));
         }
     }
     Ok(largest)

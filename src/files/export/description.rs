@@ -1,5 +1,5 @@
-//! A whole prediction as plain data, made from a model in one place: raw columns, what each becomes,
-//! the nets, and what their outputs mean. Every format is written from it.
+//! A complete prediction as plain data, made from a model in one place: raw columns, their encodings,
+//! the nets, and the meaning of their outputs. Every format is written from it.
 
 use super::Bare;
 use crate::backend::session::LayerWeights;
@@ -12,36 +12,36 @@ use crate::net::spec::Net;
 use crate::train::model::Model;
 use std::borrow::Cow;
 
-/// A whole prediction.
+/// A complete prediction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Description<'a> {
-    /// What is given for each row.
+    /// The inputs of each row.
     pub inputs: Inputs<'a>,
-    /// The quantile transform of the features, one for each; none where they have none.
+    /// The quantile transform of each feature; none if there is none.
     pub quantiles: Option<&'a [Scaler]>,
-    /// The linear scaling of the features, in f32; none where it changes nothing.
+    /// The linear scaling of the features, in f32; none if it is the identity.
     pub affine: Option<&'a Affine>,
-    /// The net, of which the features are the inputs.
+    /// The net, whose inputs are the features.
     pub net: &'a Net,
     /// The parameters of each net.
     pub members: &'a [Vec<LayerWeights>],
-    /// What the outputs of the nets mean.
+    /// The meaning of the outputs of the nets.
     pub output: Output<'a>,
 }
 
-/// What is given for each row.
+/// The inputs of each row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Inputs<'a> {
-    /// Values of columns, by name, in the order of the features that they become.
+    /// Values of columns, by name, in the order of their features.
     Columns(Vec<Column<'a>>),
-    /// So many numbers of a matrix or an image, which are the features; in a table of pixels they have
+    /// The numbers of a matrix or an image, which are the features; in a table of pixels they have
     /// names.
     Matrix {
         /// The number of features.
         width: usize,
-        /// The names of the columns, where they have some.
+        /// The names of the columns, if they have names.
         names: Vec<&'a str>,
-        /// The shape of images, where they were read from files.
+        /// The shape of images, if they were read from files.
         image: Option<ImageShape>,
     },
 }
@@ -51,19 +51,19 @@ pub enum Inputs<'a> {
 pub struct Column<'a> {
     /// Its name.
     pub name: &'a str,
-    /// What it becomes.
+    /// Its encoding.
     pub step: Step<'a>,
 }
 
-/// What a column becomes. Numbers are f64, NaN where they are missing; each feature is rounded to f32 at
+/// The encoding of a column. Numbers are f64, NaN where they are missing; each feature is rounded to f32 at
 /// the end.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step<'a> {
-    /// A number as it stands.
+    /// A number, unchanged.
     Plain,
-    /// A number, imputed, scaled, with an indicator where values were missing.
+    /// A number, imputed, scaled, with an indicator if values were missing.
     Number(&'a NumberEncoder),
-    /// 2 x − 1, and 0 of a missing value.
+    /// 2 x − 1, and 0 for a missing value.
     Sign,
     /// The features of a text, found in a table.
     Text(Lookup),
@@ -75,7 +75,7 @@ pub enum Step<'a> {
         buckets: usize,
         /// Whether another feature is 1 for a missing value.
         missing: bool,
-        /// The texts that say that a value is missing.
+        /// The texts that mean a missing value.
         marks: Vec<String>,
     },
     /// A moment in seconds.
@@ -83,19 +83,19 @@ pub enum Step<'a> {
 }
 
 /// How a moment, in seconds since 1970-01-01 00:00, becomes features: (x − mean) / deviation, then sine
-/// and cosine of the part of the year, those of the part of the day, seven for the day of the week from
-/// Monday on, and one that is 1 where it is missing; all others are then 0.
+/// and cosine of the fraction of the year, those of the fraction of the day, seven for the day of the week from
+/// Monday on, and one that is 1 if it is missing; all others are then 0.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moment<'a> {
-    /// The form of the texts in the training data, as `chrono` has it.
+    /// The form of the texts in the training data, as a `chrono` format.
     pub format: Option<&'a str>,
     /// Seconds.
     pub mean: f64,
     /// Seconds.
     pub deviation: f64,
-    /// Whether the part of the year is a feature.
+    /// Whether the fraction of the year is a feature.
     pub year: bool,
-    /// Whether the part of the day is a feature.
+    /// Whether the fraction of the day is a feature.
     pub day: bool,
     /// Whether the day of the week is a feature.
     pub week: bool,
@@ -108,10 +108,10 @@ pub const DAY: f64 = 86_400.0;
 /// See [`DAY`].
 pub const YEAR: f64 = 365.2425 * DAY;
 
-/// What the outputs of the nets mean.
+/// The meaning of the outputs of the nets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output<'a> {
-    /// As they are, those of one net.
+    /// The raw outputs of one net.
     Raw,
     /// Probabilities of classes; a single output is the probability of the second of two.
     Classes {
@@ -131,7 +131,7 @@ pub enum Output<'a> {
         link: Link,
         /// The names of the targets.
         names: Vec<Cow<'a, str>>,
-        /// What is undone.
+        /// The scaling to undo.
         scaling: &'a TargetScaling,
         /// The least and the largest value of each target.
         bounds: Option<&'a [[f64; 2]]>,
@@ -139,10 +139,10 @@ pub enum Output<'a> {
 }
 
 impl<'a> Description<'a> {
-    /// Of a model: all of it, or its net alone.
+    /// The description of a model: all of it, or its net alone.
     ///
     /// # Errors
-    /// For the net of an ensemble alone, which is several.
+    /// For `bare` with an ensemble, which has several nets.
     pub fn new(model: &'a Model, bare: Bare) -> Result<Self> {
         let preprocessing = &model.preprocessing;
         let (net, members) = (&model.net, &model.members[..]);
@@ -167,7 +167,7 @@ impl<'a> Description<'a> {
         })
     }
 
-    /// The number of targets, classes or labels; of raw outputs all of them.
+    /// The number of targets, classes or labels; for raw outputs all of them.
     #[must_use]
     pub fn targets(&self) -> usize {
         match &self.output {
@@ -177,7 +177,7 @@ impl<'a> Description<'a> {
         }
     }
 
-    /// The numbers that are predicted for a row.
+    /// The number of values predicted for a row.
     #[must_use]
     pub fn predicted(&self) -> usize {
         let is_normal = matches!(&self.output, Output::Values { link: Link::Deviation, .. });
@@ -215,14 +215,14 @@ fn columns(encoding: &crate::data::Encoding) -> Inputs<'_> {
     Inputs::Columns(column.collect())
 }
 
-/// What an encoder does, of texts of which `marks` are missing; every one of them.
+/// The step of an encoder, for texts of which `marks` mean missing values.
 fn step<'a>(encoder: &'a Encoder, marks: &[String]) -> Step<'a> {
     match (encoder, encoder.lookup(marks)) {
         (Encoder::Plain, _) => Step::Plain,
         (Encoder::Number(e), _) => Step::Number(e),
         (Encoder::Boolean { .. } | Encoder::Category(_), Some(lookup)) => Step::Text(lookup),
         (Encoder::Embedding(_), Some(lookup)) => Step::Index(lookup),
-        // Of 0 and 1; the others have a table.
+        // Those of 0 and 1; the others have a table.
         (Encoder::Boolean { .. } | Encoder::Category(_) | Encoder::Embedding(_), None) => {
             Step::Sign
         }
@@ -287,7 +287,7 @@ impl Step<'_> {
         }
     }
 
-    /// What the column has to hold, for people.
+    /// The values that the column takes, for people.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {

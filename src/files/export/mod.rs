@@ -1,7 +1,7 @@
 //! A trained model for programs without this crate: ONNX, PyTorch, or one source file in C, Rust or
 //! WGSL.
 //!
-//! Every format is written from one [`Description`], in which nothing of the preprocessing is left out;
+//! Every format is written from one [`Description`], which includes the whole preprocessing;
 //! what a format cannot express is an error that names the column.
 
 pub mod code;
@@ -16,17 +16,17 @@ pub mod wgsl;
 
 pub use description::Description;
 
-use crate::base::error::{Error, Result, unknown};
+use crate::base::error::{Error, Result};
+use crate::base::names::names;
 use crate::math::matrix::Matrix;
 use std::path::Path;
-use std::str::FromStr;
 
-/// What a file gave for some rows.
+/// The outputs of a file for some rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outputs {
     /// Numbers, (rows, columns): probabilities, values and deviations side by side.
     pub numbers: Matrix<f64>,
-    /// The most probable class of each row, where there are classes.
+    /// The most probable class of each row, if there are classes.
     pub labels: Option<Vec<String>>,
 }
 
@@ -34,7 +34,7 @@ pub struct Outputs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bare(pub bool);
 
-/// What a model is exported as.
+/// An export format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// ONNX, opset 17.
@@ -49,27 +49,13 @@ pub enum Format {
     Wgsl,
 }
 
+names!(Format, "export format": Onnx "onnx", Pytorch "pytorch", Rust "rust", C "c", Wgsl "wgsl");
+
 impl Format {
-    /// Every format once.
-    pub const ALL: [Format; 5] =
-        [Format::Onnx, Format::Pytorch, Format::Rust, Format::C, Format::Wgsl];
-
-    /// The name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Onnx => "onnx",
-            Format::Pytorch => "pytorch",
-            Format::Rust => "rust",
-            Format::C => "c",
-            Format::Wgsl => "wgsl",
-        }
-    }
-
-    /// The format that a file's extension says.
+    /// The format of a file's extension.
     ///
     /// # Errors
-    /// For an extension that says none.
+    /// For an unknown extension.
     pub fn of(path: &Path) -> Result<Self> {
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         match extension.as_str() {
@@ -78,17 +64,8 @@ impl Format {
             "rs" => Ok(Format::Rust),
             "c" => Ok(Format::C),
             "wgsl" => Ok(Format::Wgsl),
-            _ => Err(Error::usage(format!("the name {} doesn't say a format", path.display()))
-                .help("end it in .onnx, .safetensors, .rs, .c or .wgsl, or give --format")),
+            _ => Err(Error::usage(format!("the name {} doesn't tell the format", path.display()))
+                .help("use the extension .onnx, .safetensors, .rs, .c or .wgsl, or give --format")),
         }
-    }
-}
-
-impl FromStr for Format {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let found = Format::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| unknown("export format", text, &Format::ALL.map(Format::name)))
     }
 }

@@ -12,13 +12,13 @@ use crate::net::spec::{Bias, Net, Norm, Units};
 use safetensors::tensor::{Dtype, TensorView};
 use std::fmt::Write;
 
-/// How the README begins.
+/// The first line of the README.
 pub const TITLE: &str = "# A net trained by wgrad, for PyTorch";
 
 /// A tensor's name, type, shape and bytes.
 type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
 
-/// The safetensors file, which is called `file`, and its README.
+/// The bytes of the safetensors file, named `file`, and its README.
 ///
 /// # Errors
 /// For what an `nn.Sequential` doesn't have: residual connections, and functions without a module.
@@ -71,7 +71,7 @@ fn modules(net: &Net) -> Result<Vec<String>> {
         }
         modules.push(match &layer.activation {
             Units::Softmax => "nn.Softmax(dim=1)".into(),
-            Units::Each(_) => return refuse("layer whose units have functions of their own"),
+            Units::Each(_) => return refuse("layer with a separate activation for each unit"),
             Units::Same(activation) => match activation {
                 Activation::Identity => continue,
                 Activation::Sigmoid => "nn.Sigmoid()".into(),
@@ -139,7 +139,7 @@ struct Numbers {
     fill: Vec<f64>,
     shift: Vec<f64>,
     scale: Vec<f64>,
-    /// Of the scaled columns and behind them those that flag them, the place of each feature.
+    /// The index of each feature among the scaled columns, followed by their indicators.
     order: Vec<i64>,
 }
 
@@ -245,7 +245,7 @@ fn readme(description: &Description, file: &str, modules: &[String], has_numbers
     text
 }
 
-/// The statements from the outputs `y` of all nets, (nets, N, outputs), to what is predicted.
+/// The statements from the outputs `y` of all nets, (nets, N, outputs), to the predictions.
 fn predicted(description: &Description) -> String {
     let targets = description.targets();
     let link = |link: Link| match link {
@@ -302,7 +302,7 @@ fn predicted(description: &Description) -> String {
     }
 }
 
-/// What is given and what comes back, for people.
+/// The inputs and outputs, for people.
 fn given(description: &Description, has_numbers: bool) -> String {
     let mut text = String::new();
     match &description.inputs {
@@ -334,7 +334,7 @@ fn given(description: &Description, has_numbers: bool) -> String {
         }
         Inputs::Matrix { width, .. } => {
             let quantiles = match description.quantiles {
-                Some(_) => ", each brought to a normal distribution by its quantiles",
+                Some(_) => ", each mapped to a normal distribution by its quantiles",
                 None => "",
             };
             let _ = writeln!(
@@ -376,7 +376,7 @@ fn how(step: &Step) -> String {
         Step::Index(lookup) => format!("the index of one of {} categories", lookup.entries.len()),
         Step::Hash { buckets, .. } => format!("hashed into {buckets}"),
         Step::Moment(m) => format!(
-            "(seconds − {:?}) / {:?}, then parts of year, day and week",
+            "(seconds − {:?}) / {:?}, then fractions of year and day, and the day of the week",
             m.mean, m.deviation
         ),
     }

@@ -1,5 +1,5 @@
-//! Rows that an exported file is tried on, drawn within what the preprocessing was fitted to: missing
-//! values, unknown categories and values beyond the training rows' among them.
+//! Random rows on which an exported file is tested, within the range that the preprocessing was fitted to, with
+//! some missing values, unknown categories and values beyond that range.
 
 use super::description::{DAY, Description, Inputs, Step};
 use crate::base::error::{Error, Result};
@@ -10,16 +10,16 @@ use crate::math::matrix::Matrix;
 use crate::math::random::threefry;
 use std::sync::Arc;
 
-/// Rows as programs outside are given them, and the features that they become here.
+/// Rows as passed to other programs, and their features.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows {
-    /// What is given.
+    /// The inputs.
     pub given: Given,
     /// The features: (rows, features).
     pub features: Arc<Features>,
 }
 
-/// What is given for some rows.
+/// The inputs of some rows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Given {
     /// The columns of a table, in the order of the features.
@@ -29,7 +29,7 @@ pub enum Given {
 }
 
 impl Rows {
-    /// The rows of a matrix, which are given as they are.
+    /// The rows of a matrix, passed unchanged.
     #[must_use]
     pub fn of_features(features: &Arc<Features>) -> Self {
         let value = |r, c| features.value(r, c);
@@ -43,10 +43,10 @@ impl Rows {
         self.features.rows()
     }
 
-    /// So many drawn rows for a model with this preprocessing, described as a whole.
+    /// `rows` random rows for a model with this preprocessing, described in full.
     ///
     /// # Errors
-    /// When the preprocessing can't encode what it was fitted to.
+    /// When the preprocessing can't encode the rows.
     pub fn draw(
         description: &Description,
         preprocessing: &Preprocessing,
@@ -69,7 +69,7 @@ impl Rows {
         let values = given.iter().zip(columns).map(|(raw, column)| {
             Some(match raw {
                 RawColumn::Texts(all) => {
-                    // A table has no mark of a missing value once it is read.
+                    // Once read, a table has no markers of missing values.
                     let is_missing = |text: &str| match &column.step {
                         Step::Text(lookup) | Step::Index(lookup) => {
                             lookup.spellings.get(text.trim()) == Some(&lookup.missing)
@@ -92,7 +92,7 @@ impl Rows {
             rows,
             ..Frame::default()
         };
-        // Columns without names are found by their place: here all have one.
+        // Columns without names are found by position: here all have names.
         let mut encoding = encoding.clone();
         encoding.header.named = true;
         let features = Arc::new(encoding.encode(&frame, None)?);
@@ -100,7 +100,7 @@ impl Rows {
     }
 }
 
-/// A number from 0 to below 1 for a value of a column.
+/// A random number in [0, 1) for a value of a column.
 fn uniform(column: usize, row: usize, which: u32) -> f64 {
     f64::from(threefry([0x5EED, which], [column as u32, row as u32])[0]) / 2f64.powi(32)
 }
@@ -123,7 +123,7 @@ fn matrix(description: &Description, width: usize, rows: usize) -> Matrix<f32> {
     })
 }
 
-/// A value that a scaling was fitted to, or one beyond.
+/// A value within the range that a scaling was fitted to, or one beyond.
 fn within(scaler: &Scaler, u: f64, row: usize) -> f64 {
     match scaler {
         Scaler::Linear { shift, scale } => shift + (6.0 * u - 3.0) / scale,

@@ -1,5 +1,5 @@
 //! An exported ONNX file, run by `tract`, a runtime that shares no code with this crate, and compared
-//! with what the model itself predicts.
+//! with the model's own predictions.
 
 use super::Outputs;
 use super::description::{Description, Inputs, Output};
@@ -42,7 +42,7 @@ fn try_run(file: &[u8], description: &Description, rows: &Rows) -> Outcome<Outpu
     for (place, outlet) in outlets.into_iter().enumerate() {
         let name = model.node(outlet.node).name.clone();
         let tensor = given.remove(name.as_str());
-        let tensor = tensor.ok_or_else(|| format!("it has an input {name:?} of its own"))?;
+        let tensor = tensor.ok_or_else(|| format!("it has an additional input {name:?}"))?;
         let fact = InferenceFact::dt_shape(tensor.datum_type(), tensor.shape());
         model.set_input_fact(place, fact).map_err(text)?;
         inputs.push(tensor.into_tvalue());
@@ -74,7 +74,7 @@ fn try_run(file: &[u8], description: &Description, rows: &Rows) -> Outcome<Outpu
     Ok(Outputs { numbers, labels })
 }
 
-/// What came of it, or what went wrong, in the words of the runtime.
+/// A result, or the error message of the runtime.
 type Outcome<T> = std::result::Result<T, String>;
 
 fn text(error: impl Display) -> String {

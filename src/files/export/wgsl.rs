@@ -1,4 +1,4 @@
-//! WGSL: one compute shader from prepared features to what is predicted, the weights as literals.
+//! WGSL: one compute shader from prepared features to predictions, with the weights as literals.
 
 use super::description::{Description, Inputs, Output};
 use crate::backend::session::LayerWeights;
@@ -10,9 +10,9 @@ use crate::math::loss::Link;
 use crate::net::spec::{Bias, Net, Norm, Units};
 use std::fmt::Write;
 
-/// The most parameters that are written as literals: some megabytes of source.
+/// The most parameters that are written as literals: a few megabytes of source.
 const PARAMETERS: usize = 1 << 18;
-/// The most numbers that a function may keep: 8192 bytes, as WebGPU guarantees.
+/// The most numbers in variables of a function: 8192 bytes, as WebGPU guarantees.
 const NUMBERS: usize = 2048;
 
 /// The source of the shader.
@@ -64,7 +64,7 @@ pub fn write(description: &Description) -> Result<String> {
     ))
 }
 
-/// What is given and what comes back.
+/// The inputs and outputs.
 fn head(description: &Description) -> String {
     let mut text = format!(
         "// A net trained by wgrad {}, from prepared features to what it predicts.\n",

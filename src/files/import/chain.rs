@@ -12,12 +12,14 @@ use std::path::Path;
 /// The model of a file: ONNX by its extension, else safetensors.
 ///
 /// # Errors
-/// When it can't be read, or holds what isn't a chain of dense layers: which operation or tensor.
+/// When it can't be read, or isn't a chain of dense layers, with the operation or tensor.
 pub fn read(path: &Path, options: &Options) -> Result<Model> {
     if path.is_dir() {
         return Err(Error::data("it is a directory, not the file of a net")
             .at(path.display())
-            .help("give an ONNX or safetensors file; a run of wgrad is used as it is, as RUN"));
+            .help(
+                "give an ONNX or safetensors file; a run of wgrad can be used directly, as RUN",
+            ));
     }
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, &e))?;
     let is_onnx = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
@@ -28,12 +30,12 @@ pub fn read(path: &Path, options: &Options) -> Result<Model> {
     parts.and_then(|parts| model(parts, options)).map_err(|e| e.at(path.display()))
 }
 
-/// A model of the parts of a file.
+/// The model of a file's parts.
 fn model(parts: Parts, options: &Options) -> Result<Model> {
     let Parts { layers, scaling, classes } = parts;
     let Some(inputs) = layers.first().map(|first| first.weight.cols()) else {
         return Err(
-            Error::data("there are no dense layers in it").help("give a net of dense layers")
+            Error::data("the file contains no dense layers").help("give a net of dense layers")
         );
     };
     let mut net = Net::new(inputs);
@@ -42,10 +44,10 @@ fn model(parts: Parts, options: &Options) -> Result<Model> {
         let (units, cols) = (dense.weight.rows(), dense.weight.cols());
         if cols != below {
             return Err(Error::data(format!(
-                "a layer of {cols} inputs behind one of {below} outputs"
+                "a layer of {cols} inputs after one of {below} outputs"
             ))
             .at(format!("layer {}", l + 1))
-            .help("give a net whose layers follow each other"));
+            .help("give a net whose layer sizes match"));
         }
         net.layers.push(Layer::new(units, Units::Same(dense.activation)));
         below = units;
@@ -57,7 +59,7 @@ fn model(parts: Parts, options: &Options) -> Result<Model> {
         embeddings: Vec::new(),
     });
     if classes.is_some() && options.outputs == Some(Outputs::Numbers) {
-        return Err(Error::usage("--task regression of a file whose outputs are probabilities")
+        return Err(Error::usage("--task regression for a file whose outputs are probabilities")
             .help("leave out --task"));
     }
     let is_classes = classes.is_some() || options.outputs == Some(Outputs::Classes);

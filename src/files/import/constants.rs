@@ -21,7 +21,7 @@ pub(super) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a Attri
 pub(super) fn values(tensor: &TensorProto) -> Result<Vec<f32>> {
     let name = tensor.name.as_deref().unwrap_or("a constant");
     if !tensor.external_data.is_empty() {
-        return Err(Error::data(format!("{name} lies in another file")).help(
+        return Err(Error::data(format!("{name} is stored in another file")).help(
             "export again with all weights in one file: torch.onnx.export(…, external_data=False)",
         ));
     }
@@ -38,7 +38,7 @@ pub(super) fn values(tensor: &TensorProto) -> Result<Vec<f32>> {
         }
         other => {
             return Err(Error::data(format!(
-                "{name} is of the type number {}",
+                "{name} has the element type number {}",
                 other.unwrap_or(0)
             ))
             .help("write weights in f32, f64 or f16"));
@@ -52,13 +52,13 @@ pub(super) fn values(tensor: &TensorProto) -> Result<Vec<f32>> {
             values.len(),
             tensor.dims
         ))
-        .help("give a file that an exporter wrote whole"));
+        .help("give a complete file of an exporter"));
     }
     finite(name, values)
 }
 
-/// What the classes of a file are called: in its metadata, in a ZipMap or in the table behind ArgMax; else
-/// nothing.
+/// The class names of a file: from its metadata, a ZipMap or the table after ArgMax; else
+/// none.
 pub(super) fn class_names(model: &ModelProto, graph: &GraphProto) -> Vec<String> {
     let note = model.metadata_props.iter().find(|note| note.key.as_deref() == Some("classes"));
     let noted = note.and_then(|note| serde_json::from_str(note.value.as_deref()?).ok());

@@ -11,21 +11,21 @@ use crate::math::activation::Activation;
 use crate::math::matrix::Matrix;
 pub use chain::read;
 
-/// What the outputs of a net are, where its file doesn't tell.
+/// The kind of a net's outputs, if its file doesn't tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outputs {
-    /// Logits of classes; a single one is that of the second of two.
+    /// Logits of classes; a single output is that of the second of two classes.
     Classes,
     /// Numbers.
     Numbers,
 }
 
-/// What is said of a file beside what it holds.
+/// The options of an import.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// The activation between layers where a file holds weights only.
+    /// The activation between layers, for a file that holds only weights.
     pub activation: Activation,
-    /// What the outputs are; none for what the file says, or numbers.
+    /// The kind of outputs; none for that of the file, or numbers.
     pub outputs: Option<Outputs>,
 }
 
@@ -38,12 +38,12 @@ struct Dense {
     activation: Activation,
 }
 
-/// What a file holds.
+/// The contents of a file.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Parts {
     layers: Vec<Dense>,
-    /// The scaling of the inputs, where there is one.
+    /// The scaling of the inputs, if there is one.
     scaling: Option<Affine>,
-    /// Whether the outputs are said to be probabilities, and what the classes are called.
+    /// The class names, if the outputs are probabilities.
     classes: Option<Vec<String>>,
 }

@@ -11,7 +11,7 @@ use crate::math::matrix::Matrix;
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 
-/// What follows the probabilities in files of classifiers and says nothing that a net learnt.
+/// Operations after the probabilities of classifiers that don't belong to the net.
 const BEHIND: [&str; 17] = [
     "ArgMax",
     "ArrayFeatureExtractor",
@@ -35,15 +35,13 @@ const BEHIND: [&str; 17] = [
 /// The parts of an ONNX file.
 ///
 /// # Errors
-/// For what isn't one, and for operations that are no part of a chain of dense layers, by name.
+/// For what isn't one, and for operations that aren't part of a chain of dense layers, by name.
 pub(super) fn parts(bytes: &[u8]) -> Result<Parts> {
     let model = ModelProto::decode(bytes).map_err(|e| {
-        Error::data(format!("not an ONNX file: {e}"))
-            .help("give a file that an exporter wrote whole")
+        Error::data(format!("not an ONNX file: {e}")).help("give a complete file of an exporter")
     })?;
     let graph = model.graph.as_ref().filter(|graph| !graph.node.is_empty()).ok_or_else(|| {
-        Error::data("an ONNX file without operations")
-            .help("give a file that an exporter wrote whole")
+        Error::data("an ONNX file without operations").help("give a complete file of an exporter")
     })?;
     let mut chain = Chain::new(graph)?;
     while chain.step()? {}
@@ -63,8 +61,10 @@ pub(super) fn parts(bytes: &[u8]) -> Result<Parts> {
     if let (Some(scaling), Some(first)) = (&scaling, layers.first())
         && [scaling.shift.len(), scaling.scale.len()] != [first.weight.cols(); 2]
     {
-        return Err(Error::data("a scaling of another number of inputs than the first layer's")
-            .help("give a net that scales its inputs column by column, or none"));
+        return Err(Error::data(
+            "the scaling and the first layer have different numbers of inputs",
+        )
+        .help("give a net that scales its inputs column by column, or none"));
     }
     Ok(Parts { layers, scaling, classes: is_probability.then(|| class_names(&model, graph)) })
 }
@@ -74,10 +74,10 @@ struct Chain<'a> {
     constants: HashMap<&'a str, &'a TensorProto>,
     nodes: Vec<&'a NodeProto>,
     outputs: HashSet<&'a str>,
-    /// The tensor at hand.
+    /// The current tensor.
     at: &'a str,
     layers: Vec<Dense>,
-    /// Whether the tensor at hand is W x + b of the last layer.
+    /// Whether the current tensor is W x + b of the last layer.
     is_linear: bool,
     /// The scaling of the input so far: (x − shift) · scale.
     shift: Vec<f32>,
@@ -99,7 +99,7 @@ impl<'a> Chain<'a> {
         let inputs: Vec<&str> = names.filter(|name| !constants.contains_key(name)).collect();
         let [at] = inputs[..] else {
             return Err(Error::data(format!("{} inputs: {}", inputs.len(), inputs.join(", ")))
-                .help("a net with one input, (N, features), can be taken; train on tables here"));
+                .help("only a net with a single input, (N, features), can be imported; for tables, train with wgrad"));
         };
         let nodes = graph.node.iter().filter(|node| op(node) != "Constant").collect();
         let outputs = graph.output.iter().filter_map(|output| output.name.as_deref()).collect();
@@ -118,7 +118,7 @@ impl<'a> Chain<'a> {
         }
         let node = match next[..] {
             [] if self.outputs.contains(at) => return Ok(false),
-            [] => return Err(refused("it ends before its output")),
+            [] => return Err(refused("the chain ends before its output")),
             [node] => node,
             [node, ..] => {
                 return Err(refused(&format!(
@@ -159,7 +159,7 @@ impl<'a> Chain<'a> {
             "Scaler" => {
                 let floats = |name: &str| attribute(node, name).map(|a| a.floats.clone());
                 if !self.layers.is_empty() || !self.shift.is_empty() || !self.scale.is_empty() {
-                    return Err(refused("a Scaler behind another operation"));
+                    return Err(refused("a Scaler after another operation"));
                 }
                 self.shift = floats("offset").unwrap_or_default();
                 self.scale = floats("scale").unwrap_or_default();
@@ -167,7 +167,7 @@ impl<'a> Chain<'a> {
             }
             "Relu" => activation(self, Activation::Relu),
             "Sigmoid" => {
-                // That of a single output behind which nothing else comes but labels.
+                // The sigmoid of a single output, followed only by labels.
                 activation(self, Activation::Sigmoid)?;
                 let single = self.layers.last().is_some_and(|last| last.weight.rows() == 1);
                 let name = node.output.first().map_or("", String::as_str);
@@ -258,13 +258,11 @@ impl<'a> Chain<'a> {
                     self.scale = values;
                     Ok(())
                 }
-                _ => {
-                    Err(refused(&format!("{what} before the first layer, behind another scaling")))
-                }
+                _ => Err(refused(&format!("{what} before the first layer, after another scaling"))),
             };
         };
         if !self.is_linear {
-            return Err(refused(&format!("a {what} behind an activation")));
+            return Err(refused(&format!("a {what} after an activation")));
         }
         let units = last.bias.len();
         let values = spread(values, units, what)?;
@@ -280,14 +278,14 @@ impl<'a> Chain<'a> {
         Ok(())
     }
 
-    /// Behind probabilities come only operations that name classes.
+    /// After probabilities, only operations that name classes are allowed.
     fn check_rest(&self) -> Result<bool> {
         let mut reached: HashSet<&str> = HashSet::from([self.at]);
         for node in &self.nodes {
             if node.input.iter().any(|input| reached.contains(input.as_str())) {
                 if !BEHIND.contains(&op(node)) {
                     return Err(refused(&format!(
-                        "the operation {} behind the probabilities",
+                        "the operation {} after the probabilities",
                         op(node)
                     )));
                 }
@@ -301,14 +299,14 @@ impl<'a> Chain<'a> {
         self.constants
             .get(name)
             .copied()
-            .ok_or_else(|| refused(&format!("{name:?}, which is no constant")))
+            .ok_or_else(|| refused(&format!("{name:?}, which is not a constant")))
     }
 
     fn values(&self, name: &str) -> Result<Vec<f32>> {
         values(self.constant(name)?)
     }
 
-    /// The constant input of a product, whose other input is the tensor at hand.
+    /// The constant input of a product, whose other input is the current tensor.
     fn matrix(&self, node: &NodeProto, place: usize) -> Result<Matrix<f32>> {
         if node.input.first().is_none_or(|input| input != self.at) {
             return Err(refused(&format!("{} of a constant with the inputs", op(node))));
@@ -325,7 +323,7 @@ impl<'a> Chain<'a> {
 
 fn refused(what: &str) -> Error {
     Error::data(format!("not a chain of dense layers: {what}")).help(
-        "nets of dense layers are taken: Gemm, or MatMul and Add, with activations between, and softmax or sigmoid at the end",
+        "only nets of dense layers can be imported: Gemm, or MatMul and Add, with activations between, and softmax or sigmoid at the end",
     )
 }
 

@@ -9,17 +9,17 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::BTreeMap;
 
-/// The numbers in what stands before `.weight` and `.bias`, and all of it.
+/// The numbers in the name before `.weight` or `.bias`, and the name.
 type Key = (Vec<u64>, String);
 
 /// The dense layers of a state dict, in the order of the numbers in their names, with `activation`
 /// between them.
 ///
 /// # Errors
-/// For what isn't a safetensors file, and for tensors that are no weight or bias of a dense layer.
+/// For what isn't a safetensors file, and for tensors that aren't the weight or bias of a dense layer.
 pub(super) fn parts(bytes: &[u8], activation: Activation) -> Result<Parts> {
     let tensors = SafeTensors::deserialize(bytes).map_err(|e| {
-        Error::data(format!("not a whole safetensors file: {e}"))
+        Error::data(format!("not a complete safetensors file: {e}"))
             .help("give a state dict that safetensors.torch.save_file wrote, or an ONNX file")
     })?;
     let notes = SafeTensors::read_metadata(bytes);
@@ -27,10 +27,10 @@ pub(super) fn parts(bytes: &[u8], activation: Activation) -> Result<Parts> {
         header.metadata().as_ref().is_some_and(|notes| notes.contains_key("wgrad.net"))
     }) {
         // Its preprocessing would be lost.
-        return Err(Error::data("it is no state dict of PyTorch")
+        return Err(Error::data("this is not a state dict of PyTorch")
             .help("it is a model of wgrad already: use it as RUN"));
     }
-    // By the numbers in a name, and then the name: 10.weight comes behind 2.weight.
+    // By the numbers in a name, and then the name: 10.weight comes after 2.weight.
     let mut found: BTreeMap<Key, [Option<TensorView>; 2]> = BTreeMap::new();
     for (name, tensor) in tensors.tensors() {
         let (of, part) = name.rsplit_once('.').unwrap_or(("", &name));
@@ -49,7 +49,7 @@ pub(super) fn parts(bytes: &[u8], activation: Activation) -> Result<Parts> {
     let count = found.len();
     let layer = |(l, ((_, of), [weight, bias])): (usize, (Key, [Option<TensorView>; 2]))| {
         let weight = weight.ok_or_else(|| {
-            Error::data(format!("{of}.bias without {of}.weight")).help("give a whole state dict")
+            Error::data(format!("{of}.bias without {of}.weight")).help("give a complete state dict")
         })?;
         let (out, cols) = (weight.shape()[0], weight.shape()[1]);
         let bias = match bias {
@@ -68,11 +68,11 @@ pub(super) fn parts(bytes: &[u8], activation: Activation) -> Result<Parts> {
 }
 
 fn refused(name: &str, tensor: &TensorView) -> Error {
-    Error::data(format!("{name} {:?} is no weight or bias of a dense layer", tensor.shape()))
-        .help("nets of dense layers are taken: nn.Linear with activations between, without normalization, convolutions or embeddings")
+    Error::data(format!("{name} {:?} is not the weight or bias of a dense layer", tensor.shape()))
+        .help("only nets of dense layers can be imported: nn.Linear with activations between, without normalization, convolutions or embeddings")
 }
 
-/// The values of a tensor, which are finite.
+/// The values of a tensor, checked to be finite.
 fn values(name: &str, tensor: &TensorView) -> Result<Vec<f32>> {
     let data = tensor.data();
     let pairs = || data.as_chunks::<2>().0.iter();

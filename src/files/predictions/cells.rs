@@ -12,24 +12,24 @@ use arrow_schema::DataType;
 use std::fmt::{Display, Write};
 use std::io;
 
-/// What a text is written as in JSON.
+/// How a value is written in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cell {
-    /// Nothing.
+    /// A missing value.
     Missing,
-    /// A number, or true or false.
+    /// A number or boolean.
     Bare,
     /// A text.
     Text,
 }
 
-/// Appends the value of a row to a text: what it is.
+/// Appends the value of a row to a text; returns its kind.
 pub(super) type Cells<'a> = Box<dyn Fn(usize, &mut String) -> Cell + Send + Sync + 'a>;
 
-/// What writes the values of a column.
+/// The function that writes the values of a column.
 ///
 /// # Errors
-/// For a type that has no text.
+/// For a type that can't be written as text.
 pub(super) fn cells(array: &ArrayRef) -> io::Result<Cells<'_>> {
     Ok(match array.data_type() {
         DataType::Null => Box::new(|_, _| Cell::Missing),
@@ -74,7 +74,7 @@ pub(super) fn cells(array: &ArrayRef) -> io::Result<Cells<'_>> {
         | DataType::Decimal256(..) => cast_text(array, &DataType::Utf8, Cell::Bare)?,
         // Dates alone, without a time of day.
         DataType::Date64 => cast_text(array, &DataType::Date32, Cell::Text)?,
-        // The moment as UTC has it.
+        // The moment in UTC.
         DataType::Timestamp(unit, Some(_)) => {
             cast_text(array, &DataType::Timestamp(*unit, None), Cell::Text)?
         }
@@ -82,7 +82,7 @@ pub(super) fn cells(array: &ArrayRef) -> io::Result<Cells<'_>> {
     })
 }
 
-/// Appends a prediction as the shortest text that reads back the same, with an exponent where that is
+/// Appends a prediction as the shortest text that reads back the same, with an exponent if that is
 /// shorter.
 pub(super) fn number(values: &Predictions, row: usize, column: usize, text: &mut String) {
     // Writing to a string can't fail.
@@ -114,14 +114,14 @@ where
     of(array, move |row| values.value(row), Cell::Bare)
 }
 
-/// Values as texts, such as dates and times by ISO 8601, by way of the type `through`.
+/// Values as texts, such as dates and times in ISO 8601, cast through the type `through`.
 fn cast_text(array: &ArrayRef, through: &DataType, cell: Cell) -> io::Result<Cells<'static>> {
     let texts = cast(array, through).and_then(|array| cast(&array, &DataType::Utf8)).ok();
-    // A value that has no text becomes a missing one.
+    // A value that can't be written as text becomes a missing one.
     let is_whole = |texts: &ArrayRef| texts.null_count() == array.logical_null_count();
     let texts = texts.filter(is_whole).ok_or_else(|| {
         let of = array.data_type();
-        let message = format!("a column of the type {of} has no text: keep it as Parquet");
+        let message = format!("a column of the type {of} can't be written as text: write Parquet");
         io::Error::new(io::ErrorKind::Unsupported, message)
     })?;
     Ok(Box::new(move |row, text| {

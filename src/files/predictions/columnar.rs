@@ -13,7 +13,7 @@ use parquet::file::properties::WriterProperties;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-/// A row group ends once it holds so many bytes.
+/// The size at which a row group ends, in bytes.
 const GROUP: usize = 16 << 20;
 
 /// Writes Parquet.
@@ -68,7 +68,7 @@ impl<W: Write + Send> ParquetWriter<W> {
     }
 }
 
-/// The error of the output itself, whose kind tells a reader that went away from a full disk.
+/// The error of the output itself, whose kind distinguishes a closed pipe from a full disk.
 fn failed(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(inner) => match inner.downcast::<io::Error>() {

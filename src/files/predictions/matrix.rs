@@ -1,9 +1,9 @@
-//! Predictions as an NPY file: their number is written into its header at the end.
+//! Predictions as an NPY file; the number of rows is written into its header at the end.
 
 use super::{Columns, Rows};
 use std::io::{self, Seek, SeekFrom, Write};
 
-/// The bytes of magic, version, length and header together: a multiple of 64, as NumPy pads it.
+/// The size of magic, version, length and header together: a multiple of 64, as in NumPy.
 const HEADER: usize = 128;
 
 /// Writes an array of f32 or f64: (rows, outputs).
@@ -16,7 +16,7 @@ pub(super) struct NpyWriter<W> {
 }
 
 impl<W: Write + Seek> NpyWriter<W> {
-    /// Begins with a header for no rows.
+    /// Starts with a header for no rows.
     pub(super) fn new(mut to: W, columns: &Columns) -> io::Result<Self> {
         let begin = to.stream_position()?;
         let outputs = columns.outputs.len();

@@ -1,9 +1,9 @@
 //! Files of predictions: CSV, TSV, JSON lines, Parquet, NPY.
 //!
-//! A row has the columns that are carried along, then what is predicted: `class` and the
-//! probability `p_NAME` of each class; `labels`, those of probability 0.5 and more, and `p_NAME` of
-//! each label; or the values under the names of the targets, in their units. An NPY file holds the
-//! probabilities or values alone, (rows, outputs). They are in f32, or in f64 where the targets need it:
+//! A row has the columns that are copied, then the predictions: `class` and the
+//! probability `p_NAME` of each class; `labels`, those of probability 0.5 or more, and `p_NAME` of
+//! each label; or the values under the names of the targets, in their units. An NPY file holds only the
+//! probabilities or values, (rows, outputs). They are in f32, or in f64 if the targets need it:
 //! see [`TargetScaling`].
 
 mod cells;
@@ -12,26 +12,26 @@ mod matrix;
 mod text;
 mod writer;
 
-use crate::base::error::{Error, Result, unknown};
+use crate::base::error::{Error, Result};
+use crate::base::names::names;
 use crate::data::{Predictions, Preprocessing, TargetScaling};
 use crate::math::loss::index_of_max;
 use arrow_array::ArrayRef;
 use std::io::{Seek, Write};
 use std::path::Path;
-use std::str::FromStr;
 pub use writer::Writer;
 
-/// A label is said to hold from this probability on.
+/// The probability from which a label is predicted.
 const THRESHOLD: f32 = 0.5;
 
-/// How predictions are written.
+/// A file format of predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Cells separated by commas, under a header.
     Csv,
     /// Cells separated by tabs, under a header.
     Tsv,
-    /// A JSON object a line.
+    /// A JSON object per line.
     Jsonl,
     /// Parquet, compressed with Snappy.
     Parquet,
@@ -39,27 +39,13 @@ pub enum Format {
     Npy,
 }
 
+names!(Format, "format of predictions": Csv "csv", Tsv "tsv", Jsonl "jsonl", Parquet "parquet", Npy "npy");
+
 impl Format {
-    /// All of them.
-    pub const ALL: [Format; 5] =
-        [Format::Csv, Format::Tsv, Format::Jsonl, Format::Parquet, Format::Npy];
-
-    /// The name, which is also the usual extension of a file.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Csv => "csv",
-            Format::Tsv => "tsv",
-            Format::Jsonl => "jsonl",
-            Format::Parquet => "parquet",
-            Format::Npy => "npy",
-        }
-    }
-
-    /// The format that a file's extension says; CSV where it has none.
+    /// The format of a file's extension; CSV if it has none.
     ///
     /// # Errors
-    /// For an extension that says something else.
+    /// For an unknown extension.
     pub fn of(path: &Path) -> Result<Self> {
         let Some(extension) = path.extension() else { return Ok(Format::Csv) };
         match extension.to_string_lossy().to_lowercase().as_str() {
@@ -68,28 +54,18 @@ impl Format {
             "jsonl" | "ndjson" => Ok(Format::Jsonl),
             "parquet" | "pq" => Ok(Format::Parquet),
             "npy" => Ok(Format::Npy),
-            other => Err(Error::usage(format!("no format of predictions is called .{other}"))
+            other => Err(Error::usage(format!("there is no format of predictions .{other}"))
                 .at(path.display())
-                .help("end the name in .csv, .tsv, .jsonl, .parquet or .npy, or say --format")),
+                .help("use the extension .csv, .tsv, .jsonl, .parquet or .npy, or give --format")),
         }
     }
 }
 
-impl FromStr for Format {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let names = Format::ALL.map(Format::name);
-        let found = Format::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| unknown("format of predictions", text, &names))
-    }
-}
-
-/// What is said of a row besides its numbers.
+/// The predicted class or labels of a row.
 enum Verdict {
     /// The most probable of these classes.
     Class(Vec<String>),
-    /// Those of these labels that are probable, and what stands between them.
+    /// The probable ones of these labels, and the separator.
     Labels(Vec<String>, char),
 }
 
@@ -101,7 +77,7 @@ impl Verdict {
         }
     }
 
-    /// Appends what is said of a row with these probabilities.
+    /// Appends the class or labels of a row with these probabilities.
     fn say(&self, probabilities: &[f32], text: &mut String) {
         match self {
             Verdict::Class(names) => text.push_str(&names[index_of_max(probabilities)]),
@@ -128,9 +104,9 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// The columns of predictions of so many outputs, by the preprocessing of their model, behind
-    /// those that are carried along. A prediction that would have the name of one of these is
-    /// called `predicted_NAME`.
+    /// The columns of predictions with `outputs` outputs, by the preprocessing of their model, after
+    /// the columns that are copied. A prediction with the name of one of these is
+    /// renamed `predicted_NAME`.
     #[must_use]
     pub fn new(preprocessing: &Preprocessing, outputs: usize, kept: &[String]) -> Self {
         let probability = |name: &String| format!("p_{name}");
@@ -155,7 +131,7 @@ impl Columns {
         columns
     }
 
-    /// The name of the column with the class or the labels, where there is one.
+    /// The name of the column with the class or the labels, if there is one.
     fn verdict_name(&self) -> Option<String> {
         let name = self.verdict.as_ref()?.name();
         match self.kept.iter().any(|k| k == name) {
@@ -178,20 +154,20 @@ fn value_names(preprocessing: &Preprocessing, outputs: usize) -> Vec<String> {
         (_, 1) => vec!["prediction".into()],
         _ => (1..=targets).map(|i| format!("prediction_{i}")).collect(),
     };
-    // Behind the means come the standard deviations, where they are predicted.
+    // The means are followed by the standard deviations, if they are predicted.
     let deviations = names.iter().take(outputs - targets).map(|name| format!("{name}_std"));
     names.iter().cloned().chain(deviations).collect()
 }
 
 /// Some rows of predictions.
 pub struct Rows<'a> {
-    /// The columns that are carried along, of as many rows as `values`.
+    /// The columns that are copied, with the rows of `values`.
     pub kept: &'a [ArrayRef],
     /// Probabilities or values: (rows, outputs).
     pub values: &'a Predictions,
 }
 
-/// Where predictions go. NPY needs to seek, the others don't.
+/// The destination of predictions. NPY needs to seek, the others don't.
 pub trait Sink: Write + Seek + Send {}
 impl<T: Write + Seek + Send> Sink for T {}
 

@@ -1,4 +1,4 @@
-//! Predictions as text: blocks of rows are written by all processors and put one behind the other.
+//! Predictions as text: blocks of rows are formatted in parallel and concatenated.
 
 use super::cells::{Cell, Cells, cells, number};
 use super::{Columns, Rows};
@@ -6,7 +6,7 @@ use crate::data::Predictions;
 use rayon::prelude::*;
 use std::io::{self, Write};
 
-/// Rows that a thread writes at a time.
+/// The number of rows that a thread formats at a time.
 const ROWS: usize = 2048;
 
 /// Writes CSV, TSV or JSON lines.
@@ -15,7 +15,7 @@ pub(super) struct TextWriter<W> {
     page: Page,
 }
 
-/// How rows are written.
+/// The format of rows.
 struct Page {
     columns: Columns,
     form: Form,
@@ -23,12 +23,12 @@ struct Page {
 
 enum Form {
     Delimited(u8),
-    /// The names of the columns, as they stand before their values.
+    /// The quoted names of the columns, as written before their values.
     Json(Vec<String>),
 }
 
 impl<W: Write> TextWriter<W> {
-    /// Begins with the header.
+    /// Starts with the header.
     pub(super) fn delimited(mut to: W, columns: Columns, delimiter: u8) -> io::Result<Self> {
         let mut csv = csv(delimiter);
         csv.write_record(columns.names())?;
@@ -145,7 +145,7 @@ fn csv(delimiter: u8) -> csv::Writer<Vec<u8>> {
     csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new())
 }
 
-/// A text as JSON writes it.
+/// A text quoted as in JSON.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

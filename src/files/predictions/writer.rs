@@ -14,10 +14,10 @@ enum Kind<W: Sink> {
 }
 
 impl<W: Sink> Writer<W> {
-    /// Begins a file, whose first rows carry along `kept`: all rows have the same types.
+    /// Starts a file whose first rows have the copied columns `kept`: all rows have the same types.
     ///
     /// # Errors
-    /// When a kept column can't be written in that format, or that fails.
+    /// When a copied column can't be written in that format, or writing fails.
     pub fn new(to: W, format: Format, columns: Columns, kept: &[ArrayRef]) -> io::Result<Self> {
         Ok(Writer(match format {
             Format::Csv => Kind::Text(text::TextWriter::delimited(to, columns, b',')?),
@@ -33,7 +33,7 @@ impl<W: Sink> Writer<W> {
     /// Writes rows.
     ///
     /// # Errors
-    /// When that fails.
+    /// When writing fails.
     pub fn write(&mut self, rows: &Rows) -> io::Result<()> {
         match &mut self.0 {
             Kind::Text(writer) => writer.write(rows),
@@ -42,10 +42,10 @@ impl<W: Sink> Writer<W> {
         }
     }
 
-    /// Ends the file, and gives back where it went.
+    /// Finishes the file, and returns its destination.
     ///
     /// # Errors
-    /// When that fails.
+    /// When writing fails.
     pub fn finish(self) -> io::Result<W> {
         match self.0 {
             Kind::Text(writer) => writer.finish(),

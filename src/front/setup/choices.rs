@@ -1,4 +1,4 @@
-//! The options that nobody typed but that suit the data, with the reasons, for those who read a run.
+//! The options that were chosen for the data, with the reasons.
 
 use super::presets::{self, About};
 use crate::base::error::Result;
@@ -21,7 +21,7 @@ impl Chosen {
     }
 }
 
-/// What `completed` has that `given` doesn't, as far as it was chosen for these data.
+/// The options in `completed` but not in `given` that were chosen for these data.
 ///
 /// # Errors
 /// As [`TrainConfig::new_options`].
@@ -36,7 +36,7 @@ pub(crate) fn chosen(
     Ok(options.collect())
 }
 
-/// One line of all of them; empty where nothing was chosen.
+/// All of them in one line; empty if nothing was chosen.
 pub(crate) fn line(choices: &[Chosen]) -> String {
     let each: Vec<String> = choices.iter().map(|c| format!("{} {}", c.option, c.value)).collect();
     each.join(", ")
@@ -79,10 +79,10 @@ mod tests {
         assert!(line(&choices).contains("epochs 10, initializer"), "{}", line(&choices));
         let text = block(&choices);
         assert!(text.contains("about 500 steps of a batch, 8 to 60 epochs"), "{text}");
-        assert!(text.contains("each net holds out another part"), "{text}");
+        assert!(text.contains("each net holds out a different part"), "{text}");
         let many = About { rows: 100_000, ..table };
         let text = block(&chosen_for("", &many));
-        assert!(text.contains("one net, as there are rows enough to hold some out"), "{text}");
+        assert!(text.contains("one net, as there are enough rows to hold some out"), "{text}");
         let text = block(&chosen_for("preset = \"best\"", &table));
         assert!(text.contains("dropout       0.1") && text.contains("--preset best"), "{text}");
         assert_eq!(chosen_for("", &About { kind: Kind::Other, ..table }), []);

@@ -1,4 +1,4 @@
-//! The rows that the nets of an ensemble are calibrated and judged by.
+//! The rows for calibrating and evaluating the nets of an ensemble.
 
 use super::members::Nets;
 use crate::backend::session::Session;
@@ -8,7 +8,7 @@ use crate::math::matrix::Matrix;
 use crate::train::calibration::calibrate;
 use crate::train::model::Model;
 
-/// The rows that an ensemble is calibrated and judged by.
+/// The rows for calibrating and evaluating an ensemble.
 pub(crate) enum HeldOut<'a> {
     None,
     /// The same for all nets.
@@ -16,7 +16,7 @@ pub(crate) enum HeldOut<'a> {
     Folds(Folds),
 }
 
-/// All rows, those first that the first net didn't see, and so on.
+/// All rows, first those that the first net didn't see, and so on.
 pub(crate) struct Folds {
     pub rows: Dataset,
     /// The rows of each net.
@@ -40,7 +40,7 @@ impl<'a> HeldOut<'a> {
         })
     }
 
-    /// Calibrates a model: by folds each row by the net that didn't see it.
+    /// Calibrates a model: with folds, each row with the net that didn't see it.
     pub fn calibrate(&self, model: &mut Model, session: &mut Session) -> Result<Option<f64>> {
         match self {
             HeldOut::None => Ok(None),
@@ -61,7 +61,7 @@ impl<'a> HeldOut<'a> {
     }
 }
 
-/// Net `i` of a model as a model of its own, in the session.
+/// Net `i` of a model as a separate model, in the session.
 pub(crate) fn alone(model: &Model, i: usize, session: &mut Session) -> Result<Model> {
     let net = Model { members: vec![model.members[i].clone()], ..model.clone() };
     session.set_weights(&net.net, &net.members[0])?;

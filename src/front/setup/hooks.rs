@@ -1,18 +1,18 @@
-//! What whoever sets a run up is told on the way.
+//! Callbacks during the setup of a run.
 
 use crate::base::error::Error;
 use crate::files::config::TrainConfig;
 use std::fmt::Display;
 
-/// Adds to an error where completed settings come from: the settings as given, as completed, the error.
+/// Adds the origin of completed settings to an error: the given settings, the completed ones, the error.
 pub(crate) type Explain = fn(&TrainConfig, &TrainConfig, Error) -> Error;
 
-/// Who is told what on the way from settings to a run. Nobody, by default.
+/// The callbacks during the setup of a run; by default, none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Hooks {
-    /// Is told what is good to know, a sentence each.
+    /// Called with messages, one sentence each.
     pub notify: Option<fn(&str)>,
-    /// Explains errors about settings that nobody gave.
+    /// Explains errors about settings that weren't given.
     pub explain: Option<Explain>,
 }
 

@@ -21,10 +21,10 @@ use std::sync::Arc;
 
 /// A run, ready for a device.
 pub(crate) struct Job {
-    /// The options, those included that were not given. The run directory and the device are left
-    /// as they were.
+    /// The options, including those that were not given. The run directory and the device are
+    /// unchanged.
     pub config: TrainConfig,
-    /// Those of them that were chosen for the data.
+    /// The options that were chosen for the data.
     #[cfg(feature = "cli")]
     pub choices: Vec<Chosen>,
     pub spec: Spec,
@@ -32,41 +32,41 @@ pub(crate) struct Job {
     pub preprocessing: Preprocessing,
     /// The training rows with all of their weights.
     pub training: Dataset,
-    /// The weights of the training rows without those of their classes.
+    /// The weights of the training rows without the class weights.
     pub sample_weights: Option<Vec<f32>>,
-    /// How much training rows of each class count, where that was asked for.
+    /// The class weights of the training rows, if there are any.
     pub class_weights: Option<Vec<f32>>,
     pub validation: Option<Dataset>,
     pub test: Option<Dataset>,
-    /// The rows of the data that are trained on, in this order.
+    /// The indices of the training rows in the data, in this order.
     pub training_rows: Arc<Vec<usize>>,
-    /// The rows of the data that are held out for validation and for a test, in this order; none where these
-    /// rows come from elsewhere.
+    /// The rows of the data that are held out for validation and for a test, in this order; none if these
+    /// rows come from other data.
     pub held_out_rows: Arc<[Vec<usize>; 2]>,
-    /// The data as they were read, before anything was fitted to them.
+    /// The data as read, before anything was fitted to them.
     pub data: Arc<Data>,
-    /// What the options alone don't say of how a run was trained that was resumed, a line for
-    /// each time.
+    /// The history of a resumed run that isn't in the options, one line for
+    /// each resumption.
     pub history: Vec<String>,
-    /// The weights to start from instead of drawn ones.
+    /// The weights to start from instead of random ones.
     pub init: Option<Vec<LayerWeights>>,
-    /// The rows of other files that are held out, where these are kept on disk.
+    /// The held-out rows of other files, if they are stored on disk.
     pub other_validation: Option<Arc<StoredSet>>,
     pub other_test: Option<Arc<StoredSet>>,
-    /// The table that all of the above is only a sample of, where it is larger than the memory
-    /// limit.
+    /// The whole table, if it is larger than the memory limit and all of the above is only a sample
+    /// of it.
     pub streaming: Option<Arc<Streaming>>,
     /// Its encoded rows, once [`Job::store`] made them.
     pub stored: Option<Stored>,
-    /// The categories of held-out rows that training rows don't have.
+    /// The categories of held-out rows that aren't in the training rows.
     pub unknown: Vec<HeldOutUnknown>,
 }
 
 impl Job {
-    /// The run of data that are open, one net or the member that the settings name.
+    /// The run for opened data: of one net, or of the member given in the settings.
     ///
     /// # Errors
-    /// For options that make no sense together or with the data.
+    /// For contradictory options, or options that don't fit the data.
     pub fn of(source: &mut Source) -> Result<Self> {
         if let Some(member) = source.config.run.member {
             return Nets::new(source)?.job(source, member);
@@ -105,8 +105,8 @@ impl Job {
         }
     }
 
-    /// Refuses rows that the net or the loss can't take, those of other files too. Those that are
-    /// kept on disk are checked where all of them are encoded.
+    /// Refuses rows that are invalid for the net or the loss, also in other files. Rows
+    /// on disk are checked when they are encoded.
     pub(super) fn check_rows(&self, parts: &Parts) -> Result<()> {
         let loss = self.spec.objective.loss;
         let sets = [
@@ -116,7 +116,7 @@ impl Job {
         ];
         for (data, rows, stored) in sets {
             let Some(data) = data else { continue };
-            // Rows of another file are no part of the data.
+            // Rows of another file aren't part of the data.
             let rows = Some(rows).filter(|rows| !rows.is_empty());
             if stored.is_some() || rows.is_some() && self.streaming.is_some() {
                 continue;
@@ -150,7 +150,7 @@ impl Job {
         name.unwrap_or_else(|| (output + 1).to_string())
     }
 
-    /// Encodes the rows of a table beyond the memory limit, where it is one.
+    /// Encodes the rows of the table, if it is beyond the memory limit.
     ///
     /// # Errors
     /// As [`Streaming::store`].
@@ -160,7 +160,7 @@ impl Job {
         Ok(())
     }
 
-    /// The rows that are trained on, and those that are held out for validation.
+    /// The numbers of training rows and of rows held out for validation.
     pub fn rows(&self) -> (usize, usize) {
         let held = self.validation.as_ref().map_or(0, Dataset::rows);
         let validation = self.other_validation.as_ref().map_or(held, |set| set.rows());
@@ -171,7 +171,7 @@ impl Job {
         }
     }
 
-    /// A trainer with the weights that the run starts from.
+    /// A trainer with the initial weights of the run.
     ///
     /// # Errors
     /// As [`Trainer::new`].
@@ -195,7 +195,7 @@ impl Job {
         Work::training_of(&self.spec, &self.training, &self.preprocessing, self.rows().0)
     }
 
-    /// What users call a training row: its line, or its number in the data.
+    /// A training row for a message: its line, or its number in the data.
     pub fn row_name(&self) -> impl Fn(usize) -> String + 'static {
         let (data, rows) = (self.data.clone(), self.training_rows.clone());
         let streaming = self.streaming.clone();

@@ -10,28 +10,28 @@ use crate::front::setup::splitting;
 use crate::train::choose::Work;
 use crate::train::model::Model;
 
-/// The nets of an ensemble before they are trained: what is the same for all of them, and what each
-/// holds out.
+/// The nets of an ensemble before they are trained: their common settings, and the held-out rows of
+/// each.
 pub(crate) struct Nets {
     pub ensemble: Ensemble,
-    /// The run as if it were one net's: over the rows that all train on; by folds over all rows.
+    /// The run as for one net: over the rows on which all nets train; with folds, over all rows.
     pub whole: Job,
-    /// The held-out rows of each net, where they differ.
+    /// The held-out rows of each net, if they differ.
     pub folds: Option<Vec<Vec<usize>>>,
 }
 
 impl Nets {
-    /// Those of a source's options. By folds the columns are profiled on all rows: a model has one
-    /// preprocessing, whichever of its nets predicts.
+    /// The nets for a source's options. With folds, the columns are profiled on all rows: a model has one
+    /// preprocessing for all its nets.
     ///
     /// # Errors
-    /// For options that make no sense together or with the data.
+    /// For contradictory options, or options that don't fit the data.
     pub fn new(source: &mut Source) -> Result<Self> {
         let run = &source.config.run;
         let member = run.member.map_or(String::new(), |member| format!("--member {member}"));
         let Some(ensemble) = run.ensemble.filter(|ensemble| ensemble.nets > 1) else {
             return Err(Error::usage(format!("{member} without --ensemble"))
-                .help("say with --ensemble of how many nets it is one"));
+                .help("give the number of nets with --ensemble"));
         };
         if run.member.is_some_and(|member| !(1..=ensemble.nets).contains(&member)) {
             return Err(Error::usage(format!("{member} of --ensemble {ensemble}"))
@@ -39,13 +39,13 @@ impl Nets {
         }
         if run.folds.is_some() {
             return Err(Error::usage(format!("--folds cannot be used with --ensemble {ensemble}"))
-                .help("leave out --folds: --ensemble N:folds keeps the nets of the folds"));
+                .help("omit --folds: --ensemble N:folds keeps the nets of the folds"));
         }
         if source.is_streamed() {
             let what = format!(
                 "--ensemble {ensemble} cannot be used with a table larger than --memory-limit"
             );
-            return Err(Error::usage(what).help("raise the limit, or leave out --ensemble"));
+            return Err(Error::usage(what).help("raise the limit, or omit --ensemble"));
         }
         if !ensemble.by_folds {
             let parts = source.parts()?;
@@ -54,13 +54,13 @@ impl Nets {
         let data = source.data.clone();
         let folds = splitting::folds(&mut source.config, &data, ensemble.nets)?;
         let asked = source.config.clone();
-        // What compares epochs needs held-out rows, which only the nets have.
+        // Comparing epochs needs held-out rows, which only the single nets have.
         let run = &mut source.config.run;
         (run.patience, run.keep_weights, run.metric, run.stop_at) = (None, None, None, None);
         let whole = source.job(&splitting::all(&data));
         source.config = asked;
         let whole = whole?;
-        // Of fewer rows another scaling might follow.
+        // With fewer rows, another scaling might be chosen.
         source.config.data.scaling = whole.config.data.scaling;
         Ok(Nets { ensemble, whole, folds: Some(folds) })
     }
@@ -68,7 +68,7 @@ impl Nets {
     /// The run of a net, counted from 1.
     ///
     /// # Errors
-    /// For options that make no sense with its rows.
+    /// For options that don't fit its rows.
     pub fn job(&self, source: &Source, member: usize) -> Result<Job> {
         let Some(held_out) = self.folds.as_ref().map(|folds| &folds[member - 1]) else {
             return Ok(self.whole.of_member(member));
@@ -86,7 +86,7 @@ impl Nets {
         nets: Vec<Model>,
         backend: Box<dyn Backend>,
     ) -> Result<(Model, Session)> {
-        let first = nets.first().ok_or_else(|| Error::failed("an ensemble of no nets"))?.clone();
+        let first = nets.first().ok_or_else(|| Error::failed("an ensemble without nets"))?.clone();
         let members = nets.into_iter().flat_map(|net| net.members).collect();
         let model = Model { members, ..first };
         let session = model.session(backend, usize::MAX)?;

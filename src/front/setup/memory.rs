@@ -1,4 +1,4 @@
-//! How much memory a run needs, before any is taken.
+//! The memory that a run needs, estimated before it is allocated.
 
 use crate::base::error::{Error, Result};
 pub(crate) use crate::base::memory::human;
@@ -9,10 +9,10 @@ use crate::net::spec::Spec;
 use crate::plan::{self, Purpose};
 use serde::Serialize;
 
-/// Bytes that a run keeps on its device.
+/// The number of bytes that a run uses on its device.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Estimate {
-    /// Parameters, gradients, and what the optimiser, L-BFGS's history and averages keep.
+    /// Parameters, gradients, and the state of the optimizer, of L-BFGS's history and of averages.
     pub parameters: f64,
     /// Inputs, pre-activations, activations and δ of a batch.
     pub batch: f64,
@@ -22,7 +22,7 @@ pub(crate) struct Estimate {
 
 impl Estimate {
     /// The estimate for training `spec` on these data sets: the tensors of its plain program. Fused
-    /// ones keep no gradients, but on the CPU as many weights once more, packed.
+    /// ones store no gradients, but on the CPU a second, packed copy of the weights.
     pub fn new<'a>(spec: &Spec, data: impl IntoIterator<Item = &'a Dataset>) -> Self {
         let (mut rows, mut data_bytes) = (1, 0.0);
         for set in data {
@@ -44,7 +44,7 @@ impl Estimate {
         self.parameters + self.batch + self.data
     }
 
-    /// Refuses what memory can't hold, that of this machine or of its control group: the weights pass
+    /// Refuses runs that don't fit the memory of this machine or its control group: the weights pass
     /// through it in any case.
     pub fn check(&self) -> Result<()> {
         match system_memory::total() {

@@ -1,13 +1,13 @@
-//! Data that settings name: a known set, a file or a directory.
+//! The data named in the settings: a known set, a file or a directory.
 
 use super::hooks::Hooks;
 use super::job::Job;
-use super::source::{Source, say_notes};
+use super::source::Source;
 use super::streaming;
 use crate::base::error::{Error, Result};
 use crate::data::split::Split;
 use crate::data::{
-    self, DataOptions, Dataset, Measured, NAMES, Preprocessing, StoredSet, TableParts, TrainTest,
+    self, DataOptions, Dataset, Measured, NAMES, Preprocessing, StoredSet, TrainTest,
     UnknownCategories,
 };
 use crate::files::config::{EventsDirectory, TrainConfig, Validation};
@@ -41,47 +41,16 @@ impl Source {
         let key = config.run.split.as_ref().and_then(Split::column);
         options.columns.reserved.extend(key.map(str::to_string));
         if let Some(table) = streaming::open(&mut config, &source, &options, hooks)? {
-            let (data, streaming) = (table.sample(), Some(Arc::new(table)));
-            say_notes(&data, hooks);
-            let (validation, test, held_out) = (None, None, TableParts::default());
-            return Source {
-                given,
-                config,
-                #[cfg(feature = "cli")]
-                choices: Vec::new(),
-                data,
-                validation,
-                test,
-                held_out,
-                options,
-                streaming,
-                hooks,
-                validation_frame: None,
-            }
-            .completed();
+            let source = Source::new(given, config, table.sample(), options, hooks);
+            return Source { streaming: Some(Arc::new(table)), ..source }.completed();
         }
         let TrainTest { train, validation, test, parts: held_out } = data::open(&source, &options)?;
-        say_notes(&train, hooks);
-        let (data, streaming) = (Arc::new(train), None);
-        Source {
-            given,
-            config,
-            #[cfg(feature = "cli")]
-            choices: Vec::new(),
-            data,
-            validation,
-            test,
-            held_out,
-            options,
-            streaming,
-            hooks,
-            validation_frame: None,
-        }
-        .completed()
+        let source = Source::new(given, config, Arc::new(train), options, hooks);
+        Source { validation, test, held_out, ..source }.completed()
     }
 
     /// The rows of another file, which are held out: all of them; or the first ones, and all of
-    /// them on disk, where the data are larger than the memory limit.
+    /// them on disk, if the data are larger than the memory limit.
     pub(super) fn other(
         &self,
         name: &str,
@@ -102,33 +71,33 @@ impl Source {
         Ok((data, None, unknown))
     }
 
-    /// Whether the data hold rows out for validation by themselves, beside those of matrices.
+    /// Whether a table holds out rows for validation by itself.
     pub(super) fn parts_hold_out(&self) -> bool {
         self.held_out.has_validation()
     }
 
-    /// The rows that they hold out for validation.
+    /// The rows that it holds out for validation.
     pub(super) fn parts_validation(&self, fitted: &Preprocessing) -> Result<Option<Dataset>> {
         self.held_out.validation(fitted, &self.options)
     }
 
-    /// The rows that they hold out for a test.
+    /// The rows that it holds out for a test.
     pub(super) fn parts_test(&self, fitted: &Preprocessing) -> Result<Option<Dataset>> {
         self.held_out.test(fitted, &self.options)
     }
 }
 
 impl Job {
-    /// Opens the data, splits them, and resolves what follows from them.
+    /// Opens the data, splits them, and derives the settings that follow from them.
     ///
     /// # Errors
-    /// For data that can't be read and options that make no sense together.
+    /// For data that can't be read and contradictory options.
     pub fn new(given: TrainConfig, hooks: Hooks) -> Result<Self> {
         Self::of(&mut Source::open(given, hooks)?)
     }
 }
 
-/// Makes paths absolute, so that the options mean the same from everywhere.
+/// Makes paths absolute, so that the options are valid in every directory.
 pub(super) fn make_absolute(config: &mut TrainConfig) -> Result<()> {
     let full = |path: &Path| -> Result<PathBuf> {
         absolute(path).map_err(|e| Error::io("find", path, &e))

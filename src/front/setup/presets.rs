@@ -1,6 +1,6 @@
-//! What suits the data at hand better than the general defaults, and the presets. An option that is
-//! given goes before both. Each of them is options in a file's words, so that what a preset does can be
-//! written down and changed; `benches/RESULTS.md` and `benches/tables/RESULTS.md` have what they reach.
+//! Options that suit the data better than the general defaults, and the presets. Given options
+//! take precedence over both. Presets are written like an options file, so that their effect can be
+//! saved and changed; `benches/RESULTS.md` and `benches/tables/RESULTS.md` have their results.
 
 use crate::base::error::Result;
 use crate::data::Targets;
@@ -10,12 +10,12 @@ use crate::math::init::Init;
 use crate::math::optim::Optimizer;
 use crate::math::schedule::Schedule;
 
-/// The kinds of data that settings are known for.
+/// The kinds of data with known good settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The bundled digits, of which there are few.
+    /// The bundled digits, a small set.
     Digits,
-    /// Images of 0 to 255.
+    /// Images with values from 0 to 255.
     Images,
     /// Columns of a table.
     Table,
@@ -23,35 +23,37 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// What settings are chosen by.
+/// The properties of data by which settings are chosen.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct About<'a> {
     pub kind: Kind,
-    /// Those that are trained on and those that are held out of them.
+    /// The number of training rows, including those held out of them.
     pub rows: usize,
-    /// The groups that are held out as a whole, where the rows are split by groups.
+    /// The number of groups, which are held out as a whole, if the rows are split by groups.
     pub groups: Option<usize>,
     /// Whether the table is larger than the memory limit.
     pub is_streamed: bool,
-    /// Whether the data hold rows out by themselves.
+    /// Whether the data themselves hold out rows.
     pub holds_out: bool,
     pub targets: &'a Targets,
 }
 
+/// The common options of the presets for images.
+const IMAGES: &str = r#"
+batch-size = 128
+schedule = "cosine"
+"#;
+
 const IMAGES_QUICK: &str = r#"
 layers = "256:relu"
 epochs = 5
-batch-size = 128
 lr = 0.002
-schedule = "cosine"
 "#;
 
 const IMAGES_STRONG: &str = r#"
 layers = "800:relu,800:relu"
 epochs = 60
-batch-size = 128
 lr = 0.001
-schedule = "cosine"
 dropout = 0.5
 input-dropout = 0.2
 "#;
@@ -59,9 +61,7 @@ input-dropout = 0.2
 const IMAGES_BEST: &str = r#"
 layers = "1024:relu,1024:relu"
 epochs = 70
-batch-size = 128
 lr = 0.001
-schedule = "cosine"
 augment = "standard"
 ema = 0.999
 "#;
@@ -73,48 +73,46 @@ lr = 0.003
 schedule = "cosine"
 "#;
 
-const OTHERS_STRONG: &str = r#"
-layers = "256:relu,256:relu"
-epochs = 60
+/// The common options of the longer presets for other data.
+const OTHERS: &str = r#"
 batch-size = 128
-lr = 0.003
 schedule = "cosine"
 optimizer = "adamw"
 weight-decay = 0.1
 dropout = 0.1
 initializer = "xavier-uniform"
+"#;
+
+const OTHERS_STRONG: &str = r#"
+layers = "256:relu,256:relu"
+epochs = 60
+lr = 0.003
 "#;
 
 const OTHERS_BEST: &str = r#"
 layers = "256:relu,256:relu,256:relu"
 epochs = 100
-batch-size = 128
 lr = 0.002
-schedule = "cosine"
-optimizer = "adamw"
-weight-decay = 0.1
-dropout = 0.1
-initializer = "xavier-uniform"
 "#;
 
-/// How a table is trained on: what depends on the number of its rows. A median table of 5,000 rows then
-/// takes as long as `benches/tables/RESULTS.md` says.
+/// The settings for a table that depend on its number of rows. `benches/tables/RESULTS.md` has the time
+/// for a median table of 5,000 rows.
 struct Recipe {
-    /// The hidden layers up to [`WIDE_FROM`] rows, and from there.
+    /// The hidden layers below [`WIDE_FROM`] rows, and from there on.
     layers: [&'static str; 2],
-    /// Steps of 64 rows that a net takes, for each two classes.
+    /// The number of steps of 64 rows for a net, per two classes.
     steps: usize,
-    /// The fewest epochs up to [`WIDE_FROM`] rows, and from there: with many rows each is worth much.
+    /// The fewest epochs below [`WIDE_FROM`] rows, and from there on: with many rows, every epoch helps a lot.
     least_epochs: [usize; 2],
-    /// The most epochs: with few rows more of them only learn the rows by heart.
+    /// The most epochs: with few rows, more epochs only overfit.
     most_epochs: usize,
-    /// Nets of folds.
+    /// The number of nets, trained on folds.
     nets: usize,
-    /// The other options, as a file of them.
+    /// The other options, in the form of an options file.
     others: &'static str,
 }
 
-/// From so many rows wider layers and more epochs pay.
+/// The number of rows from which wider layers and more epochs pay.
 const WIDE_FROM: usize = 10_000;
 
 const TABLES: Recipe = Recipe {
@@ -126,7 +124,7 @@ const TABLES: Recipe = Recipe {
     others: "lr = 0.007",
 };
 
-/// Numbers take longer to learn than classes do.
+/// Numbers take longer to learn than classes.
 const TABLES_OF_NUMBERS: Recipe = Recipe {
     steps: 1500,
     least_epochs: [10, 20],
@@ -135,7 +133,7 @@ const TABLES_OF_NUMBERS: Recipe = Recipe {
     ..TABLES
 };
 
-/// Where one net is asked for or all that the rows allow.
+/// For a single net.
 const TABLES_ONE_NET: Recipe = Recipe {
     layers: ["128,128"; 2],
     steps: 4000,
@@ -163,7 +161,7 @@ const TABLES_STRONG: Recipe = Recipe {
     others: "lr = 0.003",
 };
 
-/// Decay and dropout keep wide nets from learning few rows by heart, where the learning rate begins low.
+/// Weight decay and dropout prevent wide nets from overfitting few rows, if the learning rate starts low.
 const TABLES_BEST: Recipe = Recipe {
     layers: ["256,256", "256,256,256"],
     steps: 4000,
@@ -179,14 +177,14 @@ dropout = 0.1
 "#,
 };
 
-/// The batch size, unless something else is asked for.
+/// The default batch size.
 const BATCH: usize = 64;
-/// Up to so many rows a table is worth the time for the nets of folds.
+/// The most rows of a table for which nets on folds are worth the time.
 const FOLDED: usize = 30_000;
-/// And from so many.
+/// The fewest rows for nets on folds.
 const LEAST_FOLDED: usize = 20;
 
-/// The place of what depends on the number of rows.
+/// The index of values that depend on the number of rows.
 fn is_wide(about: &About<'_>) -> usize {
     usize::from(about.rows >= WIDE_FROM)
 }
@@ -207,7 +205,7 @@ impl Recipe {
         }
     }
 
-    /// The steps of a net: a net that tells more classes apart has more to learn.
+    /// The number of steps of a net: a net with more classes has more to learn.
     fn steps(&self, targets: &Targets) -> usize {
         match targets {
             Targets::Classes { names, .. } => self.steps * names.len().max(2) / 2,
@@ -231,7 +229,7 @@ impl Recipe {
         options.run.ensemble = Some(Ensemble { nets, by_folds: nets > 1 });
         if !matches!(about.targets, Targets::Numbers(_)) {
             options.run.calibrate = Some(Calibration::Temperature);
-            // The share of right rows is too coarse where a part of few rows is held out.
+            // Accuracy is too coarse if few rows are held out.
             if config.run.stop_at.is_none() {
                 options.run.metric = Some("loss".into());
             }
@@ -240,36 +238,37 @@ impl Recipe {
     }
 }
 
-/// The settings of a preset for data other than tables, as a file of options.
-fn text(preset: Preset, kind: Kind) -> &'static str {
-    match (preset, kind) {
-        (Preset::Quick, Kind::Images) => IMAGES_QUICK,
-        (Preset::Strong, Kind::Images) => IMAGES_STRONG,
-        (Preset::Best, Kind::Images) => IMAGES_BEST,
-        (Preset::Quick, _) => OTHERS_QUICK,
-        (Preset::Strong, _) => OTHERS_STRONG,
-        (Preset::Best, _) => OTHERS_BEST,
-    }
+/// The settings of a preset for data other than tables.
+fn settings(preset: Preset, kind: Kind) -> Result<TrainConfig> {
+    let [own, shared] = match (preset, kind) {
+        (Preset::Quick, Kind::Images) => [IMAGES_QUICK, IMAGES],
+        (Preset::Strong, Kind::Images) => [IMAGES_STRONG, IMAGES],
+        (Preset::Best, Kind::Images) => [IMAGES_BEST, IMAGES],
+        (Preset::Quick, _) => [OTHERS_QUICK, ""],
+        (Preset::Strong, _) => [OTHERS_STRONG, OTHERS],
+        (Preset::Best, _) => [OTHERS_BEST, OTHERS],
+    };
+    Ok(TrainConfig::from_lines(own)?.or(TrainConfig::from_lines(shared)?))
 }
 
 /// The options for digits without a preset.
 const DIGITS: &str = "epochs = 30\nlr = 0.007";
 
-/// Completes the options by the preset that is asked for, and by what suits the data.
+/// Completes the options with the given preset and with options that suit the data.
 ///
 /// # Errors
-/// None but for settings in this file that don't read as options.
+/// Only if settings in this file are invalid options.
 pub(crate) fn complete(config: TrainConfig, about: &About<'_>) -> Result<TrainConfig> {
     let mut suited = match (about.kind, config.run.preset) {
         (Kind::Table, _) => Recipe::of(&config, about).options(&config, about)?,
-        (kind, Some(preset)) => TrainConfig::from_lines(text(preset, kind))?,
+        (kind, Some(preset)) => settings(preset, kind)?,
         (Kind::Digits, None) => TrainConfig::from_lines(DIGITS)?,
         (Kind::Images | Kind::Other, None) => return Ok(config),
     };
     if let Some(optimizer) = config.step.optimizer
         && optimizer.name() != suited.step.optimizer.map_or("adam", Optimizer::name)
     {
-        // Another rule has a decay of its own, and a rate unless it is of one family.
+        // Another optimizer has its own decay, and its own rate unless it is in the same family.
         suited.step.weight_decay = None;
         if !matches!(optimizer, Optimizer::Adam { .. } | Optimizer::AdamW { .. }) {
             (suited.step.lr, suited.step.warmup) = (None, None);
@@ -281,7 +280,7 @@ pub(crate) fn complete(config: TrainConfig, about: &About<'_>) -> Result<TrainCo
     Ok(config.or(suited))
 }
 
-/// Why [`complete`] sets an option for these data; nothing for options that it doesn't set.
+/// The reason why [`complete`] sets an option for these data; none for options that it doesn't set.
 pub(crate) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Option<String> {
     let recipe = Recipe::of(config, about);
     let preset = config.run.preset.map(|preset| format!("--preset {preset}"));
@@ -289,29 +288,29 @@ pub(crate) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Opti
         ("epochs", Kind::Table) => {
             let (least, most) = (recipe.least_epochs[is_wide(about)], recipe.most_epochs);
             match recipe.steps(about.targets) {
-                0 => format!("as many for each table with {}", preset?),
+                0 => format!("the same number for every table with {}", preset?),
                 steps => format!("about {steps} steps of a batch, {least} to {most} epochs"),
             }
         }
         ("ensemble", Kind::Table) if takes_folds(config, about) && recipe.nets > 1 => {
-            "each net holds out another part, so that every row is learned from and judged".into()
+            "each net holds out a different part, so that every row is used for training and validation".into()
         }
         ("ensemble", Kind::Table) if config.run.preset == Some(Preset::Quick) => preset?,
         ("ensemble", Kind::Table) => format!(
             "one net, as {}",
             match () {
                 () if about.is_streamed => "the table is larger than --memory-limit",
-                () if about.rows > FOLDED => "there are rows enough to hold some out",
+                () if about.rows > FOLDED => "there are enough rows to hold some out",
                 () if about.rows < LEAST_FOLDED => "there are too few rows for folds",
-                () => "other held-out rows or one net are asked for",
+                () => "other held-out rows or a single net were requested",
             }
         ),
         ("metric", Kind::Table) => {
-            "the epoch is kept by its loss: accuracy is too coarse on few rows".into()
+            "the best epoch is chosen by loss: accuracy is too coarse with few rows".into()
         }
-        ("calibrate", Kind::Table) => "a temperature, fitted to held-out rows".into(),
+        ("calibrate", Kind::Table) => "a temperature fitted to held-out rows".into(),
         ("layers", Kind::Table) if recipe.layers[0] != recipe.layers[1] => {
-            format!("narrower below {WIDE_FROM} rows, wider from there")
+            format!("narrower below {WIDE_FROM} rows, wider from there on")
         }
         (
             "layers" | "epochs" | "lr" | "schedule" | "initializer" | "batch-size" | "optimizer"
@@ -326,8 +325,8 @@ pub(crate) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Opti
     })
 }
 
-/// Whether the nets of folds may be trained where one net was not asked for: nothing is said of the rows
-/// that are held out, or of what needs one net.
+/// Whether nets on folds may be trained: if no option chooses the held-out rows
+/// or needs a single net.
 fn takes_folds(config: &TrainConfig, about: &About<'_>) -> bool {
     let run = &config.run;
     let is_free = run.validation.is_none()

@@ -1,4 +1,4 @@
-//! Without the feature `data` rows come from memory alone: what stands for files and for tables beyond memory.
+//! Without the feature `data`, rows come only from memory: placeholders for files and for tables beyond memory.
 
 use super::job::Job;
 use super::source::Source;
@@ -10,7 +10,7 @@ use crate::math::loss::Loss;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A table beyond memory: there is none.
+/// A table beyond memory: never exists.
 pub(crate) enum Streaming {}
 
 impl Streaming {
@@ -50,10 +50,12 @@ pub(crate) struct Stored {
     pub limit: u64,
 }
 
-/// The error for data that settings name.
+/// The error for data named in settings.
 fn no_files(name: &str) -> Error {
-    Error::usage(format!("{name:?} is data in files, which this program was built without"))
-        .help("build wgrad with its feature data")
+    Error::usage(format!(
+        "{name:?} is data in a file, but this program was built without the feature data"
+    ))
+    .help("build wgrad with the feature data")
 }
 
 impl Source {
@@ -79,7 +81,7 @@ impl Source {
     }
 }
 
-/// Paths stay as they are.
+/// Paths are unchanged.
 pub(super) fn make_absolute(_: &mut TrainConfig) -> Result<()> {
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The net and the settings of the options for the data at hand.
+//! The net and the settings from the options and the data.
 
 use crate::base::error::{Error, Result, nearest};
 use crate::data::{Dataset, ImageShape, Predictions, Targets};
@@ -15,12 +15,12 @@ use crate::net::spec::{Layer, Net, Spec, Units};
 use crate::net::stopping::{Keep, Stopping};
 use crate::train::evaluation::Report;
 
-/// More threads than this are a mistake.
+/// The most threads.
 const MAX_THREADS: usize = 1024;
-/// More epochs than this are a mistake.
+/// The most epochs.
 const MAX_EPOCHS: usize = 100_000_000;
 
-/// What a run is judged on.
+/// The rows and properties that determine a run's metrics.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeldOut<'a> {
     pub validation: Option<&'a Dataset>,
@@ -36,10 +36,10 @@ impl HeldOut<'_> {
     }
 }
 
-/// The spec of the options, which are completed, for these data.
+/// The spec for completed options and these data.
 ///
 /// # Errors
-/// For options that make no sense together or with the data.
+/// For contradictory options, or options that don't fit the data.
 pub(crate) fn resolve(
     config: &mut TrainConfig,
     training: &Dataset,
@@ -55,7 +55,7 @@ pub(crate) fn resolve(
     let mut spec = spec(net, objective, config)?;
     if !(1..=MAX_EPOCHS).contains(&spec.epochs) {
         return Err(Error::usage(format!("{} epochs", spec.epochs))
-            .help(format!("--epochs is a number from 1 to {MAX_EPOCHS}")));
+            .help(format!("--epochs must be from 1 to {MAX_EPOCHS}")));
     }
     spec.augment = match config.step.augment.filter(|augment| *augment != Augment::default()) {
         Some(augment) => Some((augment, image_shape(training)?)),
@@ -68,10 +68,10 @@ pub(crate) fn resolve(
     Ok(spec)
 }
 
-/// Refuses a warm-up that a run of so many rows doesn't come to the end of.
+/// Refuses a warmup that is longer than the run.
 ///
 /// # Errors
-/// For such a warm-up.
+/// For such a warmup.
 pub(super) fn check_warmup(spec: &Spec, rows: usize) -> Result<()> {
     let epoch = rows.div_ceil(spec.batch_size) as u64;
     let length = Length { total: epoch * spec.epochs as u64, epoch };
@@ -79,12 +79,12 @@ pub(super) fn check_warmup(spec: &Spec, rows: usize) -> Result<()> {
     if warmup <= length.total {
         return Ok(());
     }
-    Err(Error::usage(format!("a warm-up of {warmup} steps in a run of {}", length.total))
+    Err(Error::usage(format!("a warmup of {warmup} steps in a run of {}", length.total))
         .at(format!("--warmup {}", spec.warmup))
-        .help("the learning rate would never be reached: give fewer steps, a share of the run such as 0.05, or more --epochs"))
+        .help("the learning rate would never be reached: give fewer steps, a fraction of the run such as 0.05, or more --epochs"))
 }
 
-/// Width, height and colours of a pixel of the images that are trained on.
+/// Width, height and channels of the images for training.
 fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
     let features = training.features().cols() as u32;
     let side = features.isqrt();
@@ -93,13 +93,15 @@ fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
             Ok([width, height, colour.channels() as u32])
         }
         None if training.is_image() && side * side == features => Ok([side, side, 1]),
-        None => Err(Error::usage("augmentation of data that are not images")
-            .at(training.name())
-            .help("it is for folders of images, MNIST and tables of square images: leave --augment out")),
+        None => {
+            Err(Error::usage("augmentation of data that are not images").at(training.name()).help(
+                "it is for folders of images, MNIST and tables of square images: omit --augment",
+            ))
+        }
     }
 }
 
-/// Refuses a number of threads that makes no sense.
+/// Refuses an invalid number of threads.
 ///
 /// # Errors
 /// For such a number.
@@ -107,7 +109,7 @@ pub(crate) fn check_threads(threads: Option<usize>) -> Result<()> {
     match threads {
         Some(threads) if !(1..=MAX_THREADS).contains(&threads) => {
             Err(Error::usage(format!("{threads} threads"))
-                .help(format!("--threads is a number from 1 to {MAX_THREADS}")))
+                .help(format!("--threads must be from 1 to {MAX_THREADS}")))
         }
         _ => Ok(()),
     }
@@ -155,7 +157,7 @@ fn net(
         ))
         .at("--residual")
         .help(format!(
-            "a block begins behind the first hidden layer: give at least {} of one width",
+            "blocks begin after the first hidden layer: give at least {} of the same width",
             depth + 1
         )));
     }
@@ -165,7 +167,7 @@ fn net(
     Ok(net)
 }
 
-/// The spec of a net under the options, whose settings are completed.
+/// The spec of a net for completed options.
 pub(crate) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> Result<Spec> {
     let mut spec = Spec::new(net, objective);
     let StepConfig {
@@ -201,7 +203,7 @@ pub(crate) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     }
     if let Some(beta1) = beta1 {
         if momentum.is_some() {
-            return Err(Error::usage("both --momentum and --beta1").help("leave one of them out"));
+            return Err(Error::usage("both --momentum and --beta1").help("omit one of them"));
         }
         spec.optimizer = spec.optimizer.with_beta1(*beta1)?;
     }
@@ -233,7 +235,7 @@ pub(crate) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         (None, Some(fraction)) => Averaging::Swa { fraction },
         (Some(_), Some(_)) => {
             return Err(
-                Error::usage("both --ema and --swa").help("take one average of the weights")
+                Error::usage("both --ema and --swa").help("use only one average of the weights")
             );
         }
     };
@@ -250,13 +252,13 @@ pub(crate) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     Ok(spec)
 }
 
-/// The seed of the net: that of the options, and of another net of an ensemble another one.
+/// The seed of the net: that of the options, or another one for the other nets of an ensemble.
 pub(crate) fn seed(config: &TrainConfig) -> u64 {
     let member = config.run.member.map_or(0, |member| member as u64 - 1);
     config.data.seed.unwrap_or(0).wrapping_add(member)
 }
 
-/// What decides which metrics a run has.
+/// The properties that determine which metrics a run has.
 struct Judged<'a> {
     loss: Loss,
     training: &'a Dataset,
@@ -264,21 +266,22 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Refuses a metric that the run doesn't have: not of these targets, or not of this loss or these
+    /// Refuses a metric that the run doesn't have for these targets, this loss or these
     /// held-out rows.
     fn check_metric(&self, metric: &str) -> Result<()> {
         let names = Metrics::names(self.training.targets());
         if metric != "loss" && !names.contains(&metric) {
             let near = nearest(metric, names.iter().copied());
             let hint = near.map_or(String::new(), |near| format!("did you mean {near}? "));
-            return Err(Error::usage(format!("{metric} is no metric of these data"))
+            return Err(Error::usage(format!("{metric} is not a metric of these data"))
                 .help(format!("{hint}they have loss, {}", names.join(", "))));
         }
         if metric == "nll" && self.loss != Loss::GaussianNll {
-            return Err(Error::usage(format!("the loss {} gives no nll", self.loss.name()))
-                .help("take --loss gaussian-nll, which predicts deviations, or another metric"));
+            return Err(Error::usage(format!("the loss {} gives no nll", self.loss.name())).help(
+                "use --loss gaussian-nll, which predicts standard deviations, or another metric",
+            ));
         }
-        // A sample may lack what all rows have.
+        // A sample may lack values that other rows have.
         match self.held_out.judged().filter(|_| !self.held_out.is_sample) {
             Some(data) if metric != "loss" && !has_metric(data, self.loss, metric) => Err(
                 Error::usage(format!("the held-out rows have no {metric}")).at(data.name()).help(
@@ -290,7 +293,7 @@ impl Judged<'_> {
     }
 }
 
-/// Whether predictions for these rows have that metric, whatever they are.
+/// Whether any predictions for these rows have that metric.
 fn has_metric(data: &Dataset, loss: Loss, metric: &str) -> bool {
     let (rows, outputs) = (data.rows(), data.outputs());
     let predictions = match data.targets() {
@@ -298,7 +301,7 @@ fn has_metric(data: &Dataset, loss: Loss, metric: &str) -> bool {
         _ => Matrix::from_fn(rows, outputs, |_, _| 1.0 / outputs as f32),
     };
     let report = Report::new(&Predictions::F32(predictions), data.targets(), data.weights());
-    // What is wrong with the rows themselves is said where they are measured.
+    // Errors in the rows themselves are reported when they are evaluated.
     report.map_or(true, |report| report.values().iter().any(|(name, _)| *name == metric))
 }
 
@@ -307,15 +310,15 @@ fn check_stop_at(config: &TrainConfig, judged: &Judged) -> Result<()> {
     let Some(stop_at) = &config.run.stop_at else { return Ok(()) };
     if judged.held_out.judged().is_none() {
         return Err(Error::usage("--stop-at without validation or test data").help(
-            "give --validation or --test: metrics on training rows say nothing about other rows",
+            "give --validation or --test: metrics on training rows say nothing about unseen rows",
         ));
     }
     let checked = judged.check_metric(&stop_at.metric).and_then(|()| stop_at.check());
     checked.map_err(|e| e.at(format!("--stop-at {stop_at}")))
 }
 
-/// When the run ends early and what it keeps. A run that ends by a metric is compared by it too, so
-/// that the epoch that was good enough is the one that is kept.
+/// When the run stops early and which weights it keeps. A run that stops by a metric also compares epochs by
+/// it, so that the epoch that was good enough is kept.
 fn resolve_stopping(config: &mut TrainConfig, spec: &mut Spec, judged: &Judged) -> Result<()> {
     let (run, has_validation) = (&mut config.run, judged.held_out.validation.is_some());
     let wants = |what: &str| {

@@ -1,4 +1,4 @@
-//! Settings and data, before the rows are split: what follows from the data, and the run over a split.
+//! Settings and data before the rows are split, the settings derived from the data, and the run for a split.
 
 #[cfg(feature = "cli")]
 use super::choices::{self, Chosen};
@@ -24,20 +24,20 @@ use crate::math::loss::{Loss, Objective};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Tables with fewer training rows than this are scaled linearly: their ranks tell too little.
+/// Tables with fewer training rows than this are scaled linearly: they have too few ranks for quantiles.
 const LEAST_FOR_RANKS: usize = 2000;
 
 /// Options and data, before the rows are split.
 pub(crate) struct Source {
-    /// The options as they were given.
+    /// The given options.
     pub(super) given: TrainConfig,
-    /// The same, completed by what suits the data.
+    /// The same, completed with options that suit the data.
     pub config: TrainConfig,
-    /// What was completed, and why.
+    /// The completed options, with the reasons.
     #[cfg(feature = "cli")]
     pub(super) choices: Vec<Chosen>,
     pub data: Arc<Data>,
-    /// What the data hold out by themselves, matrices or rows of a table.
+    /// The rows that the data hold out by themselves, as matrices or rows of a table.
     pub(super) validation: Option<Dataset>,
     pub(super) test: Option<Dataset>,
     #[cfg(feature = "data")]
@@ -50,10 +50,10 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Rows in memory, and those that are held out for validation, where they are given.
+    /// Rows in memory, and rows held out for validation if they are given.
     ///
     /// # Errors
-    /// For settings that the data can't have.
+    /// For settings that don't fit the data.
     pub fn of_data(
         given: TrainConfig,
         data: Data,
@@ -62,14 +62,26 @@ impl Source {
     ) -> Result<Self> {
         let mut config = given.clone();
         config.data.seed.get_or_insert(0);
-        say_notes(&data, hooks);
         let options = DataOptions { notify: hooks.notify, ..config.data_options() };
+        let source = Source::new(given, config, Arc::new(data), options, hooks);
+        Source { validation_frame, ..source }.completed()
+    }
+
+    /// Data that hold nothing out.
+    pub(super) fn new(
+        given: TrainConfig,
+        config: TrainConfig,
+        data: Arc<Data>,
+        options: DataOptions,
+        hooks: Hooks,
+    ) -> Self {
+        say_notes(&data, hooks);
         Source {
             given,
             config,
             #[cfg(feature = "cli")]
             choices: Vec::new(),
-            data: Arc::new(data),
+            data,
             validation: None,
             test: None,
             #[cfg(feature = "data")]
@@ -77,21 +89,20 @@ impl Source {
             options,
             streaming: None,
             hooks,
-            validation_frame,
+            validation_frame: None,
         }
-        .completed()
     }
 
-    /// Says which devices could not be taken.
+    /// Reports which devices could not be used.
     pub fn say_passed_over(&self, passed_over: &[String]) {
         passed_over.iter().for_each(|line| self.hooks.say(format_args!("warning: {line}")));
     }
 
-    /// With the options completed by what suits the data.
+    /// Completes the options with those that suit the data.
     pub(super) fn completed(mut self) -> Result<Self> {
         let rows = self.streaming.as_ref().map_or(self.data.rows(), |table| table.training_rows());
         let groups = match &self.config.run.split {
-            // A column that can't be one of groups is refused where the rows are split.
+            // A column that is invalid for groups is refused when the rows are split.
             Some(Split::Group(column)) => self.data.groups(column).ok(),
             _ => None,
         };
@@ -115,11 +126,11 @@ impl Source {
     /// The parts of a run of one net.
     ///
     /// # Errors
-    /// For a split that the data can't have.
+    /// For a split that is impossible for the data.
     pub fn parts(&mut self) -> Result<Parts> {
         if self.leaves_own_validation() {
             self.hooks.say(
-                "note: the validation part of the data isn't used, as other rows are asked for",
+                "note: the validation part of the data isn't used, because other rows were requested",
             );
         }
         match &self.streaming {
@@ -134,12 +145,12 @@ impl Source {
         self.streaming.is_some()
     }
 
-    /// Whether the data hold rows out for validation by themselves, and nothing else was asked for.
+    /// Whether the data hold out rows for validation by themselves, and no others were requested.
     fn has_own_validation(&self) -> bool {
         self.knows_validation() && !self.asks_for_validation()
     }
 
-    /// Whether they do, but something else was asked for.
+    /// Whether they do, but others were requested.
     fn leaves_own_validation(&self) -> bool {
         self.knows_validation() && self.asks_for_validation()
     }
@@ -154,10 +165,10 @@ impl Source {
         run.validation.is_some() || run.split.is_some() || by_folds
     }
 
-    /// The run over these parts, with all that follows from the data resolved.
+    /// The run with these parts, with all derived settings.
     ///
     /// # Errors
-    /// For options that make no sense together or with the data.
+    /// For contradictory options, or options that don't fit the data.
     pub fn job(&self, parts: &Parts) -> Result<Job> {
         self.job_with(parts, None)
     }
@@ -175,7 +186,7 @@ impl Source {
             None => Preprocessing::fit_rows(data, &parts.training, &fitting)?,
         };
         if self.streaming.is_some() {
-            // A sample doesn't tell the range of all rows.
+            // A sample doesn't have the range of all rows.
             preprocessing.bounds = None;
         }
         let training = preprocessing.dataset(data, &parts.training)?;
@@ -197,7 +208,7 @@ impl Source {
             })
         });
         if objective.loss.needs_raw_targets() {
-            // Counts must stay counts, and shares shares.
+            // Counts must stay counts, and fractions fractions.
             preprocessing.targets = TargetScaling::identity(training.outputs());
         }
         let own = |rows: &[usize]| match rows {
@@ -234,8 +245,8 @@ impl Source {
         };
         let test = match (given, own(&parts.test)?) {
             (Some(_), Some(_)) => {
-                return Err(Error::usage("test data of their own, and test rows by --split")
-                    .help("leave out --test, or mark no rows as test"));
+                return Err(Error::usage("both --test and test rows in --split")
+                    .help("omit --test, or mark no rows as test"));
             }
             (other, marked) => other.or(marked),
         };
@@ -246,7 +257,7 @@ impl Source {
         let spec = settings::resolve(&mut config, &training, objective, embeddings, held_out)
             .map_err(|error| self.hooks.explain(&self.given, &completed, error))?;
         if spec.net.layers.len() == 1 {
-            // A linear model goes on beyond what was seen.
+            // A linear model extrapolates.
             preprocessing.bounds = None;
         }
         let rows = self.streaming.as_ref().map_or(training.rows(), |table| table.training_rows());
@@ -284,7 +295,7 @@ impl Source {
         Ok(job)
     }
 
-    /// How columns become inputs: what isn't said of it follows from the data, and is noted in the
+    /// The encoding of columns: unset options are derived from the data and stored in the
     /// options.
     fn fitting(&self, config: &mut TrainConfig, training_rows: usize) -> Fitting {
         let scaling = *config.data.scaling.get_or_insert_with(|| match self.name() {
@@ -311,7 +322,7 @@ impl Source {
         }
     }
 
-    /// What settings are chosen by.
+    /// The properties by which settings are chosen.
     fn kind(&self) -> Kind {
         match self.name() {
             "digits" => Kind::Digits,
@@ -321,13 +332,13 @@ impl Source {
         }
     }
 
-    /// What the options name: a known set or a path.
+    /// The data named in the options: a known set or a path.
     fn name(&self) -> &str {
         self.config.data.data.as_deref().unwrap_or_default()
     }
 }
 
-/// Says what is good to know of how a table is understood.
+/// Reports notes about how a table is used.
 pub(super) fn say_notes(data: &Data, hooks: Hooks) {
     let notes = data.table().map_or(&[][..], Table::notes);
     notes.iter().for_each(|note| hooks.say(format_args!("note: {note}")));

@@ -1,4 +1,4 @@
-//! Which rows are trained on and which are held out, as the options say.
+//! The split into training and held-out rows by the options.
 
 use crate::base::error::{Error, Result};
 use crate::data::split::{self, Parts, Split};
@@ -9,7 +9,7 @@ use crate::front::setup::hooks::Hooks;
 /// Fraction of the rows held out for validation by default.
 pub(super) const VALIDATION: f64 = 0.1;
 
-/// The parts of a run. The way that was taken is noted in the options, where there is one.
+/// The parts of a run. The chosen split, if any, is stored in the options.
 pub(crate) fn parts(config: &mut TrainConfig, data: &Data, hooks: Hooks) -> Result<Parts> {
     let rows = data.rows();
     let all = || all(data);
@@ -46,21 +46,21 @@ pub(crate) fn parts(config: &mut TrainConfig, data: &Data, hooks: Hooks) -> Resu
     }
 }
 
-/// All rows, to train on.
+/// All rows as training rows.
 pub(crate) fn all(data: &Data) -> Parts {
     Parts { training: (0..data.rows()).collect(), ..Parts::default() }
 }
 
-/// The error for one fold of nobody knows how many.
+/// The error for one fold without the number of folds.
 pub(super) fn without_folds(fold: usize) -> Error {
     Error::usage(format!("--fold {fold} without --folds"))
-        .help("say with --folds of how many it is one")
+        .help("give the number of folds with --folds")
 }
 
-/// The error for held-out rows that are asked for in two ways.
+/// The error for held-out rows that are given in two ways.
 pub(super) fn beside_column() -> Error {
     Error::usage("--validation cannot be used with --split")
-        .help("a fraction goes with every split but column:COL, other data with none of them")
+        .help("a fraction can be used with every --split except column:COL, other data with none")
 }
 
 /// The parts of fold `fold` of `k`, counted from 1.
@@ -83,7 +83,7 @@ pub(crate) fn parts_of(rows: usize, held_out: &[usize]) -> Parts {
 pub(crate) fn folds(config: &mut TrainConfig, data: &Data, k: usize) -> Result<Vec<Vec<usize>>> {
     if let Some(validation) = &config.run.validation {
         return Err(Error::usage(format!("--folds cannot be used with --validation {validation}"))
-            .help("leave out one of them: every fold is held out once"));
+            .help("omit one of them: every fold is held out once"));
     }
     let seed = config.data.seed.unwrap_or(0);
     match resolve(config, data) {
@@ -95,7 +95,7 @@ pub(crate) fn folds(config: &mut TrainConfig, data: &Data, k: usize) -> Result<V
     }
 }
 
-/// The split that is asked for; else stratified for classes and random for all else.
+/// The given split; by default stratified for classes, otherwise random.
 fn resolve(config: &mut TrainConfig, data: &Data) -> Split {
     let default = || match data.targets() {
         Targets::Classes { .. } => Split::Stratified,

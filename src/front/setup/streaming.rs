@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// So many rows of another file are held.
+/// The number of rows of another file that are held in memory.
 const FIRST: usize = 1000;
 
 /// A table that is larger than the limit, and how its rows are split.
@@ -38,20 +38,20 @@ pub(crate) struct Stored {
     pub validation: Option<Arc<StoredSet>>,
     pub test: Option<Arc<StoredSet>>,
     pub limit: u64,
-    /// What to doubt of all rows.
+    /// Warnings about all rows.
     pub warnings: Vec<String>,
 }
 
-/// Says of data other than a table that all of them are held.
+/// Reports that data other than tables are held as a whole.
 fn say_unlimited(name: &str, hooks: Hooks) {
     hooks.say(format_args!(
-        "note: --memory-limit doesn't hold for {name}: only tables are kept on disk, this is held as a whole"
+        "note: --memory-limit doesn't apply to {name}: only tables are stored on disk, this is held in memory as a whole"
     ));
 }
 
-/// The first rows of another file that is held out, all of them encoded into one, checked as
-/// [`Streaming::store`] checks them, and their categories that the training rows don't have; none where
-/// it is no table.
+/// The first rows of another file that is held out, all its rows encoded into a file, checked as in
+/// [`Streaming::store`], and their categories that aren't in the training rows; none if
+/// it isn't a table.
 ///
 /// # Errors
 /// As [`Streaming::store`].
@@ -83,7 +83,7 @@ pub(super) fn store_other(
     Ok(Some((first, Arc::new(set), all_unknown)))
 }
 
-/// The table that DATA names, if it is larger than the limit.
+/// The table DATA, if it is larger than the limit.
 ///
 /// # Errors
 /// When it can't be read, or the options need all rows at once.
@@ -101,7 +101,7 @@ pub(crate) fn open(
         }
         return Ok(None);
     }
-    // The sample lives beside the windows.
+    // The sample is in memory at the same time as the windows.
     let table = StreamedTable::open(name, options, limit / 2)?;
     if table.bytes() <= limit / 2 {
         return Ok(None);
@@ -111,7 +111,7 @@ pub(crate) fn open(
     }
     if config.run.folds.is_some() {
         return Err(Error::usage("--folds cannot be used with a table larger than --memory-limit")
-            .help("raise the limit, or leave out --folds"));
+            .help("raise the limit, or omit --folds"));
     }
     let split = config.run.split.get_or_insert(Split::Random).clone();
     let fraction = match (&config.run.validation, &split) {
@@ -124,12 +124,12 @@ pub(crate) fn open(
     if let Some(Validation::Path(_)) = &config.run.validation {
         config.run.split = None;
     }
-    // Of no part nothing is held out, whatever would decide it.
+    // With a fraction of 0, nothing is held out by any split.
     let split = if fraction == 0.0 { Split::Random } else { split };
     let census = table.census(&split, fraction, config.data.seed.unwrap_or(0))?;
     for name in &census.too_many {
         hooks.say(format_args!(
-            "note: the column {name} has so many categories that only those of {} are told apart",
+            "note: the column {name} has so many categories that only those of {} are distinguished",
             count(table.sample().rows(), "row")
         ));
     }
@@ -140,32 +140,32 @@ pub(crate) fn open(
 }
 
 impl Streaming {
-    /// The rows that are trained on.
+    /// The number of training rows.
     pub fn training_rows(&self) -> usize {
         self.training_rows
     }
 
-    /// The rows that are held out for validation.
+    /// The number of rows held out for validation.
     pub fn validation_rows(&self) -> usize {
         self.validation_rows
     }
 
-    /// The rows that are held out for a test.
+    /// The number of rows held out for a test.
     pub fn test_rows(&self) -> usize {
         self.test_rows
     }
 
-    /// The sample by which the table is understood.
+    /// The sample from which the table is analyzed.
     pub fn sample(&self) -> Arc<data::Data> {
         self.table.sample().clone()
     }
 
-    /// The categories of the rows that are trained on.
+    /// The categories of the training rows.
     pub fn categories(&self) -> &BTreeMap<String, Categories> {
         &self.census.categories
     }
 
-    /// The row of the table that is the training row of that number.
+    /// The index in the table of the training row with that number.
     pub fn training_row(&self, number: usize) -> usize {
         self.census.parts.rows(Part::Training).nth(number).unwrap_or(number)
     }
@@ -173,7 +173,7 @@ impl Streaming {
     /// The weight of each class, by its training rows.
     ///
     /// # Errors
-    /// When the target is no class, or a named class is none of them.
+    /// When the target isn't a class, or a given class isn't among them.
     pub fn class_weights(&self, weight: &ClassWeight) -> Result<Vec<f32>> {
         let targets = self.table.sample().targets();
         match (weight, targets) {
@@ -198,11 +198,11 @@ impl Streaming {
         parts
     }
 
-    /// Encodes all rows as the job says, into files; training rows with the weights of their classes.
+    /// Encodes all rows for the job into files; training rows with their class weights.
     ///
     /// # Errors
-    /// With line and column, for a value that doesn't fit what was fitted or that the loss can't be
-    /// taken of; when all rows of a part have the weight 0; when the disk is full.
+    /// With line and column, for a value that can't be encoded or that is invalid for the
+    /// loss; when all rows of a part have the weight 0; when the disk is full.
     pub fn store(&self, job: &Job) -> Result<Stored> {
         let mut training = StoredWriter::create()?;
         let (mut validation, mut test) = (StoredWriter::create()?, StoredWriter::create()?);
@@ -242,7 +242,7 @@ impl Streaming {
             Ok(())
         })?;
         let training = training.finish()?.ok_or_else(|| {
-            Error::data("no row is left to train on").help("hold fewer rows out with --validation")
+            Error::data("no row is left to train on").help("hold out fewer rows with --validation")
         })?;
         let held_out = |writer: StoredWriter, name: &str| {
             Ok::<_, Error>(writer.finish().map_err(|e| e.at(name))?.map(Arc::new))

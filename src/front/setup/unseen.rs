@@ -1,4 +1,4 @@
-//! What held-out rows have that training rows don't.
+//! Categories and classes of held-out rows that aren't in training rows.
 
 use crate::base::error::Result;
 use crate::base::words::count;
@@ -6,17 +6,17 @@ use crate::data::split::Parts;
 use crate::data::{Data, Preprocessing, UnknownCategories};
 use crate::front::setup::job::Job;
 
-/// Categories of a held-out part that training rows don't have.
+/// Categories of a held-out part that aren't in the training rows.
 pub(crate) struct HeldOutUnknown {
     /// `validation` or `test`.
     pub part: &'static str,
-    /// Whether the part is a file of its own; else rows of the data.
+    /// Whether the part is a separate file, otherwise rows of the data.
     pub is_file: bool,
     pub unknown: UnknownCategories,
 }
 
 impl HeldOutUnknown {
-    /// Those of the rows of the data that are held out.
+    /// The unseen categories of the held-out rows of the data.
     pub fn of_rows(preprocessing: &Preprocessing, data: &Data, parts: &Parts) -> Result<Vec<Self>> {
         let held_out = [("validation", &parts.validation), ("test", &parts.test)];
         let of = |(part, rows): (_, &Vec<usize>)| {
@@ -27,7 +27,8 @@ impl HeldOutUnknown {
     }
 }
 
-/// Classes that have rows in a held-out part of that name, and none to train on; both counts by class.
+/// The warning about classes with rows in the held-out part `part` but without training rows, from the
+/// counts by class.
 pub(crate) fn unseen_classes(
     training: &[usize],
     held_out: &[usize],
@@ -46,8 +47,8 @@ pub(crate) fn unseen_classes(
     let of = if unseen.len() == 1 { "the class" } else { "the classes" };
     (!unseen.is_empty()).then(|| {
         format!(
-            "{} of {of} {}{more}, which no training row is of: the net can't predict what it never saw, so \
-             that they all count as wrong; split otherwise, or leave these rows out",
+            "{} of {of} {}{more}, which has no training rows: the net can't predict unseen classes, so \
+             all these rows count as wrong; use another --split, or remove these rows",
             count(rows, &format!("{part} row")),
             named.join(", ")
         )

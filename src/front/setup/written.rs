@@ -13,8 +13,8 @@ impl Job {
         self.config_text_with(device, &self.history)
     }
 
-    /// The same, where `history` says how the run came about, a line for each thing that the options don't
-    /// tell.
+    /// The same, where `history` describes the origin of the run, a line for each fact that isn't in the
+    /// options.
     pub fn config_text_with(&self, device: &DeviceInfo, history: &[String]) -> Result<String> {
         let choice = match device.backend == "cpu" {
             true => Choice::Cpu,
@@ -23,7 +23,7 @@ impl Job {
         let what = match history.is_empty() {
             true => "trains the same model again".to_string(),
             false => format!(
-                "may train another model: this run did not go as its options say\n{}",
+                "may train a different model: this run deviated from its options\n{}",
                 history.join("\n")
             ),
         };
@@ -34,7 +34,7 @@ impl Job {
         ))
     }
 
-    /// [`Job::config_text`] as a person reads it: with what was chosen for the data, and why.
+    /// [`Job::config_text`] for people: with the options that were chosen for the data, and the reasons.
     pub fn explained(&self, config: &str) -> String {
         let chosen = choices::block(&self.choices).replace('\n', "\n#   ");
         match self.choices.is_empty() {
@@ -43,8 +43,8 @@ impl Job {
         }
     }
 
-    /// The resolved options as they are written: training again from them gives the same model,
-    /// in a run directory of its own.
+    /// The resolved options for writing: training again with them gives the same model,
+    /// in a new run directory.
     fn resolved(&self, device: Choice) -> TrainConfig {
         let mut config = self.config.clone();
         config.run.out = None;

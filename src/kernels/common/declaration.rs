@@ -1,4 +1,4 @@
-//! How kernels are declared, and the texts in front of their shaders.
+//! The declarations of kernels, and the shared WGSL in front of their shaders.
 
 /// How a kernel uses a binding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,23 +47,24 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The composed WGSL module.
+    /// The WGSL module, composed of its texts.
     #[must_use]
     pub fn wgsl(&self) -> String {
         self.source.join("\n")
     }
 
-    /// The same where all subgroups have `size` invocations, which add up what a workgroup has: the
-    /// same bits with fewer barriers. It needs the optional feature of subgroups.
+    /// The same with subgroups of exactly `size` invocations, which reduce a workgroup's values with fewer
+    /// barriers and the same bits. It needs the optional feature of subgroups.
     #[must_use]
     pub fn wgsl_for_subgroups(&self, size: u32) -> String {
         let by_subgroups = include_str!("../../../shaders/common/reduce_subgroups.wgsl");
         let text = format!("const SUBGROUP = {size}u;\n{by_subgroups}");
-        self.wgsl().replace(REDUCE, &text)
+        let parts = self.source.iter().map(|&part| if part == REDUCE { &text } else { part });
+        Vec::from_iter(parts).join("\n")
     }
 }
 
-/// The text in front of every kernel: the step's uniform and the flat workgroup index.
+/// The WGSL in front of every kernel: the step's uniform and the flat workgroup index.
 pub const COMMON: &str = include_str!("../../../shaders/common/common.wgsl");
 
 /// Elementary functions that are accurate on every device.
@@ -82,7 +83,7 @@ impl PartialEq for Kernel {
 }
 
 /// Defines a kernel's uniform: a `repr(C)` struct of 4-byte fields, padded to 16 bytes, and the
-/// table of its fields that a test holds against the shader's.
+/// table of its fields that a test compares with the shader's.
 macro_rules! uniform {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ $(,)? }) => {
         $(#[$doc])*
@@ -93,7 +94,7 @@ macro_rules! uniform {
             /// The fields and their byte offsets.
             pub const FIELDS: &'static [(&'static str, usize)] =
                 &[$((stringify!($field), std::mem::offset_of!($name, $field))),+];
-            /// The bytes as a device gets them, padded to 16.
+            /// The bytes for the device, padded to a multiple of 16.
             #[must_use]
             pub fn bytes(&self) -> Vec<u8> {
                 let mut bytes = bytemuck::bytes_of(self).to_vec();

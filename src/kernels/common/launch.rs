@@ -1,9 +1,9 @@
-//! What a device is told of a step, and of each launch in it.
+//! The data that a device needs for a step, and for each launch in it.
 
 use crate::kernels::common::declaration::Kernel;
 use crate::kernels::tensor::{Extent, TensorId};
 
-/// What differs from step to step; the uniform of bind group 0, `now` in the shaders.
+/// The values that differ between steps; the uniform of bind group 0, `now` in the shaders.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Default, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Step {
@@ -15,27 +15,27 @@ pub struct Step {
     pub order: [u32; 5],
     /// η.
     pub lr: f32,
-    /// What the gradient of the sum over rows and outputs is multiplied by.
+    /// The factor on the gradient of the sum over rows and outputs.
     pub loss_scale: f32,
-    /// What the optimiser needs at this step: [`crate::math::optim::Optimizer::corrections`].
+    /// The optimizer's corrections for this step: [`crate::math::optim::Optimizer::corrections`].
     pub corrections: [f32; 4],
     /// Steps done before this one.
     pub t: u32,
     /// The epoch, from 0.
     pub epoch: u32,
-    /// ε of label smoothing; 0 where rows are only measured.
+    /// ε of label smoothing; 0 in evaluation.
     pub smoothing: f32,
-    /// The position of its first row in the whole epoch: that of `first`, but where only a window of
-    /// the rows is on the device. What is drawn for a row is drawn by it.
+    /// The position of its first row in the whole epoch: equal to `first`, unless only a window of
+    /// the rows is on the device. Random numbers of a row depend on it.
     pub position: u32,
-    /// What a row of a pair takes of the other: [`crate::kernels::inputs::mixup`]. 0 where rows are only measured.
+    /// The mixing weight of mixup ([`crate::kernels::inputs::mixup`]); 0 in evaluation.
     pub mixing: f32,
     /// What is added to μ, or β₁: [`crate::math::schedule::MomentumCycle`].
     pub momentum_change: f32,
 }
 
 impl Step {
-    /// Bytes as a device binds them: a multiple of 16.
+    /// The size of the uniform in bytes: a multiple of 16.
     pub const BYTES: usize = size_of::<Step>().next_multiple_of(16);
 
     /// The same step from row `row` of its batch on.
@@ -53,7 +53,7 @@ pub enum Arg {
     Tensor(TensorId),
     /// Elements `start..start + len` of a tensor.
     Part(TensorId, usize, usize),
-    /// The feature rows of the data set at hand.
+    /// The feature rows of the current data set.
     Features,
     /// The shift and scale of its columns.
     Affine,
@@ -65,10 +65,10 @@ pub enum Arg {
     Unused,
 }
 
-/// Where a tensor lies in its buffer, and its columns.
+/// The offset of a tensor in its buffer, and its number of columns.
 pub type Place<'a> = &'a dyn Fn(TensorId) -> (u32, u32);
 
-/// How many workgroups a launch needs.
+/// The number of workgroups of a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grid {
     /// An invocation for each element of a (rows, cols) tensor.
@@ -77,7 +77,7 @@ pub enum Grid {
     Rows(Extent),
     /// A workgroup for each tile of `tile` rows, times `across`.
     Tiles(Extent, usize, usize),
-    /// So many workgroups, and behind them those of [`Grid::Tiles`].
+    /// This many workgroups, followed by those of [`Grid::Tiles`].
     TilesBehind(usize, Extent, usize, usize),
 }
 
@@ -109,6 +109,6 @@ pub struct Launch {
     pub uniform: Vec<u8>,
     /// An argument for each of its bindings.
     pub args: Vec<Arg>,
-    /// How many workgroups.
+    /// The number of workgroups.
     pub grid: Grid,
 }

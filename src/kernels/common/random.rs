@@ -1,4 +1,4 @@
-//! Seeded random numbers and the epoch's order, written out. The functions stand in
+//! Seeded random numbers and the epoch's order, written out. The functions are in
 //! [`crate::math::random`]; on the device they are bit-equal.
 
 use super::declaration::{COMMON, Kernel, RANDOM_FUNCTIONS, read_write, uniform};
@@ -8,7 +8,7 @@ use crate::math::random::{permute, threefry};
 use crate::math::real::Real;
 
 uniform! {
-    /// The shape, `rows` 0 standing for the batch at hand, and the key.
+    /// The shape, `rows` 0 means the current batch, and the key.
     Uniform { rows: u32, cols: u32, key0: u32, key1: u32 }
 }
 

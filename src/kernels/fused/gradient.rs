@@ -1,9 +1,9 @@
-//! Gradients of all parameters of a small net in one launch, and the optimiser's step on them.
+//! Gradients of all parameters of a small net in one launch, and the optimizer's step on them.
 //!
-//! Where the blocks of ∂E/∂W = δᵀ A are many, or the batch is short, [`GradientUpdate`] gives each
-//! parameter its gradient and at once its step. Else the batch is cut into parts, which depend on
-//! the shape alone: [`GradientParts`] adds up each part on its own, and [`SumUpdate`] the parts in
-//! order. One more workgroup of the first launch adds up the scores of the batch.
+//! If the blocks of ∂E/∂W = δᵀ A are many, or the batch is short, [`GradientUpdate`] computes each
+//! gradient and immediately takes the step. Otherwise the batch is split into parts, which depend on
+//! the shape alone: [`GradientParts`] sums each part separately, and [`SumUpdate`] sums the parts in
+//! order. One more workgroup of the first launch sums the scores of the batch.
 
 use super::whole_net::LAYERS;
 use crate::kernels::common::declaration::{
@@ -32,18 +32,18 @@ pub struct GradientParts {
     pub parts: TensorId,
     /// Rows of each part.
     pub rows: usize,
-    /// (B, 4), and their running sums (1, 4), where the op adds them up too.
+    /// The scores, (B, 4), and their running sums, (1, 4), if the op sums them too.
     pub scores: Option<[TensorId; 2]>,
     /// The normalizations whose scale and shift have gradients too; on the CPU only.
     pub norms: Vec<NormParameters>,
-    /// Whether the sums are added to what `parts` holds; on the CPU only, with one part.
+    /// Whether the sums are added to the values in `parts`; on the CPU only, with one part.
     pub adds: bool,
     /// The gradients of the batch's earlier micro-batches, which are added and cleared: (1, len);
     /// on the CPU only, with one part.
     pub collected: Option<TensorId>,
 }
 
-/// The parts of all gradients added up, each followed at once by the optimiser's step.
+/// The sums over the parts of all gradients, each immediately followed by the optimizer's step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SumUpdate {
     /// The sums: (parts, all parameters).
@@ -52,14 +52,14 @@ pub struct SumUpdate {
     pub rule: Rule,
     /// All parameters in one row.
     pub parameters: TensorId,
-    /// What the rule keeps, for all parameters in one row.
+    /// The state of the rule, for all parameters in one row.
     pub state: [TensorId; 3],
-    /// (B, 4), and their running sums (1, 4), where the op adds them up too.
+    /// The scores, (B, 4), and their running sums, (1, 4), if the op sums them too.
     pub scores: Option<[TensorId; 2]>,
 }
 
 uniform! {
-    /// The rule's constants, how the batch is cut, and the table of the layers.
+    /// The rule's constants, the parts of the batch, and the table of the layers.
     Uniform {
         decay: f32,
         decayed: u32,
@@ -185,7 +185,7 @@ pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
     batch.div_ceil(parts).next_multiple_of(64)
 }
 
-/// The products of a launch over so many rows.
+/// The products of a launch over `rows` rows.
 #[must_use]
 pub fn products(
     layers: &[ParameterGradient],

@@ -1,4 +1,4 @@
-//! Several ops at once: whole rows through a small net, then all of its parameters.
+//! Fused ops: the pass of rows through a whole small net, then the update of all its parameters.
 
 pub mod gradient;
 pub mod whole_net;

@@ -1,7 +1,7 @@
-//! Rows through a whole net in one op, forward and back, while they stay in cache.
+//! The pass of rows through a whole net in one op, forward and backward, while they stay in cache.
 //!
 //! It computes what the plain ops compute, in the same order within each row; only sums over the
-//! batch are cut elsewhere.
+//! batch are split differently.
 
 use crate::data::Storage;
 use crate::kernels::common::declaration::{
@@ -33,24 +33,24 @@ pub struct NetLayer {
     pub z: TensorId,
     /// A: (B, n_l).
     pub a: TensorId,
-    /// δ: (B, n_l); none where no gradient is wanted.
+    /// δ: (B, n_l); none if no gradient is needed.
     pub delta: Option<TensorId>,
-    /// What is dropped of A, in passes back to the δ.
+    /// The dropout of A, in passes up to the δ.
     pub dropout: Option<Dropout>,
     /// The normalization between Z and σ; on the CPU only.
     pub norm: Option<NormTensors>,
-    /// X or the A of a layer below, which a residual connection adds before σ; on the CPU only.
+    /// X or the A of an earlier layer, which a residual connection adds before σ; on the CPU only.
     pub skip: Option<TensorId>,
 }
 
 impl NetLayer {
-    /// What σ takes: Z, or its normalization.
+    /// The argument of σ: Z, or Z normalized.
     #[must_use]
     pub fn before_activation(&self) -> TensorId {
         self.norm.map_or(self.z, |norm| norm.forward.out)
     }
 
-    /// ∂E/∂Z: δ, or what the way back through the normalization makes of it.
+    /// ∂E/∂Z: δ, or its gradient through the normalization.
     #[must_use]
     pub fn delta_of_z(&self) -> Option<TensorId> {
         match self.norm.and_then(|norm| norm.backward) {
@@ -59,7 +59,7 @@ impl NetLayer {
         }
     }
 
-    /// Whether its normalization names the layer's own tensors, forth and back.
+    /// Whether its normalization uses the layer's own tensors, forward and backward.
     #[must_use]
     pub fn is_consistent(&self) -> bool {
         self.norm.is_none_or(|norm| {
@@ -70,7 +70,7 @@ impl NetLayer {
         })
     }
 
-    /// Whether the normalization takes the whole batch at once.
+    /// Whether the normalization is over the whole batch.
     #[must_use]
     pub fn has_batch_norm(&self) -> bool {
         self.norm.is_some_and(|norm| norm.running.is_some())
@@ -84,46 +84,46 @@ pub enum Reach {
     Outputs,
     /// To the losses and scores of the rows.
     Loss,
-    /// Back to the δ of all layers.
+    /// To the δ of all layers, backward.
     Deltas,
 }
 
 /// The forward pass, the loss and the backward pass to all δ, a block of rows at a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WholeNet {
-    /// The first layer to compute: 1 where another op has computed the first.
+    /// The first layer to compute: 1 if another op has computed the first layer.
     pub from: usize,
     /// X: (B, n_0).
     pub x: TensorId,
-    /// What happens to images, in passes back to the δ.
+    /// Image augmentation, in passes up to the δ.
     pub augmentation: Option<Augmentation>,
-    /// What is dropped of X, in passes back to the δ.
+    /// The dropout of X, in passes up to the δ.
     pub input_dropout: Option<Dropout>,
     /// The last feature columns, looked up in tables; on the CPU only.
     pub embedded: Option<Embedded>,
-    /// Whether pairs of rows of X and T are mixed, in passes back to the δ; on the CPU only.
+    /// Whether pairs of rows of X and T are mixed, in passes up to the δ; on the CPU only.
     pub mixup: bool,
     /// The layers, from the input on.
     pub layers: Vec<NetLayer>,
-    /// The loss, where the pass goes as far.
+    /// The loss, if the pass includes it.
     pub loss: Option<NetLoss>,
     /// Rows of a block, on the CPU.
     pub block: usize,
-    /// The buffer in which all of these lie that have a row for each row of the batch, but the
+    /// The buffer of all tensors with a row for each row of the batch, except the
     /// scores.
     pub arena: TensorId,
     /// All parameters in one row.
     pub parameters: TensorId,
 }
 
-/// What a pass does with its outputs.
+/// The loss of a pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetLoss {
     /// The loss.
     pub loss: Loss,
     /// T: (B, n_L).
     pub t: TensorId,
-    /// Users' units in one of ours: (1, n_L).
+    /// The unit of each target, in the caller's units: (1, n_L).
     pub unit: TensorId,
     /// ∂E/∂A_L: (B, n_L), which becomes δ_L in place.
     pub gradient: TensorId,
@@ -132,7 +132,7 @@ pub struct NetLoss {
 }
 
 impl WholeNet {
-    /// How far it goes: back, where layers have a δ.
+    /// How far it goes: to the δ if layers have them.
     #[must_use]
     pub fn reach(&self) -> Reach {
         match self.loss {
@@ -142,13 +142,13 @@ impl WholeNet {
         }
     }
 
-    /// Whether something is dropped in passes back to the δ.
+    /// Whether there is dropout in passes up to the δ.
     #[must_use]
     pub fn drops(&self) -> bool {
         self.input_dropout.is_some() || self.layers.iter().any(|layer| layer.dropout.is_some())
     }
 
-    /// Whether the kernel does all of it.
+    /// Whether the kernel supports all of it.
     #[must_use]
     pub fn runs_on_gpus(&self) -> bool {
         let is_plain = |layer: &NetLayer| layer.norm.is_none() && layer.skip.is_none();
@@ -157,21 +157,21 @@ impl WholeNet {
     }
 }
 
-/// Feature columns that are looked up in tables on their way to X.
+/// Feature columns that are looked up in tables to become part of X.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedded {
     /// The feature columns: (B, features).
     pub features: TensorId,
     /// Each embedding's place, and its table.
     pub tables: Vec<(embed::Place, TensorId)>,
-    /// ∂E/∂X: (B, n_0), of which only columns from [`Self::first`] on are computed; none where no
-    /// gradient is wanted.
+    /// ∂E/∂X: (B, n_0), of which only columns from [`Self::first`] on are computed; none if no
+    /// gradient is needed.
     pub gradient: Option<TensorId>,
 }
 
 impl Embedded {
     /// The first column of ∂E/∂X that is computed: at most that of the first embedding, and a
-    /// multiple of 32, as dropout draws by 32 columns.
+    /// multiple of 32, as dropout draws masks for 32 columns at a time.
     #[must_use]
     pub fn first(&self) -> usize {
         let first = self.tables.iter().map(|(place, _)| place.at).min();
@@ -179,13 +179,13 @@ impl Embedded {
     }
 }
 
-/// Into how many pieces the units of a layer of `n` are cut.
+/// The number of pieces into which the units of a layer of `n` are split.
 #[must_use]
 pub fn unit_pieces(n: usize) -> usize {
     n.div_ceil(unit_block(n))
 }
 
-/// The units of some pieces, side by side, of a layer of `n`.
+/// The units of some consecutive pieces of a layer of `n`.
 #[must_use]
 pub fn units_of(n: usize, pieces: Range<usize>) -> Range<usize> {
     let block = unit_block(n);
@@ -202,11 +202,11 @@ pub const LARGEST_BLOCK: usize = 128;
 
 /// The most layers that the tables of the two kernels hold.
 pub(super) const LAYERS: usize = 16;
-/// Stands for softmax among the codes of activations.
+/// The code of softmax among those of activations.
 const SOFTMAX: u32 = 255;
 
 uniform! {
-    /// How far to go, where everything lies in the arena, and the table of the layers.
+    /// How far to go, the offsets in the arena, and the table of the layers.
     WholeNetUniform {
         layers: u32,
         reach: u32,
@@ -229,7 +229,7 @@ uniform! {
 /// fastest products for a long one.
 const BLOCKS: [Tile; 2] = [tile(16, 32, 8, [4, 4], 4), tile(64, 64, 16, [4, 4], 1)];
 
-/// Batches from which on the larger block fills a GPU.
+/// The batch size from which the larger block fills a GPU.
 const LONG_BATCH: usize = 8192;
 
 /// [`WholeNet`] on the device, for each of the blocks.
@@ -279,10 +279,10 @@ pub static WHOLE_NET: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     BLOCKS.iter().map(kernel).collect()
 });
 
-/// Whether the kernel takes a pass of `op` with batches of up to `batch` rows, in a net of `parameters`, on a
+/// Whether the kernel can run a pass of `op` with batches of up to `batch` rows, in a net of `parameters`, on a
 /// device whose bindings have up to `largest` bytes: one activation for each layer, a table that is long
-/// enough, loops that no driver cuts short, and a net so small that a workgroup for 16 rows of it is not slower
-/// than a product for each layer. `cols`: the columns of a tensor.
+/// enough, loops that no driver cuts short, and a net so small that a workgroup for 16 rows isn't slower
+/// than a separate product for each layer. `cols`: the columns of a tensor.
 #[must_use]
 pub fn fits(
     op: &WholeNet,
@@ -291,7 +291,7 @@ pub fn fits(
     largest: u64,
     cols: impl Fn(TensorId) -> usize,
 ) -> bool {
-    /// Some drivers end a loop after 65,535 rounds without a word; these are well below.
+    /// Some drivers silently end a loop after 65,535 iterations; this is well below.
     const ROUNDS: usize = 50_000;
     const PARAMETERS: usize = 150_000;
     let one_each = |l: &NetLayer| !matches!(l.functions, Some(UnitFunctions::Each(..)));

@@ -1,5 +1,5 @@
-//! The features of a batch of images, each augmented: what [`super::gather`] does, behind what
-//! [`crate::net::augment`] does to the bytes of an image. Bit-equal on every device.
+//! The features of a batch of images, each augmented: [`super::gather`] applied to the bytes of images after
+//! [`crate::net::augment`]. Bit-equal on every device.
 
 use crate::data::{Affine, Features};
 use crate::kernels::common::declaration::{
@@ -69,7 +69,7 @@ pub fn launch(augmentation: &Augmentation, x: TensorId) -> Launch {
 }
 
 /// The CPU reference of [`AUGMENT`] for the given rows of the data set, from row `first` of the batch
-/// on; x: (rows, n_0). Features that aren't bytes are left as they are.
+/// on; x: (rows, n_0). Features that aren't bytes are left unchanged.
 pub fn features<T: Vector>(
     augmentation: &Augmentation,
     step: &Step,

@@ -1,10 +1,10 @@
-//! Embeddings: the index of a category becomes its row of a table that is learnt (Bengio et al. 2003,
-//! A neural probabilistic language model; of categories in tables Guo, Berkhahn 2016, Entity
+//! Embeddings: the index of a category becomes its row of a table that is learned (Bengio et al. 2003,
+//! A neural probabilistic language model; for categories in tables Guo, Berkhahn 2016, Entity
 //! embeddings of categorical variables).
 //!
 //! With x the batch's feature columns, k the one of them that holds indices, and E the table:
 //! X\[r, at + j\] = E\[i(r), j\], i(r) = x\[r, k\], and ∂E/∂E\[v, j\] = Σ_{r: i(r) = v} ∂E/∂X\[r, at + j\].
-//! An index that no row of the table has, or NaN, counts as 0.
+//! An index outside of the table, or NaN, counts as 0.
 
 use crate::kernels::common::declaration::{Binding, COMMON, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch};
@@ -12,8 +12,8 @@ use crate::kernels::tensor::{Extent, TensorId};
 use crate::math::real::Real;
 use std::ops::Range;
 
-/// An embedding in its place: which of the feature columns it takes, and which of the net's inputs
-/// it makes.
+/// The place of an embedding: the feature column that it reads, and the net's inputs that it
+/// writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The number of feature columns.
@@ -22,18 +22,18 @@ pub struct Place {
     pub column: usize,
     /// The number of the net's inputs, n_0.
     pub inputs: usize,
-    /// The first input that it makes.
+    /// The first input that it writes.
     pub at: usize,
     /// Rows of the table.
     pub values: usize,
-    /// Columns of the table: as many inputs it makes.
+    /// Columns of the table, and the number of inputs that it writes.
     pub dims: usize,
     /// Whether the feature columns before `at` are copied in the same launch.
     pub copies: bool,
 }
 
 uniform! {
-    /// An embedding in its place; `start` is the first input that is written.
+    /// The place of an embedding; `start` is the first input that is written.
     Uniform { features: u32, column: u32, inputs: u32, at: u32, values: u32, dims: u32, start: u32 }
 }
 
@@ -42,7 +42,7 @@ uniform! {
     GradientUniform { inputs: u32, at: u32, len: u32, dims: u32, first: u32, count: u32 }
 }
 
-/// Rows of the table to their inputs, with the columns that are copied: (B, features) → (B, n_0).
+/// Copies rows of the table to their inputs, and the columns that aren't embedded: (B, features) → (B, n_0).
 pub static EMBED: Kernel = Kernel {
     entry: "embed",
     source: &[COMMON, include_str!("../../../shaders/inputs/embed.wgsl")],
@@ -55,7 +55,7 @@ const GRADIENT: &[&str] = &[COMMON, include_str!("../../../shaders/inputs/embed_
 const GRADIENT_BINDINGS: &[Binding] =
     &[read("order"), read("gradient"), read_write("table_gradient")];
 
-/// 0 as the gradient of the table: (values, dims).
+/// Sets the gradient of the table to 0: (values, dims).
 pub static CLEAR_TABLE_GRADIENT: Kernel = Kernel {
     entry: "clear_table_gradient",
     source: GRADIENT,
@@ -64,7 +64,7 @@ pub static CLEAR_TABLE_GRADIENT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// The gradients of those rows of the table that the batch asks for, added: order: (B, 2), gradient:
+/// Adds the gradients of those rows of the table that the batch uses: order: (B, 2), gradient:
 /// (B, n_0) → (values, dims).
 pub static EMBED_GRADIENT: Kernel = Kernel {
     entry: "embed_gradient",
@@ -75,11 +75,11 @@ pub static EMBED_GRADIENT: Kernel = Kernel {
 };
 
 uniform! {
-    /// An embedding in its place.
+    /// The place of an embedding.
     TableUniform { features: u32, column: u32, inputs: u32, at: u32, values: u32, dims: u32 }
 }
 
-/// The gradient of a small table, each element of which looks through the batch: features:
+/// The gradient of a small table, each element of which scans the batch: features:
 /// (B, features), gradient: (B, n_0) → (values, dims), with the bits of [`EMBED_GRADIENT`].
 pub static TABLE_GRADIENT: Kernel = Kernel {
     entry: "table_gradient_of",
@@ -89,8 +89,8 @@ pub static TABLE_GRADIENT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// Rows of the batch that one launch of [`EMBED_GRADIENT`] sums, whole stretches: some drivers end loops
-/// after 65,535 rounds, those within others counted together, without a word.
+/// Rows of the batch that one launch of [`EMBED_GRADIENT`] sums, a multiple of the stretch: some drivers
+/// silently end loops after 65,535 iterations, nested loops counted together.
 const ROWS_PER_LAUNCH: usize = 1 << 15;
 
 /// Launches [`EMBED`]: features: (B, features), table: (values, dims), x: (B, n_0).
@@ -172,11 +172,11 @@ pub fn launch_table_gradient(place: Place, tensors: [TensorId; 3]) -> Launch {
 }
 
 impl Place {
-    /// Whether a table is so small that looking through batches of `batch` rows for each of its elements
-    /// takes less time than to sort them first.
+    /// Whether a table is so small that scanning batches of `batch` rows for each of its elements
+    /// takes less time than sorting them first.
     #[must_use]
     pub fn is_small(self, batch: usize) -> bool {
-        /// Reads of a kernel that takes no longer than a launch.
+        /// The number of reads of a kernel that takes no longer than a launch.
         const MOST: usize = 1 << 18;
         let reads = self.values.saturating_mul(self.dims).saturating_mul(batch);
         reads <= MOST && batch <= ROWS_PER_LAUNCH
@@ -187,7 +187,7 @@ impl Place {
         if self.copies { 0 } else { self.at }
     }
 
-    /// The row of the table that a row of features asks for.
+    /// The row of the table for a row of features.
     pub(super) fn index<T: Real>(self, features: &[T]) -> usize {
         let index = features[self.column].double();
         if index >= 0.0 && index < self.values as f64 { index as usize } else { 0 }

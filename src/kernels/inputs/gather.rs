@@ -1,4 +1,4 @@
-//! The batch, from the data set on the device by shuffled index.
+//! Gathers the batch from the data set on the device, by shuffled index.
 //!
 //! X\[r, c\] = (D\[π(r), c\] − shift\[c\]) · scale\[c\] and T\[r, ·\] = the numbers of row π(r), or a one
 //! at its class; π is the epoch's permutation.
@@ -15,7 +15,7 @@ use crate::math::real::Real;
 use crate::math::vector::{Vector, prefetch, prefetch_to_write};
 
 uniform! {
-    /// The shape of the batch: `rows` 0 stands for the batch at hand.
+    /// The shape of the batch: `rows` 0 means the current batch.
     Uniform { rows: u32, cols: u32 }
 }
 
@@ -69,11 +69,11 @@ pub fn rows(step: &Step, rows: &mut [u32]) {
     permute_all(step.order, step.first, rows);
 }
 
-/// Bytes of rows between one that is asked for and the one that is read.
+/// How far ahead rows are prefetched, in bytes.
 const AHEAD: usize = 1 << 12;
 
 /// Calls `take` with each part of `out`, of `cols` numbers, and its row of the data set, for which
-/// `ask` was called some rows before: rows lie anywhere in memory.
+/// `ask` was called some rows earlier to prefetch it: rows are scattered in memory.
 fn each_row<T>(
     rows: &[u32],
     cols: usize,

@@ -3,15 +3,15 @@
 //!
 //! - x ← (1 − m) x + m x′, t ← (1 − m) t + m t′
 //!
-//! x′ is the other row of a pair: rows 0 and 1 of a batch, 2 and 3, …, in whose order chance has put
-//! them already; the last of an odd number stays what it is. Micro-batches of an even number of rows
-//! have the pairs of the whole batch. A loss that is linear in t, as the cross-entropies are, thereby
-//! is (1 − m) E(y, t) + m E(y, t′), the form of the paper's code; of others the targets are mixed, as
-//! its equation 1 says. The net's inputs are mixed behind scaling, augmentation and embeddings, before
-//! dropout. The matrix that mixes is symmetric: gradients go back by the same op.
+//! x′ is the other row of a pair: rows 0 and 1 of a batch, 2 and 3, …, whose order is random
+//! already; the last row of an odd number is unchanged. Micro-batches with an even number of rows
+//! have the pairs of the whole batch. For a loss that is linear in t, such as the cross-entropies, this
+//! is (1 − m) E(y, t) + m E(y, t′), the form of the paper's code; for other losses the targets are mixed, as in
+//! its equation 1. The net's inputs are mixed after scaling, augmentation and embeddings, before
+//! dropout. The mixing matrix is symmetric: the same op applies to gradients.
 //!
-//! The training loss is that of mixed rows; a row is right if the larger part of its target is found,
-//! which nobody is told. Held-out rows are never mixed.
+//! The training loss is that of mixed rows. Training accuracy, which isn't reported, counts a row as correct if
+//! the larger part of its target is predicted. Held-out rows are never mixed.
 
 use crate::kernels::common::declaration::{COMMON, Kernel, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch};
@@ -21,7 +21,7 @@ use crate::math::vector::Vector;
 use crate::net::spec::Spec;
 
 uniform! {
-    /// The shape: `rows` 0 stands for the batch at hand.
+    /// The shape: `rows` 0 means the current batch.
     Uniform { rows: u32, cols: u32 }
 }
 
@@ -56,7 +56,7 @@ pub fn reference<T: Vector>(mixing: f32, cols: usize, x: &mut [T]) {
     }
 }
 
-/// m of the step after `done` steps, drawn by the run's seed; 0 without mixup.
+/// m of the step after `done` steps, drawn with the run's seed; 0 without mixup.
 #[must_use]
 pub fn mixing(spec: &Spec, done: u64) -> f32 {
     let Some(alpha) = spec.mixup else { return 0.0 };
@@ -68,7 +68,7 @@ pub fn mixing(spec: &Spec, done: u64) -> f32 {
 }
 
 /// The logarithm of a number from Gamma(α, 1): that of Gamma(α + 1, 1) (Marsaglia, Tsang, "A simple
-/// method for generating gamma variables", 2000), and what leads from there to α.
+/// method for generating gamma variables", 2000), and the step from there to α.
 fn log_gamma(alpha: f64, random: &mut Random) -> f64 {
     let d = alpha + 1.0 - 1.0 / 3.0;
     let c = 1.0 / (9.0 * d).sqrt();

@@ -1,9 +1,9 @@
-//! The batch sorted by their index, so that the rows of one category stand one behind the other.
+//! The batch sorted by their index, so that the rows of a category are consecutive.
 //!
-//! order: (B, 2) holds the pairs (i(r), r) in ascending order: the sort is stable, and its result is the
-//! same however it is found. Tiles of [`TILE`] rows are sorted in workgroup memory; then sorted runs are
-//! merged two at a time, every row finding its place by binary search in the other run. That takes
-//! O(B log² B) comparisons in 1 + log₂(B / [`TILE`]) launches, without atomics.
+//! order: (B, 2) holds the pairs (i(r), r) in ascending order: the sort is stable, so that its result doesn't
+//! depend on the algorithm. Tiles of [`TILE`] rows are sorted in workgroup memory; then sorted runs are merged
+//! in pairs, each row finding its place by binary search in the other run. That takes O(B log² B) comparisons
+//! in 1 + log₂(B / [`TILE`]) launches, without atomics.
 
 use super::embed::Place;
 use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
@@ -22,7 +22,7 @@ uniform! {
     MergeUniform { run: u32 }
 }
 
-/// Tiles of rows sorted on their own: features: (B, features) → order: (B, 2).
+/// Sorts each tile of rows: features: (B, features) → order: (B, 2).
 pub static SORT_INDICES: Kernel = Kernel {
     entry: "sort_indices",
     source: &[COMMON, include_str!("../../../shaders/inputs/sort_indices.wgsl")],
@@ -31,7 +31,7 @@ pub static SORT_INDICES: Kernel = Kernel {
     workgroup_size: TILE as u32,
 };
 
-/// Sorted runs merged two at a time: (B, 2) → (B, 2).
+/// Merges sorted runs in pairs: (B, 2) → (B, 2).
 pub static MERGE_INDICES: Kernel = Kernel {
     entry: "merge_indices",
     source: &[COMMON, include_str!("../../../shaders/inputs/merge_indices.wgsl")],
@@ -46,14 +46,14 @@ pub const TILE: usize = 256;
 /// Rows are kept as f32, which holds whole numbers exactly up to here.
 pub const MOST_ROWS: usize = 1 << 24;
 
-/// How often runs are merged until a batch of up to `batch` rows is one run.
+/// The number of merges that sort a batch of up to `batch` rows.
 #[must_use]
 pub fn merges(batch: usize) -> usize {
     batch.div_ceil(TILE).next_power_of_two().trailing_zeros() as usize
 }
 
-/// Where the sorted tiles go and then each merge reads and writes, so that the last writes `order`: the two
-/// change places.
+/// The destination of the sorted tiles and of the first merge, which alternate so that the last merge writes
+/// `order`.
 #[must_use]
 pub fn alternating<T>(merges: usize, order: T, spare: T) -> [T; 2] {
     if merges.is_multiple_of(2) { [order, spare] } else { [spare, order] }
@@ -94,7 +94,7 @@ pub fn launches(
     launches
 }
 
-/// Comparisons that sort a batch of `rows` rows.
+/// The number of comparisons that sort a batch of `rows` rows.
 #[must_use]
 pub fn comparisons(rows: usize) -> f64 {
     let searched = (0..merges(rows)).map(|merge| (TILE << merge).ilog2() as usize).sum::<usize>();
@@ -114,16 +114,16 @@ pub fn sort_tile<T: Real>(place: Place, first: usize, features: &[T], order: &mu
     }
 }
 
-/// The CPU reference of [`MERGE_INDICES`] for places `piece` of what comes of one pair of runs: runs:
+/// The CPU reference of [`MERGE_INDICES`] for the places `piece` of a merged pair of runs: runs:
 /// (B, 2), of which each run has `run` rows, merged: (places, 2).
 pub fn merge<T: Real>(run: usize, runs: &[T], piece: Range<usize>, merged: &mut [T]) {
     let (runs, _) = runs.as_chunks::<2>();
     let pair = piece.start / (2 * run) * 2 * run;
     let (middle, end) = ((pair + run).min(runs.len()), (pair + 2 * run).min(runs.len()));
     let (left, right) = (&runs[pair..middle], &runs[middle..end]);
-    // Of one index, rows of the left run come first.
+    // With equal indices, rows of the left run come first.
     let goes_left = |[l, _]: [T; 2], [r, _]: [T; 2]| l <= r;
-    // How many of the left run stand before the piece.
+    // How many rows of the left run come before the piece.
     let skipped = piece.start - pair;
     let (mut low, mut high) = (skipped.saturating_sub(right.len()), skipped.min(left.len()));
     while low < high {

@@ -1,4 +1,4 @@
-//! A = σ(Z) and δ ← δ ⊙ σ′(Z), element by element. The functions stand in [`crate::math::activation`].
+//! A = σ(Z) and δ ← δ ⊙ σ′(Z), element by element. The functions are in [`crate::math::activation`].
 
 use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch};
@@ -9,11 +9,11 @@ use crate::net::spec::Units;
 use std::ops::Range;
 
 uniform! {
-    /// The shape: `rows` 0 stands for the batch at hand.
+    /// The shape: `rows` 0 means the current batch.
     Uniform { rows: u32, cols: u32 }
 }
 
-/// The text of the activation functions for shaders.
+/// The WGSL of the activation functions.
 pub const ACTIVATION_FUNCTIONS: &str =
     include_str!("../../../shaders/layers/activation_functions.wgsl");
 
@@ -42,7 +42,7 @@ pub static ACTIVATION_GRADIENT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// The functions of a layer's units, and where the table of a mixed layer lies on the device.
+/// The functions of a layer's units, with the table of a mixed layer on the device.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UnitFunctions {
     /// One for all.

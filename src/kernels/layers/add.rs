@@ -1,11 +1,11 @@
-//! x ← x + y: what a residual connection adds (He et al. 2016), forth to Z and back to ∂E/∂A.
+//! x ← x + y: the sum of a residual connection (He et al. 2016), in Z forward and in ∂E/∂A backward.
 
 use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch};
 use crate::kernels::tensor::{Extent, TensorId};
 
 uniform! {
-    /// The shape: `rows` 0 stands for the batch at hand.
+    /// The shape: `rows` 0 means the current batch.
     Uniform { rows: u32, cols: u32 }
 }
 

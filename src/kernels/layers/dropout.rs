@@ -1,8 +1,8 @@
 //! Dropout (Srivastava et al. 2014), inverted: x ← x ⊙ m / (1 − p), where m is 0 with probability p
 //! and 1 otherwise. Applied to a layer's outputs, and with the same m to the gradient by them.
 //!
-//! m follows from the layer's key, the epoch, the row's position in the epoch's order and the
-//! column, so that it needs no memory and does not depend on how the epoch is cut into batches.
+//! m is a function of the layer's key, the epoch, the row's position in the epoch's order and the
+//! column, so that it needs no memory and does not depend on how the epoch is split into batches.
 
 use crate::kernels::common::declaration::{COMMON, Kernel, RANDOM_FUNCTIONS, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch, Step};
@@ -10,7 +10,7 @@ use crate::kernels::tensor::{Extent, TensorId};
 use crate::math::vector::Vector;
 use std::ops::Range;
 
-/// What is dropped of a layer's outputs, and by which random numbers.
+/// Dropout of a layer's outputs: the rate and the key of the random numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
     /// p, in [0, 1).
@@ -26,7 +26,7 @@ impl Dropout {
         (f64::from(self.rate) * 2f64.powi(32)).round() as u32
     }
 
-    /// 1 / (1 − p): what the elements that stay are multiplied by.
+    /// 1 / (1 − p): the factor on the elements that are kept.
     #[must_use]
     pub fn scale(self) -> f32 {
         1.0 / (1.0 - self.rate)
@@ -34,8 +34,8 @@ impl Dropout {
 }
 
 uniform! {
-    /// The shape, `rows` 0 standing for the batch at hand, what drops an element, what those that
-    /// stay are multiplied by, and the key.
+    /// The shape, `rows` 0 means the current batch, the threshold that drops an element, the factor on those
+    /// that are kept, and the key.
     Uniform { rows: u32, cols: u32, threshold: u32, scale: f32, key0: u32, key1: u32 }
 }
 

@@ -1,4 +1,4 @@
-//! What a layer does beside its product: activation, normalization, dropout, residual sums.
+//! What a layer computes besides its product: activation, normalization, dropout, residual sums.
 
 pub mod activation;
 pub mod add;

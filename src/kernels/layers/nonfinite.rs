@@ -6,11 +6,11 @@ use crate::kernels::tensor::{Extent, TensorId};
 use crate::math::real::Real;
 
 uniform! {
-    /// The shape, `rows` 0 standing for the batch at hand.
+    /// The shape, `rows` 0 means the current batch.
     Uniform { rows: u32, cols: u32 }
 }
 
-/// The first column of each row in which x is NaN or infinite, −1 where there is none:
+/// The first column of each row in which x is NaN or infinite, −1 if there is none:
 /// (rows, cols) → (rows).
 pub static NONFINITE: Kernel = Kernel {
     entry: "nonfinite",

@@ -1,9 +1,9 @@
-//! Normalisation of a layer's Z before its activation: x̂ = (z − μ) / √(v + ε), u = γ x̂ + β.
+//! Normalization of a layer's Z before its activation: x̂ = (z − μ) / √(v + ε), u = γ x̂ + β.
 //!
-//! Batch normalisation (Ioffe, Szegedy 2015): μ and v of each unit over the batch in training, and
-//! their running averages in predictions. Layer normalisation (Ba, Kiros, Hinton 2016): μ and v of
-//! each row over the units. v is the biased variance; running variances are unbiased, as PyTorch has
-//! them. With g = ∂E/∂u, the sums over the batch or over the units, m of them:
+//! Batch normalization (Ioffe, Szegedy 2015): μ and v of each unit over the batch in training, and
+//! their running averages in predictions. Layer normalization (Ba, Kiros, Hinton 2016): μ and v of
+//! each row over the units. v is the biased variance; running variances are unbiased, as in PyTorch. With g =
+//! ∂E/∂u, the sums over the batch or over the units, m of them:
 //!
 //! - ∂E/∂β = Σ_rows g, ∂E/∂γ = Σ_rows g x̂
 //! - ∂E/∂z = (h − Σ h / m − x̂ Σ h x̂ / m) / √(v + ε), h = γ g
@@ -16,20 +16,20 @@ pub use crate::math::vector::norm::EPSILON;
 use crate::math::vector::norm::inverse_deviation;
 use std::ops::Range;
 
-/// The share of a batch in the running averages.
+/// The weight of a batch in the running averages.
 pub const MOMENTUM: f32 = 0.1;
 
 uniform! {
-    /// The shape, `rows` 0 standing for the batch at hand, ε and the share of a batch.
+    /// The shape, `rows` 0 means the current batch, ε and the weight of a batch.
     Uniform { rows: u32, cols: u32, epsilon: f32, momentum: f32 }
 }
 
-/// The tensors of a normalisation.
+/// The tensors of a normalization.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalized {
     /// Z: (B, n).
     pub z: TensorId,
-    /// μ and v of each unit: (2, n); none for layer normalisation.
+    /// μ and v of each unit: (2, n); none for layer normalization.
     pub statistics: Option<TensorId>,
     /// γ: (1, n).
     pub scale: TensorId,
@@ -41,10 +41,10 @@ pub struct Normalized {
     pub out: TensorId,
 }
 
-/// The tensors of the way back through a normalisation.
+/// The tensors of the backward pass through a normalization.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormalizedGradient {
-    /// Those of the way forth.
+    /// Those of the forward pass.
     pub of: Normalized,
     /// ∂E/∂u: (B, n).
     pub gradient: TensorId,
@@ -56,20 +56,20 @@ pub struct NormalizedGradient {
     pub delta: TensorId,
 }
 
-/// The tensors of a layer's normalisation.
+/// The tensors of a layer's normalization.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormTensors {
-    /// The way forth in training; its `statistics` are those of the batch.
+    /// The forward pass in training; its `statistics` are those of the batch.
     pub forward: Normalized,
-    /// Running mean and variance: (2, n_l), of batch normalisation.
+    /// Running mean and variance: (2, n_l), of batch normalization.
     pub running: Option<TensorId>,
-    /// The way back, in training.
+    /// The backward pass, in training.
     pub backward: Option<NormalizedGradient>,
 }
 
 impl NormTensors {
-    /// The same in a program whose tensors have other numbers, and where some are gone, as u, in whose place
-    /// is `a` then.
+    /// Renumbers the tensors, some of which may have been removed, such as u, which is then replaced
+    /// by `a`.
     pub(crate) fn renumber(&mut self, place: &impl Fn(TensorId) -> Option<TensorId>, a: TensorId) {
         let of = |n: Normalized| Normalized {
             z: place(n.z).unwrap_or(n.z),
@@ -93,11 +93,11 @@ impl NormTensors {
     }
 }
 
-/// The text of a row's mean and deviation for shaders.
+/// The WGSL of a row's mean and deviation.
 const ROW_STATISTICS: &str = include_str!("../../../shaders/layers/layer_statistics.wgsl");
 
 /// μ and v of each unit over the batch: (2, n), and their running averages: (2, n), which a batch of
-/// one row leaves as they are.
+/// one row leaves unchanged.
 pub static BATCH_STATISTICS: Kernel = Kernel {
     entry: "batch_statistics",
     source: &[COMMON, REDUCE, include_str!("../../../shaders/layers/batch_statistics.wgsl")],
@@ -131,7 +131,7 @@ pub static NORM_SUMS: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// ∂E/∂z of batch normalisation.
+/// ∂E/∂z of batch normalization.
 pub static BATCH_NORM_GRADIENT: Kernel = Kernel {
     entry: "batch_norm_gradient",
     source: &[COMMON, include_str!("../../../shaders/layers/batch_norm_gradient.wgsl")],
@@ -148,7 +148,7 @@ pub static BATCH_NORM_GRADIENT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// x̂ and u of layer normalisation.
+/// x̂ and u of layer normalization.
 pub static LAYER_NORM: Kernel = Kernel {
     entry: "layer_norm",
     source: &[
@@ -162,7 +162,7 @@ pub static LAYER_NORM: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// ∂E/∂z of layer normalisation.
+/// ∂E/∂z of layer normalization.
 pub static LAYER_NORM_GRADIENT: Kernel = Kernel {
     entry: "layer_norm_gradient",
     source: &[

@@ -11,7 +11,7 @@ use crate::math::real::Real;
 use crate::math::vector::Vector;
 
 uniform! {
-    /// The shape: `rows` 0 stands for the batch at hand.
+    /// The shape: `rows` 0 means the current batch.
     Uniform { rows: u32, cols: u32 }
 }
 

@@ -1,5 +1,5 @@
-//! The loss of each row with its gradient, what counts as right, and the running sums.
-//! The equations of the losses stand in [`crate::math::loss`].
+//! The loss of each row with its gradient, the scores, and the running sums.
+//! The equations of the losses are in [`crate::math::loss`].
 
 pub mod output;
 
@@ -15,30 +15,30 @@ use crate::math::vector::Vector;
 pub use crate::math::loss::SCORES;
 
 uniform! {
-    /// The shape, `rows` 0 standing for the batch at hand, the loss's parameter, and the value
-    /// above which a single output says yes.
+    /// The shape, `rows` 0 means the current batch, the loss's parameter, and the value
+    /// above which a single output is positive.
     Uniform { rows: u32, cols: u32, parameter: f32, threshold: f32 }
 }
 
 uniform! {
-    /// The rows to add up, 0 standing for the batch at hand, and those of this part.
+    /// The rows to add up, 0 means the current batch, and those of this part.
     AccumulateUniform { rows: u32, first: u32, count: u32 }
 }
 
-/// The text of the losses for shaders.
+/// The WGSL of the losses.
 pub const LOSS_FUNCTIONS: &str = include_str!("../../../shaders/loss/loss_functions.wgsl");
 
-/// The text of the sum of scores over rows.
+/// The WGSL of the sum of scores over rows.
 pub const SCORES_SUM: &str = include_str!("../../../shaders/loss/scores_sum.wgsl");
 
 /// A row for each workgroup of 64.
 pub const LOSS_LANES: &str = include_str!("../../../shaders/loss/loss_lanes.wgsl");
 
-/// The text of a row's way through the loss.
+/// The WGSL of the loss of a row.
 pub const LOSS_ROW: &str = include_str!("../../../shaders/loss/loss_row.wgsl");
 
-/// ∂E/∂Y: (B, n_L), and for each row its loss, whether it is right, Σ d² and Σ |d|: (B, 4); all of it times
-/// the row's weight where rows have weights.
+/// ∂E/∂Y: (B, n_L), and for each row its loss, whether it is correct, Σ d² and Σ |d|: (B, 4); all times
+/// the row's weight, if rows have weights.
 pub static LOSS: Kernel = Kernel {
     entry: "loss",
     source: &[
@@ -105,7 +105,7 @@ pub fn launch(
     }
 }
 
-/// The argument for the weights of rows.
+/// The argument for the sample weights.
 pub(super) fn weights(weighted: bool) -> Arg {
     if weighted { Arg::Weights } else { Arg::Unused }
 }
@@ -113,7 +113,7 @@ pub(super) fn weights(weighted: bool) -> Arg {
 /// Launches [`ACCUMULATE`]: scores: (B, 4), sums: (4), in parts for a batch of `batch` rows.
 #[must_use]
 pub fn launches_accumulate(scores: TensorId, sums: TensorId, batch: usize) -> Vec<Launch> {
-    // 64 rows in a round of its loop: some drivers end a loop after 65,535 rounds without a word.
+    // 64 rows in an iteration of its loop: some drivers silently end a loop after 65,535 iterations.
     const ROWS: usize = 1 << 21;
     let part = |first: usize| Launch {
         kernel: &ACCUMULATE,

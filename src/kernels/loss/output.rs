@@ -25,11 +25,11 @@ pub struct Output {
     pub z: TensorId,
     /// A_L: (B, n_L).
     pub y: TensorId,
-    /// What Z_L and A_L are to be made of, where the last layer gives its sums in parts.
+    /// The parts from which Z_L and A_L are computed, if the last layer gives its sums in parts.
     pub parts: Option<Parts>,
-    /// Users' units in one of ours: (1, n_L).
+    /// The unit of each target, in the caller's units: (1, n_L).
     pub unit: TensorId,
-    /// δ_L: (B, n_L), where it is wanted.
+    /// δ_L: (B, n_L), if it is needed.
     pub delta: Option<TensorId>,
     /// (B, 4).
     pub scores: TensorId,
@@ -45,8 +45,8 @@ pub struct Parts {
 }
 
 uniform! {
-    /// Outputs, the loss's parameter, the value above which a single output says yes, how many
-    /// parts Z comes in and the sign of its bias.
+    /// Outputs, the loss's parameter, the value above which a single output is positive, the number of
+    /// parts of Z and the sign of its bias.
     Uniform { cols: u32, loss_parameter: f32, threshold: f32, parts: u32, bias_sign: f32 }
 }
 
@@ -78,7 +78,7 @@ pub static OUTPUT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// [`Output`] on the device, with Z and A made of parts.
+/// [`Output`] on the device, with Z and A computed from parts.
 pub static OUTPUT_PARTS: Kernel = Kernel {
     entry: "output_parts",
     source: &[
@@ -107,7 +107,7 @@ pub static OUTPUT_PARTS: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// Launches [`OUTPUT`] or [`OUTPUT_PARTS`] on `cols` outputs and so many parts.
+/// Launches [`OUTPUT`] or [`OUTPUT_PARTS`] on `cols` outputs and `parts` parts.
 #[must_use]
 pub fn launch(op: &Output, cols: usize, parts: usize, storage: Storage) -> Launch {
     let flag = |set: bool| f64::from(u8::from(set));
@@ -153,7 +153,7 @@ pub fn launch(op: &Output, cols: usize, parts: usize, storage: Storage) -> Launc
     }
 }
 
-/// The CPU reference of what [`OUTPUT_PARTS`] does first: sums: (rows, stretches · n_L), bias: (n_L),
+/// The CPU reference of the first part of [`OUTPUT_PARTS`]: sums: (rows, stretches · n_L), bias: (n_L),
 /// z, y: (rows, n_L).
 pub fn add_up<T: Vector>(
     functions: &UnitFunctions,

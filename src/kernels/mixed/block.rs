@@ -28,7 +28,7 @@ pub static BLOCKS: LazyLock<Vec<Block>> = LazyLock::new(|| {
 });
 
 impl Block {
-    /// What multiplies in it.
+    /// Its multiplier.
     #[must_use]
     pub fn multiplier(&self) -> Multiplier {
         match self {
@@ -54,7 +54,7 @@ impl Block {
         }
     }
 
-    /// The text by which its kernels note an overflow.
+    /// The WGSL with which its kernels record an overflow.
     pub(super) fn note(&self) -> &'static str {
         match self {
             Block::Tile(_) => NOTE,
@@ -90,20 +90,20 @@ impl fmt::Display for Block {
     }
 }
 
-/// What multiplies, and the blocks that measurements found to be the fastest.
+/// The multiplier, and the blocks that were measured to be the fastest.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MixedTuning {
-    /// What multiplies: it decides the bits of a result.
+    /// The multiplier, which decides the bits of a result.
     pub multiplier: Multiplier,
-    /// Places in [`BLOCKS`] by what multiplies and the product, (m, n, k).
+    /// Indices into [`BLOCKS`] by multiplier and product, (m, n, k).
     pub choices: HashMap<(Multiplier, [usize; 3]), usize>,
-    /// A place in [`BLOCKS`] that goes before them, for every product that may take it.
+    /// An index into [`BLOCKS`] that overrides them, for every product that can use it.
     pub forced: Option<usize>,
 }
 
 impl MixedTuning {
-    /// The blocks that a product may take, which give the same bits, on a device whose invocations may take
-    /// so many registers, where it has few.
+    /// The blocks that a product may take, which give the same bits, on a device whose invocations may use
+    /// only so many registers, if it has few.
     #[must_use]
     pub fn candidates(&self, product: [usize; 3], registers: Option<usize>) -> Vec<usize> {
         match self.multiplier {
@@ -122,13 +122,13 @@ impl MixedTuning {
         self.choices.get(&(self.multiplier, product)).copied()
     }
 
-    /// Takes in the block that was measured for a product.
+    /// Records the block that was measured for a product.
     pub fn keep(&mut self, product: [usize; 3], choice: usize) {
         self.choices.insert((self.multiplier, product), choice);
     }
 
-    /// The block to take where nothing was measured: of matrices the largest that gives a large
-    /// GPU work on most of its multiprocessors.
+    /// The default block without measurements: with matrices, the largest that keeps most
+    /// multiprocessors of a large GPU busy.
     fn default_choice(&self, product: [usize; 3], registers: Option<usize>) -> usize {
         const GROUPS: usize = 96;
         if self.multiplier == Multiplier::Fma {

@@ -2,20 +2,20 @@
 //! and add them up in f32 together, on the tensor cores of a device that has them.
 //!
 //! A workgroup computes a block of C. A and B pass through workgroup memory, [`DEPTH`] of the inner
-//! dimension at a time, column by column and row by row, with rows skewed so that they meet
-//! different banks; the next part is read while the present one is multiplied. A subgroup has 32
+//! dimension at a time, column by column and row by row, with rows skewed so that they use
+//! different banks; the next part is read while the current one is multiplied. A subgroup has 32
 //! rows and 64 or 32 columns of the block. Its sums pass through workgroup memory too, as elements of
-//! such a matrix can't be told apart in registers; from there they are stored like those of a tile.
+//! such a matrix can't be addressed in registers; from there they are stored like those of a tile.
 //! The text around a product is that of [`crate::kernels::products::tile`].
 //!
 //! An element is the sum of its products, `size` of them at a time, in order, whatever the block: all
-//! blocks of one size give the same bits. They are not those of a tile: how a device rounds what it adds
-//! at a time is its own. A subgroup is taken to have 32 invocations, in order.
+//! blocks of one size give the same bits. They differ from those of a tile: how a device rounds a sum of
+//! several products is up to the device. A subgroup is assumed to have 32 invocations, in order.
 //!
-//! Tensor cores cut off what doesn't fit behind a sum, and don't round (Fasi, Higham,
+//! Tensor cores truncate sums instead of rounding them (Fasi, Higham,
 //! Mikaitis and Pranesh 2021, "Numerical behavior of NVIDIA tensor cores"; Ootomo and Yokota 2022,
 //! arXiv:2203.03341), so that the error of a sum grows with its length, and not with the root of
-//! it. Behind each [`STRETCH`] of a longer inner dimension the sums are therefore added to others,
+//! it. After each [`STRETCH`] of a longer inner dimension the sums are therefore added to totals,
 //! which rounds. Matrices of 8 × 8 are those of Metal, where each product is an `fma` that rounds.
 
 use crate::kernels::common::declaration::{Binding, Kernel};
@@ -28,11 +28,11 @@ const DEPTH: usize = 32;
 pub const SUBGROUP: usize = 32;
 /// Rows of C that a subgroup computes.
 const ROWS: usize = 32;
-/// Products that tensor cores add up before what they cut off could exceed what parity allows, in the worst
-/// case, where all have one sign, with two bits kept behind the sum. Where signs are mixed, ten times as
-/// many would do.
+/// The number of products that tensor cores may sum before the truncation could exceed the parity tolerance, in
+/// the worst case, where all have the same sign, with two guard bits. With mixed signs, ten times as many would
+/// be fine.
 const STRETCH: usize = 128;
-/// Elements between two columns of A, or rows of B, more than needed: 16 bytes.
+/// The padding between two columns of A, or rows of B, in elements: 16 bytes.
 const SKEW: usize = 8;
 
 /// The block of C that a workgroup computes with cooperative matrices.
@@ -66,7 +66,7 @@ impl Cooperative {
         self.subgroups() * SUBGROUP
     }
 
-    /// Whether sums are cut off, and not rounded, as they grow.
+    /// Whether sums are truncated instead of rounded.
     fn cuts_off(&self) -> bool {
         self.size == 16
     }
@@ -128,7 +128,7 @@ impl Cooperative {
     }
 
     /// Calls `f` with each quad that an invocation brings into workgroup memory: the operand, its
-    /// stride, its number, and where it stands: (k, quad) as text.
+    /// stride, its number, and its place: (k, quad) as text.
     fn each_load(
         &self,
         along: [Along; 2],
@@ -197,7 +197,7 @@ impl Cooperative {
         })?;
         writeln!(out, "        }}")?;
         for k in (0..DEPTH).step_by(size) {
-            // Strides and places in variables of their own: naga's SPIR-V writer wants them so.
+            // Strides and places in separate variables, as naga's SPIR-V writer requires.
             writeln!(out, "        {{")?;
             writeln!(out, "            let stride_a = {stride_a}u;")?;
             writeln!(out, "            let stride_b = {stride_b}u;")?;
@@ -293,7 +293,7 @@ mod tests {
     use crate::math::random::{Random, Stream};
     use crate::net::precision::Precision;
 
-    /// What parity allows beside the error of a CPU, as a part of the magnitudes.
+    /// The parity tolerance beyond the error of a CPU, as a fraction of the magnitudes.
     const FLOOR: f64 = 16.0 / (1 << 24) as f64;
 
     #[test]
@@ -309,18 +309,18 @@ mod tests {
         }
     }
 
-    /// `x` without what is smaller than `unit`.
+    /// `x` truncated to a multiple of `unit`.
     fn cut(x: f64, unit: f64) -> f64 {
         (x / unit).trunc() * unit
     }
 
-    /// The last place of f32 in numbers as large as `x`.
+    /// The unit in the last place of f32 at `x`.
     fn last_place(x: f64) -> f64 {
         2f64.powi(x.abs().log2().floor() as i32 - 23)
     }
 
-    /// The sum of `terms` as tensor cores add them up, 16 at a time with what was added before: each cut
-    /// off two bits behind the last place of the largest, the sum behind its own. Rounded behind each
+    /// The sum of `terms` as tensor cores compute it, 16 terms and the running sum at a time: each is truncated
+    /// two bits after the last place of the largest, the sum after its own. Rounded after each
     /// `stretch`.
     fn cut_off(terms: &[f64], stretch: usize) -> f32 {
         let add = |sum: f64, part: &[f64]| {

@@ -1,4 +1,4 @@
-//! What lies between the products: the batch's rows in f16, δ_L with the scale of the loss, and that
+//! The ops between the products: the batch's rows in f16, δ_L times the loss scale, and the update of that
 //! scale at the end of a step.
 
 use super::SCALE_STATE;

@@ -2,16 +2,16 @@
 //! write f16.
 //!
 //! X, A, Z, δ and a second copy of the weights are stored in f16; a value is computed in f32 and
-//! rounded once, when it is stored. Products are added up in f32. Master weights, biases, the
-//! optimiser's state, the last layer's Z and A, and the loss are f32.
+//! rounded once, when it is stored. Products are accumulated in f32. Master weights, biases, the
+//! optimizer's state, the last layer's Z and A, and the loss are f32.
 //!
-//! **The scale of the loss.** Every δ is S times what it is in f32, and gradients are divided by S
-//! before the optimiser sees them. In training, each op that stores f16 notes an overflow in the
+//! **Loss scaling.** Every δ is S times its value in f32, and gradients are divided by S
+//! before the optimizer's step. In training, each op that stores f16 records an overflow in the
 //! tensor `loss_scale`: (1, 4), which holds S, the steps without an overflow since S last changed,
-//! the steps skipped so far, and 1 after an overflow in this step. An update behind an overflow
-//! changes nothing. The last op of a step ([`Mixed::Scale`]) halves S then, and doubles it after
-//! enough steps without one. Nothing is read back for it. A gradient, added up in f32, is finite
-//! where all that was stored is.
+//! the steps skipped so far, and 1 after an overflow in this step. An update after an overflow
+//! changes nothing. The last op of a step ([`Mixed::Scale`]) then halves S, and doubles it after
+//! enough steps without one. Nothing is read back to the host for it. A gradient, accumulated in f32, is
+//! finite if all stored values are.
 
 mod block;
 mod cooperative;
@@ -47,14 +47,14 @@ pub enum Mixed {
     /// x = the features of the batch's rows, scaled: (B, n_0) in f16.
     Gather { x: TensorId },
     /// z = input·weightᵀ ± bias, a = σ(z): (B, n_l) in f16, or f32 in the last layer; `input` and
-    /// `weight` are f16. Overflows are noted in training.
+    /// `weight` are f16. Overflows are recorded in training.
     Dense { dense: Dense, loss_scale: Option<TensorId> },
     /// y = S x: (B, n_L), x in f32, y in f16.
     Rescale { x: TensorId, y: TensorId, loss_scale: TensorId },
     /// δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l): (B, n_l), all in f16.
     Delta { delta: Delta, loss_scale: TensorId },
-    /// W and b of a layer by the optimiser with ∂E/∂W = δᵀ A / S and ∂E/∂b = ± Σ_rows δ / S, and W
-    /// again in f16; nothing behind an overflow.
+    /// W and b of a layer by the optimizer with ∂E/∂W = δᵀ A / S and ∂E/∂b = ± Σ_rows δ / S, and W
+    /// again in f16; no change after an overflow.
     Update(Update),
     /// S and its counts at the end of a step.
     Scale { loss_scale: TensorId, interval: u32 },

@@ -1,10 +1,10 @@
-//! What the shaders of mixed precision share.
+//! The WGSL that shaders of mixed precision share.
 
-/// `stored(v)`, `v` in f16 with a note of its overflow, for kernels with a binding `loss_scale`; one of the
-/// next two stands before it.
+/// `stored(v)`, `v` in f16 with its overflow recorded, for kernels with a binding `loss_scale`; one of the
+/// next two precedes it.
 pub(super) const STORED: &str = include_str!("../../../shaders/mixed/mixed_stored.wgsl");
 
-/// How an overflow is noted.
+/// Records an overflow.
 pub(super) const NOTE: &str = include_str!("../../../shaders/mixed/mixed_note.wgsl");
 
 /// The same, without an atomic.

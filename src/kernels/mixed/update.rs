@@ -1,4 +1,4 @@
-//! The update of a layer: its gradient from δ and A in f16, the optimiser's step on its master
+//! The update of a layer: its gradient from δ and A in f16, the optimizer's step on its master
 //! weights and biases in f32, and the weights again in f16.
 
 use super::{BLOCKS, Block};
@@ -20,7 +20,7 @@ pub struct Update {
     pub shadow: TensorId,
     /// The rule, which keeps two numbers for each parameter at most.
     pub rule: Rule,
-    /// What the rule keeps, for all parameters in one row.
+    /// The state of the rule, for all parameters in one row.
     pub state: [TensorId; 2],
     /// All parameters in one row.
     pub parameters: TensorId,
@@ -29,7 +29,7 @@ pub struct Update {
 }
 
 uniform! {
-    /// The rule's constants, the layer's shape and where its parameters lie.
+    /// The rule's constants, the layer's shape and the offsets of its parameters.
     Uniform {
         decay: f32,
         decayed: u32,

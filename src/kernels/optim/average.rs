@@ -1,4 +1,4 @@
-//! Averages of weights, and the exchange of these for the weights. What they are for stands in
+//! Averages of weights, and their exchange with the weights: see
 //! [`crate::math::optim::Averaging`].
 
 use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
@@ -7,7 +7,7 @@ use crate::kernels::tensor::{Extent, TensorId};
 use crate::math::real::Real;
 use crate::math::vector::Vector;
 
-/// How much of the new weights enters: average ← average + ρ (w − average).
+/// The fraction of the new weights: average ← average + ρ (w − average).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Share {
     /// ρ at every step, but 1 at the first.

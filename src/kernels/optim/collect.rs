@@ -1,5 +1,5 @@
-//! Gradients of micro-batches added up: total ← total + g, and behind the last one of a batch
-//! g ← g + total, total ← 0. What follows finds the gradient of the whole batch in g.
+//! Gradient accumulation over micro-batches: total ← total + g, and after the last one of a batch
+//! g ← g + total, total ← 0, so that g is the gradient of the whole batch.
 
 use crate::kernels::common::declaration::{COMMON, Kernel, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch};

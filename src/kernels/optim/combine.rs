@@ -1,5 +1,5 @@
-//! x ← α x + β y: the steps along the directions of whole tensors, and what Muon makes its
-//! directions from.
+//! x ← α x + β y: the steps along the directions of whole tensors, and the sums in the iterations of
+//! Muon.
 
 use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch, Step};
@@ -9,7 +9,7 @@ use crate::math::vector::Vector;
 /// α and β.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Factors {
-    /// As they stand here.
+    /// These constants.
     Fixed([f32; 2]),
     /// 1 − η λ and −η s: a step with decoupled weight decay.
     Step {
@@ -57,7 +57,7 @@ pub fn launch(factors: Factors, x: TensorId, y: TensorId, start: usize, len: usi
     }
 }
 
-/// The CPU reference of [`COMBINE`]: y, x: (len); `norms` are ‖x‖ and ‖y‖ where the factors ask for
+/// The CPU reference of [`COMBINE`]: y, x: (len); `norms` are ‖x‖ and ‖y‖ if the factors need
 /// them.
 pub fn reference<T: Vector>(factors: Factors, step: &Step, norms: [T; 2], y: &[T], x: &mut [T]) {
     let lr = T::of(step.lr.into());

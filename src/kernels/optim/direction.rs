@@ -1,5 +1,5 @@
-//! The directions of LAMB and Muon, which a step follows by as much as the whole tensor says. The
-//! equations stand at [`crate::math::optim::Optimizer`].
+//! The directions of LAMB and Muon, which a later op scales for the whole tensor. The
+//! equations are in [`crate::math::optim::Optimizer`].
 
 use super::optimizer::{constants, decayed_word, scalars};
 use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
@@ -23,8 +23,8 @@ pub static DIRECTION: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// Launches [`DIRECTION`] on elements `start..start + len` of w, g and u, whose states stand from
-/// element `at` of the state tensors on.
+/// Launches [`DIRECTION`] on elements `start..start + len` of w, g and u, whose states start at
+/// element `at` of the state tensors.
 #[must_use]
 pub fn launch(
     rule: Rule,
@@ -49,8 +49,8 @@ pub fn launch(
     }
 }
 
-/// The CPU reference of [`DIRECTION`] on elements whose place among all parameters is `place` and
-/// behind: w, g, states, u: (len).
+/// The CPU reference of [`DIRECTION`] on the elements from `place` on, among all parameters: w, g, states, u:
+/// (len).
 pub fn reference<T: Vector>(
     rule: Rule,
     step: &Step,
@@ -68,7 +68,7 @@ pub fn reference<T: Vector>(
         }
         return;
     }
-    // What is decayed and what isn't, each in a loop of its own.
+    // Decayed and undecayed parameters, each in a separate loop.
     let decayed = rule.decayed.saturating_sub(place).min(w.len());
     let (first, other_first) = first.split_at_mut(decayed);
     let (second, other_second) = second.split_at_mut(decayed);

@@ -1,4 +1,4 @@
-//! Changes to the gradient before the optimiser sees it. What they are for stands in
+//! Changes to the gradient before the optimizer's step: see
 //! [`crate::math::optim::GradientEdits`].
 
 use crate::kernels::common::declaration::{
@@ -50,7 +50,7 @@ pub enum Edit {
 }
 
 uniform! {
-    /// How many elements, the number of the edit, the place of the first element, and the key.
+    /// The number of elements, the value of the edit, the place of the first element, and the key.
     Uniform { len: u32, value: f32, first: u32, key0: u32, key1: u32 }
 }
 
@@ -68,9 +68,9 @@ pub static EDIT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// Keeps a norm of 0 from dividing.
+/// Prevents division by a norm of 0.
 const TINY: f64 = 1e-6;
-/// The same where a vector is brought to norm 1.
+/// The same for a vector that is scaled to norm 1.
 const TINIER: f64 = 1e-7;
 /// How fast the variance of the noise falls.
 const FALL: f64 = 0.55;
@@ -86,7 +86,7 @@ impl Edit {
         }
     }
 
-    /// In words.
+    /// Its name in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -119,7 +119,7 @@ pub fn launch(edit: Edit, g: TensorId, start: usize, len: usize) -> Launch {
     }
 }
 
-/// The CPU reference of [`EDIT`] on the elements `start` and behind: `other` is w for these
+/// The CPU reference of [`EDIT`] on the elements from `start` on: `other` is w for these
 /// elements, or the norm; g: (len).
 pub fn reference<T: Vector>(edit: Edit, step: &Step, start: usize, other: &[T], g: &mut [T]) {
     match edit {

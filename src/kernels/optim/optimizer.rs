@@ -1,4 +1,4 @@
-//! One step of the optimiser for every parameter. The rules stand in [`crate::math::optim::rules`].
+//! One step of the optimizer for every parameter. The rules are in [`crate::math::optim::rules`].
 
 use crate::kernels::common::declaration::{Binding, COMMON, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch, Step};
@@ -14,10 +14,10 @@ uniform! {
     Uniform { len: u32, decay: f32, decayed: u32, constant0: f32, constant1: f32, constant2: f32 }
 }
 
-/// The text of the update rules for shaders.
+/// The WGSL of the update rules.
 pub const OPTIMIZER_FUNCTIONS: &str =
     include_str!("../../../shaders/optim/optimizer_functions.wgsl");
-/// What belongs to them in kernels that have a binding for a third state.
+/// Their addition in kernels with a binding for a third state.
 pub const THIRD_STATE: &str = include_str!("../../../shaders/optim/third_state.wgsl");
 
 /// The update of all parameters: w, g, state: (len).
@@ -37,7 +37,7 @@ pub static OPTIMIZER: Kernel = Kernel {
 const BINDINGS: &[Binding] =
     &[read_write("w"), read("g"), read_write("first"), read_write("second"), read_write("third")];
 
-/// How many parameters are decayed, as the shaders get it.
+/// The number of decayed parameters, as passed to shaders.
 #[must_use]
 pub fn decayed_word(decayed: usize) -> u32 {
     u32::try_from(decayed).unwrap_or(u32::MAX)
@@ -69,7 +69,7 @@ pub fn launch(
     }
 }
 
-/// What the rule needs to know of a step, for parameters that decay so much.
+/// The inputs of the rule in a step, for parameters with this decay.
 pub(super) fn scalars<T: Real>(rule: Rule, step: &Step, decay: f32) -> Scalars<T> {
     Scalars {
         lr: T::of(step.lr.into()),
@@ -79,17 +79,17 @@ pub(super) fn scalars<T: Real>(rule: Rule, step: &Step, decay: f32) -> Scalars<T
     }
 }
 
-/// [`crate::math::optim::Optimizer::constants`] with μ or β₁ as the step has it.
+/// [`crate::math::optim::Optimizer::constants`] with the μ or β₁ of the step.
 pub(in crate::kernels) fn constants<T: Real>(rule: Rule, step: &Step) -> [T; 3] {
     let [momentum, others @ ..] = rule.optimizer.constants().map(|c| T::of(c.into()));
     [momentum + T::of(step.momentum_change.into()), others[0], others[1]]
 }
 
-/// The CPU reference of [`OPTIMIZER`]: a rule with what of a step it needs.
+/// The CPU reference of [`OPTIMIZER`]: a rule with its inputs from a step.
 #[derive(Debug, Clone, Copy)]
 pub struct RuleStep<T> {
     rule: Rule,
-    /// For what is decayed, and for what isn't.
+    /// For decayed parameters, and for the others.
     scalars: [Scalars<T>; 2],
 }
 
@@ -106,10 +106,10 @@ impl<T: Vector> RuleStep<T> {
         self.rule.optimizer.state_slots()
     }
 
-    /// The step on elements `start` and behind of the row of parameters: w, g: (len), states: (len)
+    /// The step on the elements from `start` on of the row of parameters: w, g: (len), states: (len)
     /// where the rule has them.
     pub fn apply(&self, start: usize, w: &mut [T], g: &[T], state: [&mut [T]; 3]) {
-        // What is decayed and what isn't, each in a loop of its own.
+        // Decayed and undecayed parameters, each in a separate loop.
         let decayed = self.rule.decayed.saturating_sub(start).min(w.len());
         let (w, other_w) = w.split_at_mut(decayed);
         let (g, other_g) = g.split_at(decayed);

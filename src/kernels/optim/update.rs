@@ -1,4 +1,4 @@
-//! Gradients of parameters that are followed at once by the optimizer's step. The kernels stand in
+//! Gradients of parameters that are immediately followed by the optimizer's step. The kernels are in
 //! [`crate::kernels::fused::gradient`].
 
 use super::average::Share;
@@ -25,7 +25,7 @@ impl ParameterGradient {
         [self.weight].into_iter().chain(self.bias.map(|(bias, _)| bias))
     }
 
-    /// δᵀ A over so many rows, with ∂E/∂b as its last column: its shape (m, n, k), and the elements
+    /// δᵀ A over `rows` rows, with ∂E/∂b as its last column: its shape (m, n, k), and the elements
     /// of a row of δ and of A.
     #[must_use]
     pub fn product(
@@ -38,7 +38,7 @@ impl ParameterGradient {
     }
 }
 
-/// All gradients of all parameters, each part followed at once by the optimiser's step on it; on a
+/// All gradients of all parameters, each part immediately followed by the optimizer's step on it; on a
 /// GPU, the scores of the batch are added to the running sums beside it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GradientUpdate {
@@ -46,35 +46,35 @@ pub struct GradientUpdate {
     pub layers: Vec<ParameterGradient>,
     /// The rule.
     pub rule: Rule,
-    /// What the rule keeps, for all parameters in one row.
+    /// The state of the rule, for all parameters in one row.
     pub state: [TensorId; 3],
     /// The buffer in which δ and A lie.
     pub arena: TensorId,
     /// All parameters in one row.
     pub parameters: TensorId,
-    /// (B, 4), and their running sums (1, 4), where the op adds them up too.
+    /// The scores, (B, 4), and their running sums, (1, 4), if the op sums them too.
     pub scores: Option<[TensorId; 2]>,
     /// The normalizations whose scale and shift take their steps too; on the CPU only.
     pub norms: Vec<NormParameters>,
-    /// What the CPU does with each part of the gradients while it is in cache.
+    /// What the CPU also does with each part of the gradients while it is in cache.
     pub with: Companions,
 }
 
-/// The scale and shift of a normalization, and what their gradients come from.
+/// The scale and shift of a normalization, and the source of their gradients.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NormParameters {
     /// γ: (1, n).
     pub scale: TensorId,
     /// β: (1, n).
     pub shift: TensorId,
-    /// Their gradients, or what these are the sums of.
+    /// Their gradients, or the tensors from which these are summed.
     pub sums: NormSums,
 }
 
 /// The gradients of scale and shift.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum NormSums {
-    /// An op before has added them up: ∂E/∂γ and ∂E/∂β, (1, n) each.
+    /// An earlier op has summed them: ∂E/∂γ and ∂E/∂β, (1, n) each.
     Given([TensorId; 2]),
     /// ∂E/∂γ = Σ_rows g x̂ and ∂E/∂β = Σ_rows g, of tensors of (B, n).
     Of {
@@ -86,7 +86,7 @@ pub enum NormSums {
 }
 
 impl NormSums {
-    /// The gradients that an op before has added up.
+    /// The gradients that an earlier op has summed.
     pub fn given(&self) -> impl Iterator<Item = TensorId> + use<> {
         match *self {
             NormSums::Given(sums) => Some(sums),
@@ -98,7 +98,7 @@ impl NormSums {
 }
 
 impl NormParameters {
-    /// Those of a normalization: batch normalization adds its sums up on the way back.
+    /// Those of a normalization: batch normalization sums them in the backward pass.
     #[must_use]
     pub fn new(norm: &NormalizedGradient) -> Self {
         let sums = match norm.of.statistics {
@@ -109,17 +109,17 @@ impl NormParameters {
     }
 }
 
-/// What happens to each part of the gradients and the parameters beside the optimizer's step, while
-/// the part is in cache; on the CPU only. In this order:
+/// What is done with each part of the gradients and parameters besides the optimizer's step, while
+/// the part is in cache; on the CPU only, in this order:
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Companions {
     /// The gradients of the batch's earlier micro-batches, which are added and cleared: (1, len).
     pub collected: Option<TensorId>,
-    /// The strength of the L1 penalty, whose sign each weight's gradient gets; 0 for none.
+    /// The strength of the L1 penalty, added to each weight's gradient with the weight's sign; 0 for none.
     pub l1: f32,
     /// The limit that each element of the gradients is clipped to.
     pub clip_value: Option<f32>,
-    /// Where the direction of LAMB goes, in the places of the parameters, in place of a step.
+    /// The tensor for the direction of LAMB, at the offsets of the parameters, instead of a step.
     pub direction: Option<TensorId>,
     /// The moving average of the parameters, which follows the step: (1, len).
     pub average: Option<(Share, TensorId)>,

@@ -8,8 +8,8 @@ use crate::math::real::Real;
 use crate::math::vector::Vector;
 
 uniform! {
-    /// The elements, and the place of the first stretch among the partial sums; or how many of
-    /// these there are.
+    /// The elements, and the place of the first stretch among the partial sums; or their
+    /// number.
     Uniform { len: u32, first: u32 }
 }
 

@@ -1,13 +1,13 @@
-//! The backward pass of a layer in one launch, with the updates of parameters that nothing needs
-//! any more merged into it.
+//! The backward pass of a layer in one launch, with the updates of parameters that no later op reads
+//! merged into it.
 //!
 //! δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), beside ∂E/∂W = δᵀ A and ∂E/∂b = ± Σ_rows δ of the layer
-//! above with the optimiser's step on them: while δ_l is computed from W_{l+1}, W_{l+2} can change.
+//! above with the optimizer's step on them: while δ_l is computed from W_{l+1}, W_{l+2} can change.
 //! The last launch of a step has two updates and no δ. Gradients are not kept.
 //!
-//! A long batch leaves the blocks of an update few and their sums long, beside a δ that is done
-//! soon. Then each update gives its gradient over parts of the batch, which one more launch adds
-//! up in order and takes the step by ([`crate::kernels::fused::gradient::SumUpdate`]): see [`part_rows`].
+//! With a long batch, the blocks of an update are few and their sums long, while the δ beside them finishes
+//! early. Then each update gives its gradient over parts of the batch, which one more launch sums
+//! in order and uses for the step ([`crate::kernels::fused::gradient::SumUpdate`]): see [`part_rows`].
 
 use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
 use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write, uniform};
@@ -34,20 +34,20 @@ pub struct Delta {
     pub out: TensorId,
 }
 
-/// Up to two of: a δ, and the updates of one or two layers.
+/// A δ and the update of a layer, or one of them, or the updates of two layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backward {
-    /// The δ, beside one update at most.
+    /// The δ, beside at most one update.
     pub delta: Option<Delta>,
     /// The updates.
     pub updates: Vec<ParameterGradient>,
-    /// The rule, which keeps two numbers for each parameter at most.
+    /// The rule, with at most two states for each parameter.
     pub rule: Rule,
-    /// What the rule keeps, for all parameters in one row.
+    /// The state of the rule, for all parameters in one row.
     pub state: [TensorId; 2],
     /// All parameters in one row.
     pub parameters: TensorId,
-    /// Where the gradients over parts of the batch go, in place of the optimiser's step.
+    /// The gradients over parts of the batch, instead of the optimizer's step.
     pub parts: Option<Parts>,
 }
 
@@ -58,7 +58,7 @@ pub struct Parts {
     pub sums: TensorId,
     /// Rows of each part.
     pub rows: usize,
-    /// How many there are.
+    /// Their number.
     pub count: usize,
 }
 
@@ -76,7 +76,7 @@ pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
     let blocks = |rows: usize, cols: usize| rows.div_ceil(32).saturating_mul(cols.div_ceil(32));
     let update = |l: usize| shapes.get(l).map_or(0, |[n, k]| blocks(*n, *k).saturating_mul(batch));
     let delta = |l: usize| blocks(batch, shapes[l][0]).saturating_mul(shapes[l + 1][0]);
-    // Terms that each workgroup adds up in a launch, if all have as many.
+    // The terms that each workgroup sums in a launch, if all have equally many.
     let hidden = shapes.len().saturating_sub(1);
     let merged = (0..hidden).filter(|l| l + 2 < shapes.len()).map(|l| delta(l) + update(l + 2));
     let terms = merged.chain([update(0) + update(1)]).map(|work| work / ENOUGH);
@@ -86,7 +86,7 @@ pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
     let parts = wanted.min(MOST / parameters.max(1));
     match parts {
         0 | 1 => batch,
-        // Whole stretches.
+        // A multiple of the stretch.
         parts => batch.div_ceil(parts).next_multiple_of(64),
     }
 }
@@ -173,11 +173,11 @@ pub static UPDATES: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     own.kernels(BINDINGS)
 });
 
-/// What the two kernels don't share.
+/// The differences between the two kernels.
 struct Own {
     name: &'static str,
     text: &'static str,
-    /// Where the operands of an update come from.
+    /// The sources of the operands of an update.
     update: [&'static str; 2],
     /// The operands of δ_l.
     delta: Option<[Operand<'static>; 2]>,

@@ -24,7 +24,7 @@ pub struct Dense {
     pub weight: TensorId,
     /// b: (1, n_l), and its sign.
     pub bias: Option<(TensorId, f32)>,
-    /// σ_l; none where only Z is wanted.
+    /// σ_l; none if only Z is needed.
     pub functions: Option<UnitFunctions>,
     /// Z: (B, n_l); the same tensor as A where σ′ follows from the sign of A.
     pub z: TensorId,
@@ -36,7 +36,7 @@ pub struct Dense {
 }
 
 uniform! {
-    /// The shape of W, how many parts the inner dimension is cut into, and the sign of the bias.
+    /// The shape of W, the number of parts of the inner dimension, and the sign of the bias.
     Uniform { n: u32, k: u32, parts: u32, bias_sign: f32 }
 }
 
@@ -112,15 +112,15 @@ fn kernels(
     TILES.iter().map(kernel).collect()
 }
 
-/// The longest sums of fused products: some drivers end a loop after 65,535 rounds without a word, and
+/// The longest sums of fused products: some drivers silently end a loop after 65,535 iterations, and
 /// longer sums lose digits.
 pub const TERMS: usize = 1 << 16;
 
-/// Whether the last layer's product, of shape (m, n, k), is worth cutting along its inner dimension:
-/// where the sums are long and the blocks so few that most of a large GPU would wait for them.
+/// Whether the last layer's product, of shape (m, n, k), is worth splitting along its inner dimension:
+/// if the sums are long and the blocks so few that most of a large GPU would be idle.
 ///
-/// Each stretch is then a product of its own, and [`crate::kernels::loss::output`] adds them up in order, which
-/// gives the same bits as if they had been added here. It takes no launch more.
+/// Each stretch is then a separate product, and [`crate::kernels::loss::output`] sums them in order, which
+/// gives the same bits as if they had been summed here. It takes no additional launch.
 #[must_use]
 pub fn is_worth_cutting([m, n, k]: [usize; 3]) -> bool {
     const ENOUGH: usize = 128;
@@ -199,7 +199,7 @@ pub fn reference_parts<T: Gemm>([n, k]: [usize; 2], x: &[T], weight: &[T], parts
 }
 
 /// The CPU reference of [`DENSE`]: x: (rows, k), weight: (n, k), bias: (n), z, a: (rows, n), of
-/// which z is none where it is not wanted, and a where there is no activation.
+/// which z is none if it isn't needed, and a if there is no activation.
 pub fn reference<T: Gemm>(
     functions: Option<&UnitFunctions>,
     [n, k]: [usize; 2],

@@ -1,4 +1,4 @@
-//! Matrix products C = A·B, A·Bᵀ and Aᵀ·B, with ± bias where a layer has one.
+//! Matrix products C = A·B, A·Bᵀ and Aᵀ·B, with ± bias if a layer has one.
 //!
 //! Forward: Z_l = A_{l−1} W_lᵀ ± b_l. Backward: ∂E/∂A_{l−1} = δ_l W_l, and ∂E/∂W_l = δ_lᵀ A_{l−1},
 //! the outer products of each row's δ and activations, accumulated over the batch.
@@ -23,8 +23,8 @@ pub enum Form {
 }
 
 uniform! {
-    /// C: (m, n), inner dimension k, of which k_first … k_first + k_count; m or k 0 stands for the
-    /// rows of the batch at hand.
+    /// C: (m, n), inner dimension k, of which k_first … k_first + k_count; m or k 0 means the
+    /// rows of the current batch.
     Uniform { m: u32, n: u32, k: u32, k_first: u32, k_count: u32, bias_sign: f32 }
 }
 
@@ -77,9 +77,9 @@ pub static MATMUL: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     Form::ALL.iter().flat_map(|form| TILES.iter().map(move |tile| kernel(*form, tile))).collect()
 });
 
-/// The most of the inner dimension that one launch adds up.
+/// The largest inner dimension of one launch.
 ///
-/// Mesa's llvmpipe ends loops silently after 65,535 rounds in one invocation, all loops together;
+/// Mesa's llvmpipe ends loops silently after 65,535 iterations in one invocation, all loops together;
 /// and the rounding errors of a sum grow with the number of its stretches.
 const DEPTH_PER_LAUNCH: usize = 16_384;
 
@@ -197,8 +197,8 @@ pub fn reference_rows<T: Gemm>(
     unsafe { reference(form, shape, a, b, bias, (0..m, 0..n), c.as_mut_ptr()) };
 }
 
-/// How an (m, n) matrix C is cut into pieces of work: blocks of rows and columns, the latter whole
-/// panels of every instruction set, so large that packing the operands is not felt.
+/// How an (m, n) matrix C is split into pieces of work: blocks of rows and columns, the latter whole
+/// panels of every instruction set, so large that packing the operands costs little.
 #[derive(Debug, Clone, Copy)]
 pub struct Pieces {
     shape: (usize, usize),
@@ -214,7 +214,7 @@ impl Pieces {
         Pieces { shape: (m, n), block: (rows, cols) }
     }
 
-    /// How many there are.
+    /// Their number.
     #[must_use]
     pub fn count(&self) -> usize {
         self.shape.0.div_ceil(self.block.0) * self.shape.1.div_ceil(self.block.1)

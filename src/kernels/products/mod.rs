@@ -1,4 +1,4 @@
-//! Matrix products in tiles, and the passes forward and back that are made of them.
+//! Tiled matrix products, and the forward and backward passes made of them.
 
 pub mod backward;
 pub mod dense;

@@ -6,7 +6,7 @@ use crate::kernels::tensor::{Extent, TensorId};
 use crate::math::vector::Vector;
 
 uniform! {
-    /// The shape of δ, `rows` 0 standing for the batch at hand, the sign, and the rows of this part.
+    /// The shape of δ, `rows` 0 means the current batch, the sign, and the rows of this part.
     Uniform { rows: u32, cols: u32, sign: f32, first: u32, count: u32 }
 }
 
@@ -22,8 +22,8 @@ pub static COLUMN_SUMS: Kernel = Kernel {
 /// Columns that one workgroup sums.
 const COLUMNS: usize = 16;
 
-/// The most rows that one launch sums, 16 in a round of its loop: some drivers end a loop after
-/// 65,535 rounds without a word.
+/// The most rows that one launch sums, 16 in an iteration of its loop: some drivers silently end a loop after
+/// 65,535 iterations.
 const ROWS_PER_LAUNCH: usize = 1 << 19;
 
 /// Launches [`COLUMN_SUMS`]: delta: (B, cols), out: (cols), in parts of many rows

@@ -1,9 +1,9 @@
-//! Loops over many numbers, compiled for each function by itself, so that none has a branch inside.
+//! Loops over slices, compiled separately for each function, so that none has a branch inside.
 
 use super::Activation;
 use crate::math::real::Real;
 
-/// The body, in which `$f` is known to the compiler but for its parameter.
+/// The body for each function, in which the compiler knows `$f` except for its parameter.
 macro_rules! for_each_function {
     ($f:ident: $($name:ident $(($parameter:ident))?),+ => $body:block) => {
         match $f {

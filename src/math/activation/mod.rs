@@ -105,7 +105,7 @@ impl Activation {
         }
     }
 
-    /// The number by which the shaders know this function: its place in [`Activation::ALL`].
+    /// The code of this function in the shaders: its index in [`Activation::ALL`].
     #[must_use]
     pub fn code(self) -> u32 {
         let place = Self::ALL.iter().position(|a| a.name() == self.name());
@@ -121,7 +121,7 @@ impl Activation {
         }
     }
 
-    /// Whether σ is zero, or nearly so, on a half-line (decides the default initialiser).
+    /// Whether σ is zero, or nearly so, on a half-line (decides the default initializer).
     #[must_use]
     pub fn is_rectifier(self) -> bool {
         use Activation::{Elu, Gelu, GeluTanh, HardSwish, LeakyRelu, Mish, Relu, Relu6, Silu};
@@ -148,7 +148,7 @@ impl Activation {
         }
     }
 
-    /// Whether σ′(z) = σ′(σ(z)), so that A serves where Z is wanted.
+    /// Whether σ′(z) = σ′(σ(z)), so that A can be used in place of Z.
     #[must_use]
     pub fn derivative_follows_from_value(self) -> bool {
         match self {
@@ -337,7 +337,7 @@ impl fmt::Display for Activation {
 impl FromStr for Activation {
     type Err = Error;
 
-    /// Reads `relu`, `leaky-relu` or `leaky-relu(0.2)`; `_` stands for `-` too.
+    /// Reads `relu`, `leaky-relu` or `leaky-relu(0.2)`; `_` is read as `-`.
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim().replace('_', "-");
         let (name, argument) = match text.split_once('(') {

@@ -1,10 +1,10 @@
-//! How a precision is multiplied on the processor at hand.
+//! The matrix-product kernel of a precision on this processor.
 
 use crate::math::gemm::tile::Tile;
 use crate::math::gemm::transpose::Transpose;
 use crate::math::gemm::zeros::{Scan, SideScan};
 
-/// How a precision is computed on the processor at hand.
+/// The kernel of a precision on this processor.
 #[derive(Debug, Clone, Copy)]
 pub struct Kernel<T> {
     /// The instruction set.
@@ -17,11 +17,11 @@ pub struct Kernel<T> {
     pub(super) tile: unsafe fn(&Tile<T>),
     /// Transposes a matrix.
     pub(super) transpose: Transpose<T>,
-    /// Finds the steps in which some rows of A aren't all 0.
+    /// Finds the steps of the inner dimension in which some rows of A aren't all 0.
     pub(super) scan_rows: Scan<T>,
-    /// The same where the rows' elements lie beside each other.
+    /// The same where the elements of the rows are contiguous for each step.
     pub(super) scan_side: SideScan<T>,
-    /// Finds the steps in which a panel of B isn't 0.
+    /// Finds the steps in which a panel of B isn't all 0.
     pub(super) scan_panel: Scan<T>,
 }
 

@@ -1,10 +1,10 @@
-//! Matrix products on the CPU, for a training step: C = A·B, begun with a bias and ended with an
+//! Matrix products on the CPU, for a training step: C = A·B, initialized with a bias and finished with an
 //! activation where a layer has them.
 //!
 //! B is read in panels of as many columns as two vectors hold, one row after the other; a tile of
-//! eight rows of C stays in registers while the inner dimension passes (Goto and van de Geijn, 2008,
+//! eight rows of C stays in registers during the loop over the inner dimension (Goto and van de Geijn, 2008,
 //! "Anatomy of high-performance matrix multiplication"). Every element of C is a running sum over
-//! stretches of the inner dimension that are always the same: how C is cut changes no bit of it.
+//! stretches of the inner dimension that are always the same, so how C is tiled changes no bit of it.
 
 mod kernel;
 mod operands;
@@ -30,24 +30,24 @@ pub use view::View;
 /// The right operand: (k, n).
 #[derive(Debug, Clone, Copy)]
 pub enum Right<'a, T> {
-    /// Packed as the product goes.
+    /// Packed during the product.
     Matrix(View<'a, T>),
     /// [`packed_len`] numbers, packed by [`pack`]; n.
     Packed(&'a [T], usize),
 }
 
-/// What each row of C begins with.
+/// The initial value of each row of C.
 #[derive(Debug, Clone, Copy)]
 pub enum Begin<'a, T> {
     /// 0.
     Zero,
-    /// What C holds.
+    /// The value in C: accumulates.
     Add,
     /// sign · bias.
     Bias(&'a [T], T),
 }
 
-/// What becomes of a sum before it is stored.
+/// The epilogue: what is applied to a sum before it is stored.
 #[derive(Debug, Clone, Copy)]
 pub enum End<'a, T> {
     /// Nothing.
@@ -69,14 +69,14 @@ pub trait Gemm: Vector {
     }
 }
 
-/// The kernel of a processor with some instructions.
+/// The kernel of an instruction set.
 #[cfg(target_arch = "x86_64")]
 macro_rules! kernel {
     ($scalar:ty, $vector:ty, $rows:literal, $transpose:path, $name:literal, $features:literal) => {{
         #[target_feature(enable = $features)]
         unsafe fn tile(tile: &Tile<$scalar>) {
-            // SAFETY: the processor has the vector's instructions, and the tile is as `tile::run` wants it:
-            // both are the caller's.
+            // SAFETY: the caller guarantees that the processor has the vector's instructions, and that the
+            // tile meets the contract of `tile::run`.
             unsafe { tile::run::<$vector>(tile) }
         }
         #[target_feature(enable = $features)]
@@ -139,10 +139,11 @@ gemm!(f32, (), (), transpose::portable);
 #[cfg(not(target_arch = "x86_64"))]
 gemm!(f64, (), (), transpose::portable);
 
-/// The kernel of a processor that we know nothing of.
+/// The portable kernel, for any processor.
 fn portable<T: Real>() -> Kernel<T> {
     unsafe fn four<T: Real>(tile: &Tile<T>) {
-        // SAFETY: every processor can do this, and the caller's tile is as `tile::run` wants it.
+        // SAFETY: every processor has these instructions, and the caller's tile meets the contract of
+        // `tile::run`.
         unsafe { tile::run::<Four<T>>(tile) }
     }
     Kernel {
@@ -157,24 +158,24 @@ fn portable<T: Real>() -> Kernel<T> {
     }
 }
 
-/// Numbers that the packed form of a (k, n) matrix takes.
+/// The length of the packed form of a (k, n) matrix, in numbers.
 #[must_use]
 pub fn packed_len<T: Gemm>([k, n]: [usize; 2]) -> usize {
     k * n.next_multiple_of(T::kernel().lanes)
 }
 
-/// Columns that are packed together, on the processor at hand.
+/// The number of columns of a packed panel on this processor.
 #[must_use]
 pub fn panel_cols<T: Gemm>() -> usize {
     T::kernel().panel()
 }
 
-/// Packs rows `depth` of columns `cols` of a (k, n) matrix, to where they are in its packed form
+/// Packs rows `depth` of columns `cols` of a (k, n) matrix, to their place in its packed form
 /// `to`.
 ///
 /// # Safety
 /// `to` points at [`packed_len`] numbers, and nothing else accesses those rows of the columns'
-/// panels meanwhile. `cols` begins with a panel, and ends with one or at n.
+/// panels during the call. `cols` begins with a panel, and ends with one or at n.
 pub unsafe fn pack<T: Gemm>(b: View<'_, T>, depth: Range<usize>, cols: Range<usize>, to: *mut T) {
     let kernel = T::kernel();
     assert!(depth.end <= b.rows && cols.end <= b.cols && cols.start.is_multiple_of(kernel.panel()));

@@ -1,21 +1,21 @@
-//! A and B as a product reads them: where they lie well, else packed.
+//! A and B as a product reads them: in place where their layout allows, else packed.
 
 use super::tile::{Rows, Steps};
 use super::{Gemm, Kernel, Right, View, pack, zeros};
 use std::ops::Range;
 
-/// Distance of an operand's elements up to which it is read where it lies: from further apart, they
-/// would each come from another page, and packing pays.
+/// The largest stride for which an operand is read in place: with a larger one, each element would be on
+/// another page, and packing pays.
 const NEAR: usize = 256;
 
-/// Tiles below each other for which a panel isn't packed even then.
+/// With this many tiles per panel or fewer, a panel isn't packed even then.
 const FEW: usize = 4;
 
-/// Rows of a panel that are as many pages as a processor remembers at once, so that it isn't packed
+/// Up to this many rows of a panel, that is pages, fit the processor's TLB, and it isn't packed
 /// either.
 const PAGES: usize = 64;
 
-/// The operands of a product, and what computes it.
+/// The operands of a product, and its kernel.
 pub(super) struct Operands<'a, T> {
     pub kernel: Kernel<T>,
     /// (m, k).
@@ -27,13 +27,13 @@ pub(super) struct Operands<'a, T> {
 /// Some columns of B.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Panel<T> {
-    /// The first column, and how many.
+    /// The first column, and the number of columns.
     pub first: usize,
     pub cols: usize,
-    /// Its first row; rows so far apart.
+    /// Its first row, and the distance of rows.
     pub at: *const T,
     pub row: usize,
-    /// The steps in which it isn't 0 throughout, or all.
+    /// The steps in which it isn't all 0, or all steps.
     pub steps: Steps,
 }
 
@@ -61,8 +61,8 @@ impl<T: Gemm> Operands<'_, T> {
         (m, k, n)
     }
 
-    /// Whether rows of A are packed: those of a transposed A lie far apart. Where steps are left out
-    /// there is too little to read to pack it.
+    /// Whether rows of A are packed: those of a transposed A are far apart. Where steps are skipped
+    /// too little is read for packing to pay.
     pub(super) fn packs_rows(&self) -> bool {
         self.a.col_stride > NEAR && !self.a.sparse && self.a.cols > 2 * PAGES
     }
@@ -75,8 +75,8 @@ impl<T: Gemm> Operands<'_, T> {
         }
     }
 
-    /// A stretch of a group of rows: its first element, and how the others lie; `packed` is that stretch
-    /// of all rows, if they are.
+    /// A stretch of a group of rows: its first element, and the layout of the others; `packed` is that stretch
+    /// of all rows, if they are packed.
     pub(super) fn rows(
         &self,
         group: Range<usize>,
@@ -97,7 +97,7 @@ impl<T: Gemm> Operands<'_, T> {
         }
     }
 
-    /// The steps of a group of rows that aren't 0 throughout, where A has so many zeros that it pays.
+    /// The steps of a group of rows that aren't all 0, where A has so many zeros that it pays.
     pub(super) fn steps_of_rows(
         &self,
         group: Range<usize>,
@@ -109,7 +109,7 @@ impl<T: Gemm> Operands<'_, T> {
         }
         let (a, k, lanes) = (self.a.some_cols(depth.clone()), depth.len(), self.kernel.lanes);
         assert!(k + zeros::SPARE <= to.len(), "no room for the steps");
-        // SAFETY: what is scanned lies inside of A, there is room for the steps, and the processor has
+        // SAFETY: what is scanned is inside of A, there is room for the steps, and the processor has
         // the kernel's instructions.
         let count = unsafe {
             if a.col_stride == 1 {
@@ -128,9 +128,9 @@ impl<T: Gemm> Operands<'_, T> {
         Some(those_left(k, &to[..count]))
     }
 
-    /// A stretch of `cols` columns of B from `first` on, packed to `to` where they don't lie well, and with
-    /// its steps that aren't 0 throughout in `steps`, where B has so many zeros that it pays. One of the
-    /// operands at most is searched for zeros.
+    /// A stretch of `cols` columns of B from `first` on, packed to `to` where their layout requires it, and
+    /// with the steps that aren't all 0 in `steps`, where B has so many zeros that it pays. At most one of the
+    /// operands is searched for zeros.
     pub(super) fn panel(
         &self,
         depth: Range<usize>,
@@ -170,7 +170,7 @@ impl<T: Gemm> Operands<'_, T> {
     }
 }
 
-/// `steps` of k, unless they are so many that it costs less to take all.
+/// `steps` of k, or all k where skipping so few would cost more.
 fn those_left(k: usize, steps: &[u32]) -> Steps {
     if 8 * steps.len() <= 7 * k { Steps::Some(steps.as_ptr(), steps.len()) } else { Steps::All(k) }
 }

@@ -14,21 +14,21 @@ struct Line([u8; 64]);
 
 // SAFETY: 64 bytes, which may all be 0.
 unsafe impl bytemuck::Zeroable for Line {}
-// SAFETY: every pattern of 64 bytes is one, and there is no padding.
+// SAFETY: every pattern of 64 bytes is valid, and there is no padding.
 unsafe impl bytemuck::Pod for Line {}
 
 /// Lines of a page.
 const PAGE: usize = 4096 / size_of::<Line>();
 
-/// Where in its page the next piece of memory begins: each elsewhere than the last few, as
-/// processors take a load for one of what was just stored when the two addresses differ by whole
+/// The offset in its page at which the next allocation begins: each differs from the last few, as
+/// processors mistake a load for one of what was just stored when the two addresses differ by whole
 /// pages (Intel, "Optimization Reference Manual", 4-KByte aliasing; here Adam took 2.5 times as long).
 fn next_place() -> usize {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     COUNT.fetch_add(1, Ordering::Relaxed) * 29 % PAGE
 }
 
-/// Memory that begins with a cache line, for numbers of any precision.
+/// Scratch memory aligned to a cache line, for numbers of any precision.
 #[derive(Debug, Default)]
 pub struct Scratch {
     lines: Vec<Line>,
@@ -39,14 +39,14 @@ impl Scratch {
     /// Zeros for `len` numbers.
     fn zeros<T>(len: usize) -> Self {
         let lines = (len * size_of::<T>()).div_ceil(size_of::<Line>());
-        // From a page's beginning on, wherever the memory itself begins.
+        // Counted from the beginning of a page, wherever the memory itself begins.
         let lines: Vec<Line> = vec![bytemuck::Zeroable::zeroed(); lines + 2 * PAGE];
         let line = lines.as_ptr() as usize / size_of::<Line>();
         let first = (PAGE - line % PAGE) % PAGE + next_place();
         Scratch { lines, first }
     }
 
-    /// The first `len` numbers, of any value; the memory grows where it must.
+    /// The first `len` numbers, with unspecified values; the memory grows as needed.
     pub fn numbers<T: Real>(&mut self, len: usize) -> &mut [T] {
         if (self.lines.len().saturating_sub(2 * PAGE)) * size_of::<Line>() < len * size_of::<T>() {
             *self = Self::zeros::<T>(len);
@@ -55,7 +55,7 @@ impl Scratch {
     }
 }
 
-/// Numbers in memory that begins with a cache line.
+/// Numbers in memory aligned to a cache line.
 #[derive(Debug)]
 pub struct Aligned<T> {
     memory: Scratch,
@@ -84,7 +84,7 @@ impl<T: Real> std::ops::DerefMut for Aligned<T> {
     }
 }
 
-/// How many rows before it is copied a row is asked for.
+/// How many rows ahead a row is prefetched.
 const AHEAD: usize = 16;
 
 /// Packs all columns of a (k, n) matrix, one of whose strides is 1: to[p · width + j] = b(p, j), and
@@ -118,7 +118,7 @@ pub(super) fn columns<T: Real>(kernel: &Kernel<T>, b: View<'_, T>, width: usize,
     }
 }
 
-/// Copies rows so short that a call would be felt.
+/// Copies rows so short that a call would cost more than the copy.
 fn copy<T: Real>(from: &[T], to: &mut [T]) {
     if let (Ok(from), Ok(to)) = (<&[T; 32]>::try_from(from), <&mut [T; 32]>::try_from(&mut *to)) {
         *to = *from;

@@ -1,8 +1,8 @@
 //! The loops around the tiles.
 //!
-//! Outermost are blocks of C's columns, as many as leave a second-level cache room for the part of B
-//! that they need; then stretches of the inner dimension; then groups of rows, which are read once
-//! for a whole block. A tile is a group by a panel.
+//! The outermost loop is over blocks of C's columns, so wide that the part of B that they need fits the
+//! second-level cache; then over stretches of the inner dimension; then over groups of rows, which are read
+//! once for a whole block. A tile is a group of rows by a panel.
 
 use super::operands::{Operands, Panel, groups};
 use super::pack::Scratch;
@@ -12,19 +12,19 @@ use crate::math::vector::{prefetch, prefetch_to_write};
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Inner dimension of a panel that is packed as the product goes: it fits a second-level cache.
+/// The inner dimension of a panel that is packed during the product: it fits a second-level cache.
 const DEPTH: usize = 1024;
 
-/// Panels that are passed over together, so that rows of A are read once for all of them: as many as
-/// leave room in a second-level cache.
+/// The number of panels in a block, so that rows of A are read once for all of them: as many as fit a
+/// second-level cache.
 const TOGETHER: usize = 32;
 const TOGETHER_BYTES: usize = 1 << 19;
 
 /// Bytes of A and of C each that a thread which has just worked on them has in its first-level cache:
-/// asking for them line by line would cost a twentieth of the products of a small net.
+/// prefetching them line by line would take a twentieth of the time of a small net's products.
 const NEARBY_BYTES: usize = 1 << 15;
 
-/// Numbers of A up to which it is packed once, and not for each block of columns.
+/// The largest A, in numbers, that is packed once and not for each block of columns.
 const ONCE: usize = 1 << 19;
 
 /// Rows of A that [`in_blocks`] packs once for an inner dimension of `k`.
@@ -33,23 +33,23 @@ pub fn rows_at_once(k: usize) -> usize {
     (ONCE / k.max(1)).max(32)
 }
 
-/// Where C goes.
+/// The destination of C.
 enum Target<T> {
-    /// To its place, with rows so far apart.
+    /// A matrix in memory, and the distance of its rows.
     Matrix(*mut T, usize),
-    /// Each group of rows of a block, once it is computed, to who asked for it.
+    /// Each group of rows of a block is passed to the callback once it is computed.
     Groups,
     /// The same, panel by panel.
     Panels,
 }
 
-/// Where a block of C lies.
+/// The location of a block of C.
 struct Place<T> {
     at: *mut T,
-    /// Whether it has all rows of C, or has room for a group of them.
+    /// Whether it holds all rows of C, or only a group of them.
     all_rows: bool,
     first_col: usize,
-    /// The distance of rows; in panels they follow each other.
+    /// The distance of rows; none in panels, where they are contiguous.
     row: Option<usize>,
     /// The distance of a panel's first column from that of the one before, in columns.
     col: usize,
@@ -63,11 +63,11 @@ impl<T> Place<T> {
         (row * stride + (panel.first - self.first_col) * self.col, stride)
     }
 
-    /// What was written there, for scratch.
+    /// What was written there, in scratch memory.
     ///
     /// # Safety
-    /// That many numbers from there on have been written, and nothing else accesses them while the
-    /// reference lives.
+    /// That many numbers from there on have been written, and nothing else accesses them during the
+    /// lifetime of the reference.
     #[allow(clippy::mut_from_ref, reason = "the caller has these numbers to itself")]
     unsafe fn part(&self, from: usize, len: usize) -> &mut [T] {
         // SAFETY: the caller has these numbers, which were written, to itself.
@@ -78,8 +78,8 @@ impl<T> Place<T> {
 /// c = end(begin + a·b) for A: (m, k), B: (k, n) and C: (m, n) with rows `c_stride` apart.
 ///
 /// # Safety
-/// `c` points at C, all rows of which lie in one allocation, and nothing else accesses them
-/// meanwhile.
+/// `c` points at C, all rows of which are in one allocation, and nothing else accesses them
+/// during the call.
 pub unsafe fn product<T: Gemm>(
     a: View<'_, T>,
     b: Right<'_, T>,
@@ -111,7 +111,7 @@ pub(super) unsafe fn product_by<T: Gemm>(
 }
 
 /// C = a·b in parts: `soon` is called with the rows and columns of a part before it is computed,
-/// `done` with the same and with the part itself, row by row, while it lies in a cache; it may change it.
+/// `done` with the same and the part itself, row by row, while it is in a cache; it may change it.
 pub fn in_blocks<T: Gemm>(
     a: View<'_, T>,
     b: Right<'_, T>,
@@ -141,14 +141,14 @@ struct Product<'a, T> {
     end: End<'a, T>,
 }
 
-/// Memory that a thread keeps from product to product.
+/// Scratch memory that a thread keeps between products.
 #[derive(Default)]
 struct Room {
     /// Panels of B, rows of A and a block of C.
     panels: Scratch,
     rows: Scratch,
     block: Scratch,
-    /// The steps that are left of each panel, and of a group of rows.
+    /// The steps that aren't skipped, of each panel and of a group of rows.
     steps_of_panels: Vec<u32>,
     steps_of_rows: Vec<u32>,
 }
@@ -175,7 +175,7 @@ impl<'a, T: Gemm> Product<'a, T> {
     /// The whole product.
     ///
     /// # Safety
-    /// C is as [`product`] wants it.
+    /// C meets the contract of [`product`].
     unsafe fn run(
         &self,
         target: Target<T>,
@@ -296,7 +296,7 @@ impl<'a, T: Gemm> Product<'a, T> {
                 soon(group.clone(), stretch.block.clone());
             }
             if far && stretch.block.start == 0 && a.col_stride == 1 {
-                // What another thread has just written comes in time for the next tile.
+                // Prefetch what another thread has just written, in time for the next tile.
                 let next = group.end..(group.end + kernel.rows).min(m);
                 // SAFETY: a row of A, whose columns have stride 1.
                 next.for_each(|row| prefetch(unsafe { a.run(row, 0, a.cols) }));
@@ -342,7 +342,7 @@ impl<'a, T: Gemm> Product<'a, T> {
         }
     }
 
-    /// Whether what a product begins and ends with has the right length.
+    /// Checks the lengths of the bias and of z.
     fn check(&self, target: &Target<T>) {
         let (m, _, n) = self.operands.shape();
         if let Begin::Bias(bias, _) = self.begin {
@@ -353,7 +353,7 @@ impl<'a, T: Gemm> Product<'a, T> {
         }
     }
 
-    /// What a tile begins with whose first column is `first`.
+    /// The initial value of a tile whose first column is `first`.
     fn begin(&self, stretch: &Stretch<'_, T>, first: usize) -> tile::Begin<T> {
         match self.begin {
             _ if !stretch.is_first => tile::Begin::Add,
@@ -363,7 +363,7 @@ impl<'a, T: Gemm> Product<'a, T> {
         }
     }
 
-    /// What becomes of a tile's sums, the first of which is element `at` of C.
+    /// The epilogue of a tile whose first sum is element `at` of C.
     fn end(&self, stretch: &Stretch<'_, T>, at: usize, c_stride: usize) -> tile::End<T> {
         match self.end {
             _ if !stretch.is_last => tile::End::Store,

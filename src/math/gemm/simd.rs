@@ -5,7 +5,7 @@ use crate::math::real::Real;
 /// A vector of `LANES` scalars.
 ///
 /// # Safety
-/// Of all methods: the processor has the instruction set, and pointers reach `LANES` scalars.
+/// For all methods: the processor has the instruction set, and pointers are valid for `LANES` scalars.
 pub(super) trait Simd: Copy {
     type Scalar: Real;
     const LANES: usize;
@@ -19,12 +19,12 @@ pub(super) trait Simd: Copy {
     unsafe fn relu(self) -> Self;
     /// self where z > 0, else 0 · self.
     unsafe fn relu_gradient(self, z: Self) -> Self;
-    /// Not 0 where self or x isn't.
+    /// Nonzero where self or x is.
     unsafe fn or(self, x: Self) -> Self;
     /// A bit for each scalar that isn't 0, the first the lowest.
     unsafe fn nonzero(self) -> u32;
 
-    /// Writes first + i for each bit i of `mask`, and tells how many these are; there is room for
+    /// Writes first + i for each bit i set in `mask`, and returns their number; there is room for
     /// `LANES` of them.
     #[inline(always)]
     unsafe fn places(mut mask: u32, first: u32, to: *mut u32) -> usize {
@@ -170,7 +170,7 @@ mod x86 {
     );
 }
 
-/// Four scalars that the compiler turns into whatever the processor is sure to have.
+/// Four scalars, which the compiler turns into the vectors of the target's baseline.
 #[derive(Clone, Copy)]
 pub(super) struct Four<T>([T; 4]);
 
@@ -194,7 +194,7 @@ impl<T: Real> Simd for Four<T> {
     }
     #[inline(always)]
     unsafe fn mul_add(self, x: Self, sum: Self) -> Self {
-        // Fused where that is an instruction of every such processor, else it would be a call.
+        // Fused only where every processor of the target has the instruction, else it would be a call.
         Four(std::array::from_fn(|i| {
             if cfg!(target_arch = "aarch64") {
                 self.0[i].mul_add(x.0[i], sum.0[i])

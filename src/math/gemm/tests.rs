@@ -2,7 +2,7 @@ use super::product::product_by;
 use super::*;
 use crate::math::random::{Random, Stream};
 
-/// Every kernel, begin and end against the definition, for shapes that end inside of vectors,
+/// Every kernel, initial value and epilogue against the definition, for shapes that end inside of vectors,
 /// panels, groups and stretches.
 fn every_kernel_is_right<T: Gemm>(epsilon: f64) {
     let mut random = Random::new(5, Stream::Check, 0);
@@ -89,7 +89,7 @@ fn a_packed_operand_gives_the_same_bits() {
     }
 }
 
-/// Numbers most of which are 0 in runs along the rows, with columns that are 0 throughout.
+/// Numbers most of which are 0, in runs along the rows, with columns that are all 0.
 fn with_zeros<T: Gemm>(random: &mut Random, rows: usize, cols: usize) -> Vec<T> {
     let mut run = 0.0;
     let numbers = (0..rows * cols).map(|i| {
@@ -174,8 +174,8 @@ fn steps_are_left_out_where_a_tile_has_nothing_but_zeros() {
     steps_are_left_out_of::<f64>(f64::from_bits(1));
 }
 
-/// Numbers of which nothing behind the last, or nothing before the first, may be touched: there a
-/// page is that belongs to nobody.
+/// Numbers with an inaccessible page after the last or before the first, so that an access out of bounds
+/// crashes.
 #[cfg(target_os = "linux")]
 struct Guarded<T> {
     pages: *mut u8,

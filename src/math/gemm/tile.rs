@@ -1,45 +1,45 @@
-//! A tile of C, held in registers while the inner dimension passes.
+//! A tile of C, held in registers during the loop over the inner dimension.
 
 use super::simd::Simd;
 use num_traits::{One, Zero};
 
-/// What a tile begins with.
+/// The initial value of a tile.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Begin<T> {
     /// 0.
     Zero,
-    /// 0; what C holds is added to the sum, so that long sums are made of short ones.
+    /// 0; the value in C is added to the sum at the end, so that long sums are made of short ones.
     Add,
-    /// In each row sign · bias.
+    /// sign · bias in each row.
     Bias(*const T, T),
 }
 
-/// What becomes of a tile's sums.
+/// The epilogue of a tile.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum End<T> {
-    /// They are C.
+    /// C = sums.
     Store,
     /// C = max(sums, 0).
     Relu,
-    /// C = sums ⊙ relu′(z), with z's rows so far apart.
+    /// C = sums ⊙ relu′(z), with the distance of z's rows.
     ReluGradient(*const T, usize),
 }
 
-/// How the rows of A lie.
+/// The layout of the rows of A.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Rows {
-    /// Each in one stretch, so far apart.
+    /// Each row contiguous, with this distance between rows.
     Apart(usize),
-    /// Element by element beside each other: a(i, p) at i + p times so much.
+    /// The rows' elements contiguous for each step: a(i, p) is at i + p times this distance.
     Beside(usize),
 }
 
 /// Which steps of the inner dimension a tile takes, in their order.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Steps {
-    /// So many, from the first on.
+    /// This many, from the first on.
     All(usize),
-    /// So many, whose numbers stand here.
+    /// The steps in this list, of this length.
     Some(*const u32, usize),
 }
 
@@ -47,13 +47,13 @@ pub(super) enum Steps {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tile<T> {
     pub rows: usize,
-    /// At most a panel's.
+    /// At most those of a panel.
     pub cols: usize,
     pub steps: Steps,
     /// (rows, k).
     pub a: *const T,
     pub a_rows: Rows,
-    /// (k, cols), padded to whole vectors; rows so far apart.
+    /// (k, cols), padded to whole vectors, and the distance of rows.
     pub b: *const T,
     pub b_row: usize,
     pub c: *mut T,
@@ -68,8 +68,8 @@ const MOST: (usize, usize) = (8, 32);
 /// Computes a tile of up to eight rows and two vectors in a row.
 ///
 /// # Safety
-/// The processor has `S`'s instructions, all pointers reach as far as the tile says, and nothing
-/// else accesses C meanwhile.
+/// The processor has `S`'s instructions, all pointers are valid for the tile's shape, and nothing
+/// else accesses C during the call.
 #[inline(always)]
 pub(super) unsafe fn run<S: Simd>(t: &Tile<S::Scalar>) {
     debug_assert!(t.rows <= MOST.0 && t.cols <= 2 * S::LANES && 2 * S::LANES <= MOST.1);
@@ -82,7 +82,7 @@ pub(super) unsafe fn run<S: Simd>(t: &Tile<S::Scalar>) {
     }
 }
 
-/// A tile whose rows end inside a vector: on copies with whole vectors.
+/// A tile whose rows end inside a vector, computed on copies with whole vectors.
 ///
 /// # Safety
 /// As [`run`].
@@ -212,7 +212,7 @@ unsafe fn registers<S: Simd, const M: usize, const V: usize>(
                 let mut b = t.b;
                 for p in 0..k {
                     step(&mut sums, |i| a(i, p), b);
-                    // Behind the last step it may point outside of B.
+                    // After the last step it may point outside of B.
                     b = b.wrapping_add(t.b_row);
                 }
             }

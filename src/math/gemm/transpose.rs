@@ -1,22 +1,22 @@
-//! The transpose of a matrix, block by block, so that both sides are used by whole cache lines.
+//! The transpose of a matrix, block by block, so that both matrices are accessed by whole cache lines.
 
 use crate::math::vector::{prefetch_at, prefetch_to_write};
 
 /// Rows and columns of a block.
 pub(super) const BLOCK: usize = 8;
 
-/// `to` (cols, rows) ← the transpose of `from` (rows, cols), both whole blocks, with the rows of each so
-/// far apart: from, its stride, [rows, cols], to, its stride.
+/// `to` (cols, rows) ← the transpose of `from` (rows, cols), both of whole blocks. The
+/// arguments are from, its row stride, [rows, cols], to, its row stride.
 ///
 /// # Safety
-/// The pointers reach that far, nothing else accesses what is written, and the processor has the
+/// The pointers are valid for these shapes, nothing else accesses what is written, and the processor has the
 /// instructions.
 pub(super) type Transpose<T> = unsafe fn(*const T, usize, [usize; 2], *mut T, usize);
 
-/// Columns whose memory is asked for before they are needed.
+/// How many columns ahead memory is prefetched.
 const AHEAD: usize = 64;
 
-/// Calls `block` with the first row and column of each block. Neighbouring blocks of the same rows
+/// Calls `block` with the first row and column of each block. Neighboring blocks of the same rows
 /// come one after the other, as they share cache lines.
 #[inline(always)]
 fn blocks<T>(

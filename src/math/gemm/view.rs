@@ -1,4 +1,4 @@
-//! Operands as they lie in memory.
+//! Operands in memory.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -28,12 +28,12 @@ impl<'a, T> View<'a, T> {
         unsafe { Self::from_raw(data.as_ptr(), rows, cols) }
     }
 
-    /// A matrix of which some parts may belong to others, as long as only parts are read that
-    /// don't.
+    /// A matrix parts of which other threads may write, as long as only the other parts are
+    /// read.
     ///
     /// # Safety
-    /// `at` points at rows · cols numbers in one allocation, and what is read of them is not written
-    /// meanwhile.
+    /// `at` points at rows · cols numbers in one allocation, and what is read of them is not written during
+    /// the lifetime of the view.
     #[must_use]
     pub unsafe fn from_raw(at: *const T, rows: usize, cols: usize) -> Self {
         View {
@@ -47,8 +47,8 @@ impl<'a, T> View<'a, T> {
         }
     }
 
-    /// The same with many zeros in it, if `sparse`: a product looks for steps of the inner dimension in
-    /// which all of a tile's elements of this operand are 0, and leaves them out. That changes no
+    /// The same, marked as having many zeros if `sparse`: a product looks for steps of the inner dimension in
+    /// which all of a tile's elements of this operand are 0, and skips them. That changes no
     /// result as long as the other operand is finite.
     #[must_use]
     pub fn sparse(self, sparse: bool) -> Self {

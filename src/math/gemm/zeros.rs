@@ -1,19 +1,19 @@
-//! Steps of the inner dimension that a product leaves out, because one operand is 0 there throughout
-//! a tile: the blank borders of images, and most columns of what was a category.
+//! Steps of the inner dimension that a product skips, because one operand is all 0 there in
+//! a tile: the blank borders of images, and most one-hot columns.
 
 use super::simd::Simd;
 use num_traits::Zero;
 
-/// `(count, at, stride, k, to)`: of an operand that begins at `at` and has `count` rows, or rows of `count`
-/// vectors, so far apart, writes to `to` which of the `k` steps aren't 0 throughout, and returns how many
-/// these are. `to` has room for k + [`SPARE`].
+/// `(count, at, stride, k, to)`: for an operand that begins at `at` and has `count` rows, or rows of `count`
+/// vectors, `stride` apart, writes to `to` which of the `k` steps aren't all 0, and returns their
+/// number. `to` has room for k + [`SPARE`].
 ///
 /// # Safety
-/// The pointers reach that far, and the processor has the instructions.
+/// The pointers are valid for these shapes, and the processor has the instructions.
 pub(super) type Scan<T> = unsafe fn(usize, *const T, usize, usize, *mut u32) -> usize;
 
-/// `(mask, at, stride, k, to)`: the same where a step is a vector, of which the elements count whose bit is
-/// set in the mask.
+/// `(mask, at, stride, k, to)`: the same where a step is a vector, of which only the elements count whose bit
+/// is set in the mask.
 ///
 /// # Safety
 /// As above.

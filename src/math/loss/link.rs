@@ -1,4 +1,4 @@
-//! From the outputs of a net to what it predicts.
+//! The link: from the outputs of a net to its predictions.
 
 use super::rows::shifted_exp;
 use super::sum;
@@ -6,7 +6,7 @@ use crate::math::activation::sigmoid;
 use crate::math::matrix::Matrix;
 use crate::math::vector::Vector;
 
-/// What turns outputs into predictions.
+/// The function that turns outputs into predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     /// The outputs as they are.
@@ -15,8 +15,8 @@ pub enum Link {
     Softmax,
     /// Logits into independent probabilities.
     Sigmoid,
-    /// Softmax of several outputs, sigmoid of one. The hinge loss knows no probabilities: these name
-    /// the class with the largest output, and are not calibrated.
+    /// Softmax of several outputs, sigmoid of one. The hinge loss defines no probabilities: these only
+    /// rank the classes, and are not calibrated.
     Margin,
     /// Logarithms into rates.
     Exp,
@@ -41,12 +41,12 @@ impl Link {
         }
     }
 
-    /// The outputs that predict the mean of what the outputs of several nets predict, row by row: (N, n_L)
-    /// each. The link of the result is the mean of their links; of normal distributions it has the
+    /// Outputs whose predictions are the mean of the predictions of several nets, row by row: (N, n_L)
+    /// each. The link of the result is the mean of their links; for normal distributions it has the
     /// mean and the variance of their mixture.
     ///
-    /// Means of probabilities are taken as logarithms of sums of exponentials: no probability is rounded
-    /// to 0 or 1 on the way.
+    /// Means of probabilities are computed as logarithms of sums of exponentials: no probability is rounded
+    /// to 0 or 1.
     #[must_use]
     pub fn combine(self, nets: &[Matrix<f32>]) -> Matrix<f32> {
         let (rows, cols) = nets.first().map_or((0, 0), |net| (net.rows(), net.cols()));
@@ -91,7 +91,7 @@ impl Link {
         }
     }
 
-    /// Above this, a single output says yes: where its probability is one half.
+    /// The threshold above which a single output is positive: its probability is then above one half.
     #[must_use]
     pub fn threshold(self) -> f32 {
         if matches!(self, Link::Sigmoid | Link::Margin) { 0.0 } else { 0.5 }

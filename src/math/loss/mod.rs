@@ -33,17 +33,17 @@ pub enum Loss {
     CrossEntropy,
     /// −Σ t ln y for y in (0, 1] (source 001).
     CrossEntropyProbabilities,
-    /// Σ softplus(y) − t y: y are logits of independent yes-or-no outputs.
+    /// Σ softplus(y) − t y: y are logits of independent binary outputs.
     BinaryCrossEntropy,
     /// Σ eʸ − t y: y is the logarithm of the rate of a Poisson count t.
     Poisson,
-    /// −Σ t (1 − p)^γ ln p with p = softmax(y): a cross-entropy in which rows that are right already
-    /// count little (Lin, Goyal, Girshick, He, Dollár, "Focal loss for dense object detection", 2017).
+    /// −Σ t (1 − p)^γ ln p with p = softmax(y): a cross-entropy in which rows that are classified well
+    /// already count little (Lin, Goyal, Girshick, He, Dollár, "Focal loss for dense object detection", 2017).
     Focal(f32),
     /// −Σ t (1 − p)^γ ln p + (1 − t) p^γ ln(1 − p) with p = sigmoid(y): the same for independent
-    /// yes-or-no outputs, the form of the paper.
+    /// binary outputs, as in the paper.
     BinaryFocal(f32),
-    /// Σ τ (t − y) where y < t, else (1 − τ)(y − t): the least for the τ-quantile of t (Koenker,
+    /// Σ τ (t − y) where y < t, else (1 − τ)(y − t): minimized by the τ-quantile of t (Koenker,
     /// Bassett, "Regression quantiles", 1978).
     Quantile(f32),
     /// max(0, 1 + max_{j≠c} y_j − y_c) with c the class, which is the largest t (Crammer, Singer,
@@ -53,16 +53,16 @@ pub enum Loss {
     /// Σ t ln(t / softmax(y)): the divergence of a predicted distribution from t (Kullback, Leibler,
     /// "On information and sufficiency", 1951).
     KlDivergence,
-    /// 1 − y·t / (|y| |t|): 0 where y has the direction of t, 2 where the opposite one. 1 with a
-    /// gradient of 0 where either is 0.
+    /// 1 − y·t / (|y| |t|): 0 where y has the direction of t, 2 where it has the opposite one; 1
+    /// with a gradient of 0 where either is 0.
     Cosine,
-    /// Σ ½ (s + (t − μ)² e^{−s}), −ln of the normal density but for a constant: the outputs are all
-    /// means μ and then the logarithms s of all variances (Nix, Weigend, "Estimating the mean and
+    /// Σ ½ (s + (t − μ)² e^{−s}), −ln of the normal density up to a constant: the outputs are all
+    /// means μ, followed by the logarithms s of all variances (Nix, Weigend, "Estimating the mean and
     /// variance of the target probability distribution", 1994).
     GaussianNll,
 }
 
-/// The smallest probability whose logarithm is taken.
+/// The smallest probability whose logarithm is computed; smaller ones are raised to it.
 pub const SMALLEST_PROBABILITY: f32 = 1e-37;
 
 impl Loss {
@@ -107,7 +107,7 @@ impl Loss {
         }
     }
 
-    /// The number by which the shaders know this loss: its place in [`Loss::ALL`].
+    /// The code of this loss in the shaders: its index in [`Loss::ALL`].
     #[must_use]
     pub fn code(self) -> u32 {
         let place = Self::ALL.iter().position(|l| l.name() == self.name());
@@ -123,7 +123,7 @@ impl Loss {
         }
     }
 
-    /// The same loss with another parameter; none where it has none.
+    /// The same loss with another parameter; none if it has no parameter.
     fn with_parameter(self, x: f32) -> Option<Self> {
         match self {
             Loss::Huber(_) => Some(Loss::Huber(x)),
@@ -147,7 +147,7 @@ impl Loss {
             Loss::Focal(gamma) | Loss::BinaryFocal(gamma)
                 if !(gamma >= 0.0 && gamma.is_finite()) =>
             {
-                fail(format!("γ of {} is not from 0 on: {gamma}", self.name()))
+                fail(format!("γ of {} is negative or not a number: {gamma}", self.name()))
             }
             Loss::Quantile(tau) if !(tau > 0.0 && tau < 1.0) => {
                 fail(format!("τ of quantile is not between 0 and 1: {tau}"))
@@ -156,7 +156,7 @@ impl Loss {
         }
     }
 
-    /// The reduction that users of other frameworks expect.
+    /// The default reduction, as in other frameworks.
     #[must_use]
     pub fn default_reduction(self) -> Reduction {
         if self.is_of_rows() || self == Loss::CrossEntropyProbabilities {
@@ -171,13 +171,13 @@ impl Loss {
         self.takes_smoothing() || self == Loss::Hinge
     }
 
-    /// Whether the outputs are independent yes-or-no ones, as several labels of a row need.
+    /// Whether the outputs are independent binary ones, as for multilabel targets.
     #[must_use]
     pub fn is_for_labels(self) -> bool {
         matches!(self, Loss::BinaryCrossEntropy | Loss::BinaryFocal(_))
     }
 
-    /// Whether numbers must stay what they are, unscaled: counts, shares and directions.
+    /// Whether targets must not be scaled: counts, fractions and directions.
     #[must_use]
     pub fn needs_raw_targets(self) -> bool {
         matches!(self, Loss::Poisson | Loss::KlDivergence | Loss::Cosine)
@@ -205,7 +205,7 @@ impl Loss {
         t.iter_mut().for_each(|t| *t = *t * (T::one() - epsilon) + share);
     }
 
-    /// Whether a row's loss is no sum of terms of one output each.
+    /// Whether a row's loss isn't a sum of terms of one output each.
     fn is_of_rows(self) -> bool {
         matches!(
             self,
@@ -213,19 +213,19 @@ impl Loss {
         )
     }
 
-    /// The targets of a row that has so many outputs: one for each, or for each mean and variance.
+    /// The number of targets of a row with `outputs` outputs: one for each, or for each mean and variance.
     #[must_use]
     pub fn targets(self, outputs: usize) -> usize {
         if self == Loss::GaussianNll { outputs / 2 } else { outputs }
     }
 
-    /// The outputs of a row that has so many targets.
+    /// The number of outputs of a row with `targets` targets.
     #[must_use]
     pub fn outputs(self, targets: usize) -> usize {
         if self == Loss::GaussianNll { targets * 2 } else { targets }
     }
 
-    /// What turns the net's outputs into predictions: probabilities from logits, rates from their
+    /// The function that turns the net's outputs into predictions: probabilities from logits, rates from their
     /// logarithms, and otherwise the outputs themselves.
     #[must_use]
     pub fn link(self) -> Link {
@@ -246,7 +246,7 @@ impl Loss {
         self.prepared_row(y, t, scale, gradient)
     }
 
-    /// What [`Loss::prepared_row`] needs, for many rows at once, in the place of their gradients: of a
+    /// Computes what [`Loss::prepared_row`] needs for many rows at once, in the place of their gradients: for a
     /// cross-entropy exp(y − max y). y, gradient: (rows, outputs).
     pub fn prepare<T: Vector>(self, outputs: usize, y: &[T], gradient: &mut [T]) {
         if matches!(self, Loss::CrossEntropy | Loss::KlDivergence) {
@@ -255,7 +255,7 @@ impl Loss {
         }
     }
 
-    /// [`Loss::row`] of a row that is prepared.
+    /// [`Loss::row`] of a row after [`Loss::prepare`].
     #[inline(always)]
     pub fn prepared_row<T: Vector>(self, y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> T {
         match self {
@@ -271,7 +271,7 @@ impl Loss {
         }
     }
 
-    /// What a row's outputs predict of numbers, in the units of the targets, where it isn't the
+    /// The numbers that a row's outputs predict, in the units of the targets, where they aren't the
     /// outputs themselves: y: (n_L).
     #[must_use]
     #[inline(always)]
@@ -308,7 +308,7 @@ impl FromStr for Loss {
         };
         let Some(argument) = argument else { return Ok(loss) };
         let number = argument.trim().parse().map_err(|_| {
-            Error::usage(format!("{argument:?}, the parameter of {name}, is no number"))
+            Error::usage(format!("{argument:?}, the parameter of {name}, is not a number"))
                 .help(format!("write for example {loss}"))
         });
         let loss = loss.with_parameter(number?).ok_or_else(|| {
@@ -318,7 +318,7 @@ impl FromStr for Loss {
     }
 }
 
-/// Running sums that are added up side by side, so that vectors can be used.
+/// The number of partial sums kept side by side, so that vectors can be used.
 pub const LANES: usize = 8;
 
 /// Σ_i term(a_i, b_i, …) for as many rows of equal length.

@@ -1,11 +1,11 @@
-//! What training makes small: a loss, and how the losses of rows and outputs become one number.
+//! The training objective: a loss, and how the losses of rows and outputs are reduced to one number.
 
 use super::Loss;
 use crate::base::error::{Error, Result, serde_as_text, unknown};
 use std::fmt;
 use std::str::FromStr;
 
-/// How the losses of rows and outputs become one number.
+/// How the losses of rows and outputs are reduced to one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reduction {
     /// The sum over the batch and the outputs (TSE, TCE of source 001).
@@ -30,7 +30,7 @@ impl Reduction {
         }
     }
 
-    /// What the sum over `rows` rows of `outputs` outputs is divided by.
+    /// The divisor of the sum over `rows` rows of `outputs` outputs.
     #[must_use]
     pub fn divisor(self, rows: usize, outputs: usize) -> f64 {
         match self {
@@ -41,18 +41,18 @@ impl Reduction {
     }
 }
 
-/// A loss with its reduction: what training makes small.
+/// A loss with its reduction: what training minimizes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Objective {
     /// The loss of one row.
     pub loss: Loss,
-    /// How rows and outputs are put together.
+    /// How rows and outputs are reduced.
     pub reduction: Reduction,
 }
 
 impl Objective {
-    /// What the sum over `rows` rows of a net with `outputs` outputs is divided by; where a target
-    /// has a mean and a variance, these count as one.
+    /// The divisor of the sum over `rows` rows of a net with `outputs` outputs; where a target
+    /// has a mean and a variance, these count as one output.
     #[must_use]
     pub fn divisor(&self, rows: usize, outputs: usize) -> f64 {
         self.reduction.divisor(rows, self.loss.targets(outputs))
@@ -76,7 +76,7 @@ impl fmt::Display for Objective {
 impl FromStr for Objective {
     type Err = Error;
 
-    /// Reads `squared-error`, `squared-error:total` or `huber(0.5):mean`; `_` stands for `-` too.
+    /// Reads `squared-error`, `squared-error:total` or `huber(0.5):mean`; `_` is read as `-`.
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim().replace('_', "-");
         let Some((loss, reduction)) = text.split_once(':') else {

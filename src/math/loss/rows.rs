@@ -1,4 +1,4 @@
-//! Losses that need the whole row. y, gradient: (n_L), t: (n_L) but for means and variances.
+//! Losses that need the whole row. y, gradient: (n_L), t: (n_L), or half as many for means and variances.
 
 use super::{LANES, sum};
 use crate::math::real::Real;
@@ -9,13 +9,13 @@ pub(super) fn maximum<T: Real>(row: &[T]) -> T {
     row.iter().fold(T::neg_infinity(), |m, &y| if y <= m { m } else { y })
 }
 
-/// The lowest index at which the largest element stands; 0 where the first is NaN.
+/// The lowest index of the largest element; 0 where the first is NaN.
 #[inline(always)]
 pub fn index_of_max<T: Real>(row: &[T]) -> usize {
     if row.first().is_none_or(|x| x.is_nan()) {
         return 0;
     }
-    // The largest by lanes, so that the compiler can use vectors, and then where it stands.
+    // The largest by lanes, so that the compiler can use vectors, and then its index.
     let mut most = [T::neg_infinity(); LANES];
     let larger = |a: T, b: T| if b > a { b } else { a };
     let (whole, rest) = row.as_chunks::<LANES>();
@@ -25,7 +25,7 @@ pub fn index_of_max<T: Real>(row: &[T]) -> usize {
         }
     }
     let most = most.iter().chain(rest).fold(T::neg_infinity(), |most, &x| larger(most, x));
-    // No branch here either: which element it is can't be foretold.
+    // No branch here either: it couldn't be predicted.
     let mut lowest = [u32::MAX; LANES];
     for (i, part) in whole.iter().enumerate() {
         for (lane, (lowest, &x)) in lowest.iter_mut().zip(part).enumerate() {
@@ -43,7 +43,7 @@ pub(super) fn shifted_exp<T: Vector>(cols: usize, y: &mut [T]) {
         let max = maximum(row);
         row.iter_mut().for_each(|y| *y = *y - max);
     }
-    // All rows at once, since a single one is mostly too short for vectors.
+    // All rows at once, since a single row is usually too short for vectors.
     T::exp_each(y);
 }
 
@@ -68,7 +68,7 @@ pub(super) fn negative_entropy<T: Real>(t: &[T]) -> T {
     t.iter().copied().map(term).sum()
 }
 
-/// −Σ t q^γ ln p with p = softmax(y) and q = 1 − p, which −expm1(ln p) gives in all its digits.
+/// −Σ t q^γ ln p with p = softmax(y) and q = 1 − p, which −expm1(ln p) gives to full precision.
 ///
 /// With g_j = p_j ∂E/∂p_j = t_j q_j^γ (γ p_j ln p_j / q_j − 1), ∂E/∂y_k = g_k − p_k Σ g. The
 /// quotient goes to −1 where q goes to 0.
@@ -98,7 +98,7 @@ pub(super) fn hinge<T: Real>(y: &[T], t: &[T], scale: T, gradient: &mut [T]) -> 
     let mut others = y.to_vec();
     others[class] = T::neg_infinity();
     let rival = index_of_max(&others);
-    // Of rows with NaN the largest is NaN.
+    // In rows with NaN the largest is NaN.
     let margin = T::one() + maximum(&others) - y[class];
     if margin <= T::zero() {
         return T::zero();

@@ -1,24 +1,24 @@
-//! A batch's rows through the loss, with what is counted of each, in loops that are compiled for the
-//! vectors of the processor at hand ([`Vector::score`]).
+//! The loss and scores of a batch's rows, in loops that are compiled for the
+//! vectors of this processor ([`Vector::score`]).
 
 use super::{Loss, index_of_max, sum};
 use crate::math::vector::Vector;
 
-/// What is counted for each row: its loss, whether the prediction is right, and in the units of
+/// The scores of each row: its loss, whether the prediction is right, and in the units of
 /// the targets Σ d² and Σ |d|.
 pub const SCORES: usize = 4;
 
-/// What a step makes of targets before the loss, and of gradients behind it.
+/// How a step changes targets before the loss, and scales gradients after it.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale<T> {
     /// ε of [`Loss::smooth`].
     pub smoothing: T,
-    /// What gradients are multiplied by.
+    /// The factor on gradients.
     pub gradient: T,
 }
 
-/// Rows whose gradients hold what [`Loss::prepare`] left there; y, gradient: (rows, n_L), t: (rows,
-/// targets), unit: (targets), scores: (rows, 4).
+/// Computes scores and gradients of rows whose gradients hold the result of [`Loss::prepare`]; y, gradient:
+/// (rows, n_L), t: (rows, targets), unit: (targets), scores: (rows, 4).
 #[inline(always)]
 pub fn score<T: Vector>(
     loss: Loss,

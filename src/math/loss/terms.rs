@@ -4,7 +4,7 @@ use super::{Loss, SMALLEST_PROBABILITY, sum};
 use crate::math::activation::{sigmoid, softplus};
 use crate::math::real::Real;
 
-/// The body for each loss by itself, known to the compiler in it but for its parameter, so that its
+/// The body for each loss separately; the compiler knows the loss except for its parameter, so that the
 /// loops have no branch inside.
 macro_rules! for_each_loss {
     ($loss:ident: $($name:ident $(($parameter:ident))?),+ => $body:expr) => {

@@ -1,4 +1,4 @@
-//! Averages of the weights over the steps of a run, which predict better than the last ones.
+//! Averages of the weights over the steps of a run, which often predict better than the last weights.
 
 use crate::base::error::{Error, Result};
 
@@ -17,13 +17,13 @@ pub enum Averaging {
     /// Their mean after each of the last epochs (stochastic weight averaging: Izmailov et al. 2018,
     /// algorithm 1).
     Swa {
-        /// The part of the epochs that is averaged.
+        /// The fraction of the epochs that is averaged.
         fraction: f32,
     },
 }
 
 impl Averaging {
-    /// The first epoch of `epochs`, from 0, whose weights are averaged; at least the last one is.
+    /// The first epoch of `epochs`, from 0, whose weights are averaged; at least the last epoch is averaged.
     #[must_use]
     pub fn first_epoch(self, epochs: usize) -> usize {
         let Averaging::Swa { fraction } = self else { return 0 };
@@ -40,12 +40,12 @@ impl Averaging {
             Averaging::Ema { decay } if !(decay > 0.0 && decay < 1.0) => {
                 Err(Error::usage(format!("an average of weights with decay {decay}"))
                     .at("--ema")
-                    .help("it is between 0 and 1; usual are 0.99 to 0.9999"))
+                    .help("give a number between 0 and 1, usually 0.99 to 0.9999"))
             }
             Averaging::Swa { fraction } if !(fraction > 0.0 && fraction <= 1.0) => {
                 Err(Error::usage(format!("an average over {fraction} of the run"))
                     .at("--swa")
-                    .help("it is above 0 and at most 1; usual is 0.25"))
+                    .help("give a number above 0 and at most 1, usually 0.25"))
             }
             _ => Ok(()),
         }

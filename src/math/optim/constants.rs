@@ -4,8 +4,8 @@ use super::Optimizer;
 use crate::base::error::{Error, Result};
 
 impl Optimizer {
-    /// μ, or β₁ of Adam's family and Lion, where the rule has one that may differ from step to step:
-    /// Muon has two, its own and that of its AdamW, and RMSprop without momentum keeps none.
+    /// μ, or β₁ of Adam's family and Lion, where the rule has a single one, which may differ from step to step:
+    /// Muon has two, its own and that of its AdamW, and RMSprop without momentum has none.
     #[must_use]
     pub fn momentum(self) -> Option<f32> {
         let [momentum, ..] = self.constants();
@@ -79,7 +79,7 @@ impl Optimizer {
     /// The same rule with β₂, which for RMSprop is α.
     ///
     /// # Errors
-    /// When the rule keeps no second average, or β₂ is not in [0, 1).
+    /// When the rule keeps no second moment, or β₂ is not in [0, 1).
     pub fn with_beta2(mut self, value: f32) -> Result<Self> {
         if !(0.0..1.0).contains(&value) {
             return Err(Error::usage(format!("a β₂ of {value} is not in [0, 1)")));
@@ -111,7 +111,7 @@ impl Optimizer {
     /// The same rule with ε.
     ///
     /// # Errors
-    /// When the rule divides by nothing that could be 0, or ε is not a number above 0.
+    /// When the rule has no denominator that could be 0, or ε is not a number above 0.
     pub fn with_epsilon(mut self, value: f32) -> Result<Self> {
         if !(value > 0.0 && value.is_finite()) {
             return Err(Error::usage(format!("an ε of {value}")).help("it must be above 0"));
@@ -140,7 +140,7 @@ impl Optimizer {
         Ok(self)
     }
 
-    /// μ or β₁; β₂ or α; ε. RPROP: η⁻, η⁺. Zeros where a rule has fewer.
+    /// μ or β₁; β₂ or α; ε. RPROP: η⁻, η⁺. Zeros if a rule has fewer.
     #[must_use]
     pub fn constants(self) -> [f32; 3] {
         match self {

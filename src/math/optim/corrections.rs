@@ -1,14 +1,14 @@
-//! What a rule needs to know of a step besides η: the same for every parameter, so it is found once,
-//! in f64.
+//! What a rule needs for a step besides η, such as bias corrections: the same for every parameter, so it is
+//! computed once, in f64.
 
 use super::{MUON_ADAMW, MUON_ADAMW_SHARE, Optimizer};
 
 impl Optimizer {
-    /// What a rule needs at step `t`, counted from 1, and the same for every parameter; ones where
-    /// it needs nothing.
+    /// The corrections at step `t`, counted from 1, the same for every parameter; ones where
+    /// a rule needs none.
     ///
     /// Adam, AdamW, AMSGrad, LAMB: 1 − β₁ᵗ, 1 − β₂ᵗ. Muon: those of its AdamW, the first divided by
-    /// [`MUON_ADAMW_SHARE`], which multiplies the step by it. NAdam: the factors of m and of g, and
+    /// [`MUON_ADAMW_SHARE`], which multiplies the step by that share. NAdam: the factors of m and of g, and
     /// 1 − β₂ᵗ. RAdam: the factors of m / (√v + ε) and of m, one of which is 0.
     #[must_use]
     pub fn corrections(self, t: u64) -> [f32; 4] {
@@ -16,8 +16,8 @@ impl Optimizer {
     }
 
     /// As [`Optimizer::corrections`], where `change` was added to μ or β₁ at each step, counted
-    /// from 1. As PyTorch has it, 1 − β₁ᵗ is that of the present β₁, but NAdam's Mₜ the product of
-    /// all μᵢ as they were.
+    /// from 1. As in PyTorch, 1 − β₁ᵗ uses the current β₁, but NAdam's Mₜ is the product of
+    /// all past μᵢ.
     #[must_use]
     pub fn corrections_along(self, t: u64, change: impl Fn(u64) -> f64) -> [f32; 4] {
         // 1 − βᵗ
@@ -53,7 +53,7 @@ impl Optimizer {
 fn nadam_factors(beta1: impl Fn(u64) -> f64, t: u64) -> [f64; 2] {
     let decay = |i: u64| 1.0 - 0.5 * 0.96f64.powf(0.004 * i as f64);
     let mu = |i: u64| beta1(i) * decay(i);
-    // The product soon is 0 as far as 1 − M can tell.
+    // The product soon is so small that 1 − M is 1.
     let mut product = 1.0;
     for i in 1..=t {
         product *= mu(i);
@@ -66,7 +66,7 @@ fn nadam_factors(beta1: impl Fn(u64) -> f64, t: u64) -> [f64; 2] {
     [next / (1.0 - product * next), (1.0 - mu(t)) / (1.0 - product)]
 }
 
-/// What RAdam multiplies m / (√v + ε) and m by, but for 1 − β₁ᵗ: r √(1 − β₂ᵗ) and 0, or 0 and 1.
+/// The factors of RAdam for m / (√v + ε) and m, without 1 − β₁ᵗ: r √(1 − β₂ᵗ) and 0, or 0 and 1.
 fn radam_factors(beta2: f64, t: u64, correction2: f64) -> [f64; 2] {
     let longest = 2.0 / (1.0 - beta2) - 1.0;
     let length = longest - 2.0 * t as f64 * (1.0 - correction2) / correction2;

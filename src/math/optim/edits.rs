@@ -1,4 +1,4 @@
-//! What is done to the gradient before the optimiser sees it.
+//! Changes to the gradient before the optimizer's step: penalty, clipping and noise.
 
 use crate::base::error::{Error, Result};
 
@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result};
 pub struct GradientEdits {
     /// λ₁ of the L1 penalty λ₁ Σ|w| over all weights, not biases: g ← g + λ₁ sign(w).
     pub l1: f32,
-    /// c: every element of g is brought into [−c, c].
+    /// c: every element of g is clamped to [−c, c].
     pub clip_value: Option<f32>,
     /// c: the g of each weight matrix and each bias is multiplied by min(1, c / (‖g‖ + 10⁻⁶)).
     pub clip_norm: Option<f32>,
@@ -19,7 +19,7 @@ pub struct GradientEdits {
 }
 
 impl GradientEdits {
-    /// Whether the gradient stays as it is.
+    /// Whether the gradient is left unchanged.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -28,7 +28,7 @@ impl GradientEdits {
     /// Checks the settings.
     ///
     /// # Errors
-    /// For a penalty or noise that is negative, a limit that isn't above 0, and what isn't a number.
+    /// For a negative penalty or noise, a limit that isn't above 0, and NaN.
     pub fn check(&self) -> Result<()> {
         for (name, value) in [("L1 penalty", self.l1), ("gradient noise", self.noise)] {
             if !value.is_finite() || value < 0.0 {
@@ -45,7 +45,7 @@ impl GradientEdits {
             if let Some(limit) = limit.filter(|limit| !limit.is_finite() || *limit <= 0.0) {
                 return Err(Error::usage(format!("a limit of {limit} for the gradient"))
                     .at(name)
-                    .help("it must be above 0; leave it out to clip nothing"));
+                    .help("it must be above 0; omit it for no clipping"));
             }
         }
         Ok(())

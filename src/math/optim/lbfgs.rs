@@ -1,14 +1,14 @@
-//! L-BFGS (Liu, Nocedal 1989): steps along −H g, where H is made from the last changes of w and g,
-//! as far as a line search finds good. For small data, on full batches.
+//! L-BFGS (Liu, Nocedal 1989): steps along −H g, where H approximates the inverse Hessian from the last changes
+//! of w and g, with a length found by line search. For small data, on full batches.
 //!
-//! What is minimised is a function of one vector w, with its gradient; all in f64 on the host.
+//! What is minimized is a function of one vector w, with its gradient; all in f64 on the host.
 
 use crate::base::error::Result;
 
-/// Changes of w and g that are kept.
+/// The number of changes of w and g that are kept.
 pub const HISTORY: usize = 10;
 
-/// A place with its loss and gradient.
+/// A point with its loss and gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// w.
@@ -19,7 +19,7 @@ pub struct Point {
     pub g: Vec<f64>,
 }
 
-/// What one step changed.
+/// The changes of one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
     /// The change of w.
@@ -29,8 +29,8 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// The changes from one point to the next; none where E is not convex between them, which H
-    /// could not represent.
+    /// The changes from one point to the next; none where E isn't convex between them, which H
+    /// can't represent.
     #[must_use]
     pub fn between(from: &Point, to: &Point) -> Option<Self> {
         let change = |from: &[f64], to: &[f64]| to.iter().zip(from).map(|(t, f)| t - f).collect();
@@ -54,7 +54,7 @@ fn along(x: &[f64], a: f64, y: &[f64]) -> Vec<f64> {
     x.iter().zip(y).map(|(x, y)| x + a * y).collect()
 }
 
-/// −H g by the two loops of Nocedal (1980), from the oldest pair to the newest; H begins as
+/// −H g by the two loops of Nocedal (1980), from the oldest pair to the newest; the initial H is
 /// (s·y / y·y) of the newest pair, or 1 without any.
 #[must_use]
 pub fn direction(g: &[f64], pairs: &[Pair]) -> Vec<f64> {
@@ -76,7 +76,7 @@ pub fn direction(g: &[f64], pairs: &[Pair]) -> Vec<f64> {
     d
 }
 
-/// The length of the first step that is tried: η, but without any pair no more than η / ‖g‖₁.
+/// The first step length that is tried: η, but at most η / ‖g‖₁ without any pair.
 #[must_use]
 pub fn first_length(lr: f64, g: &[f64], pairs: &[Pair]) -> f64 {
     let size: f64 = g.iter().map(|g| g.abs()).sum();
@@ -86,10 +86,10 @@ pub fn first_length(lr: f64, g: &[f64], pairs: &[Pair]) -> f64 {
 /// The constants of the strong Wolfe conditions: of sufficient decrease, and of the slope.
 const DECREASE: f64 = 1e-4;
 const SLOPE: f64 = 0.9;
-/// Points that a line search looks at, at most.
+/// The largest number of points that a line search evaluates.
 const TRIALS: usize = 25;
 
-/// A point on the line, `length` from its beginning, with the slope of E there.
+/// A point on the line, `length` from its start, with the slope of E there.
 struct Trial {
     length: f64,
     slope: f64,
@@ -97,10 +97,10 @@ struct Trial {
 }
 
 /// A point from `start` along `d` that meets the strong Wolfe conditions, or at least decreases E
-/// sufficiently (Nocedal, Wright 2006, algorithms 3.5 and 3.6); none where none is found.
+/// sufficiently (Nocedal, Wright 2006, algorithms 3.5 and 3.6); none if none is found.
 ///
 /// # Errors
-/// What `evaluate` returns.
+/// Those of `evaluate`.
 pub fn search(
     start: &Point,
     d: &[f64],
@@ -148,8 +148,8 @@ pub fn search(
     Ok((low.length > 0.0).then_some(low.point))
 }
 
-/// Where the cubic through both points with their slopes is lowest, away from the ends; the middle
-/// where there is no such place.
+/// The minimum of the cubic through both points with their slopes, away from the ends; the middle
+/// if there is none.
 fn between(a: &Trial, b: &Trial) -> f64 {
     let width = b.length - a.length;
     let middle = a.length + 0.5 * width;

@@ -1,6 +1,6 @@
-//! Optimisers: how a parameter w follows its gradient g. One step counter t, from 1.
+//! Optimizers: how a parameter w is updated from its gradient g. One step counter t, from 1.
 //!
-//! Where PyTorch has a rule, it is written as PyTorch writes it. The equations stand at the
+//! Rules that PyTorch has are written as in PyTorch. The equations are in the docs of the
 //! variants of [`Optimizer`], and as code in [`rules`].
 
 mod averaging;
@@ -91,7 +91,7 @@ pub enum Optimizer {
         /// ε.
         epsilon: f32,
     },
-    /// Adam whose step is rectified by r while v rests on few gradients: with ρ∞ = 2/(1−β₂) − 1 and
+    /// Adam whose step is rectified by r while v is estimated from few gradients: with ρ∞ = 2/(1−β₂) − 1 and
     /// ρ = ρ∞ − 2tβ₂ᵗ/(1−β₂ᵗ), r = √((ρ−4)(ρ−2)ρ∞ / ((ρ∞−4)(ρ∞−2)ρ)); where ρ ≤ 5,
     /// w ← w − η m / (1−β₁ᵗ) (Liu et al. 2020).
     RAdam {
@@ -111,8 +111,8 @@ pub enum Optimizer {
     },
     /// g ← g + λw; each parameter has a step size s, at first η, which is multiplied by η⁺ where g
     /// keeps its sign and by η⁻ where it changes, within [10⁻⁶, 50]; w ← w − s sign(g), but where
-    /// the sign changed g ← 0 (Riedmiller, Braun 1993; iRprop⁻ of Igel, Hüsken 2000). Signs mean
-    /// something on the full batch only.
+    /// the sign changed g ← 0 (Riedmiller, Braun 1993; iRprop⁻ of Igel, Hüsken 2000). Only signs of
+    /// gradients over the full batch are meaningful.
     Rprop {
         /// η⁻.
         shrink: f32,
@@ -130,36 +130,36 @@ pub enum Optimizer {
         /// ε.
         epsilon: f32,
     },
-    /// Of the weight matrices of all layers but the output: m ← μ m + (1−μ) g; u = (1−μ) g + μ m;
+    /// For the weight matrices of all layers but the output: m ← μ m + (1−μ) g; u = (1−μ) g + μ m;
     /// W ← (1 − η λ) W − η √max(1, n_l / n_{l−1}) O, where O is u with its singular values brought
     /// near 1 by [`MUON_ITERATIONS`] Newton–Schulz iterations, X ← a X + (b A + c A²) X with
-    /// A = X Xᵀ, from X = u / (‖u‖ + 10⁻⁷) (Jordan et al. 2024). Of all other parameters: AdamW
-    /// ([`MUON_ADAMW`]) at η times [`MUON_ADAMW_SHARE`], as the reference has it.
+    /// A = X Xᵀ, from X = u / (‖u‖ + 10⁻⁷) (Jordan et al. 2024). For all other parameters: AdamW
+    /// ([`MUON_ADAMW`]) at η times [`MUON_ADAMW_SHARE`], as in the reference implementation.
     Muon {
         /// μ.
         momentum: f32,
     },
-    /// Steps along −H g, with H from the last changes of w and g, as long as a line search finds
-    /// good; η is the first length that it tries, usually 1. Full batches only ([`lbfgs`]).
+    /// Steps along −H g, with H from the last changes of w and g and a length found by line search;
+    /// η is the first length that it tries, usually 1. Full batches only ([`lbfgs`]).
     Lbfgs,
 }
 
 /// a, b, c of the Newton–Schulz iteration of Muon.
 pub const MUON_COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
-/// How many iterations a step of Muon has.
+/// The number of iterations in a step of Muon.
 pub const MUON_ITERATIONS: usize = 5;
-/// The rule of the parameters that Muon isn't for.
+/// The rule for the parameters that Muon doesn't apply to.
 pub const MUON_ADAMW: Optimizer = Optimizer::AdamW { beta1: 0.9, beta2: 0.95, epsilon: 1e-10 };
-/// Their learning rate as a part of Muon's: 0.0003 where that is 0.02.
+/// Their learning rate as a fraction of Muon's: 0.0003 where that is 0.02.
 pub const MUON_ADAMW_SHARE: f32 = 0.015;
 
-/// An optimiser and what is decayed: what an op applies to a row of parameters, in which what is
-/// decayed stands first.
+/// An optimizer and its weight decay, as an op applies them to a row of parameters, in which those that are
+/// decayed come first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rule {
-    /// The optimiser.
+    /// The optimizer.
     pub optimizer: Optimizer,
-    /// λ of the parameters that are decayed; of others it is 0.
+    /// λ of the parameters that are decayed; for the others it is 0.
     pub decay: f32,
     /// How many elements of the row are decayed.
     pub decayed: usize,
@@ -174,7 +174,7 @@ impl Rule {
 }
 
 impl Optimizer {
-    /// Every optimiser once, constants at their defaults, in the order of [`Optimizer::code`].
+    /// Every optimizer once, constants at their defaults, in the order of [`Optimizer::code`].
     pub const ALL: [Optimizer; 15] = [
         Optimizer::Sgd,
         Optimizer::Momentum { momentum: 0.9 },
@@ -215,14 +215,14 @@ impl Optimizer {
         }
     }
 
-    /// The number by which the shaders know this rule: its place in [`Optimizer::ALL`].
+    /// The code of this rule in the shaders: its index in [`Optimizer::ALL`].
     #[must_use]
     pub fn code(self) -> u32 {
         let place = Self::ALL.iter().position(|o| o.name() == self.name());
         place.unwrap_or_default() as u32
     }
 
-    /// How many numbers are kept for each parameter between steps: at most three.
+    /// The number of state values kept for each parameter between steps: at most three.
     #[must_use]
     pub fn state_slots(self) -> usize {
         match self {
@@ -243,7 +243,7 @@ impl Optimizer {
         }
     }
 
-    /// A learning rate to start with.
+    /// The default learning rate.
     #[must_use]
     pub fn default_lr(self) -> f32 {
         match self {
@@ -263,13 +263,13 @@ impl Optimizer {
         }
     }
 
-    /// Whether each parameter follows its own gradient and state alone: the rules of [`rules`].
+    /// Whether each parameter is updated from its own gradient and state alone: the rules of [`rules`].
     #[must_use]
     pub fn is_element_wise(self) -> bool {
         !matches!(self, Optimizer::Lamb { .. } | Optimizer::Muon { .. } | Optimizer::Lbfgs)
     }
 
-    /// Whether a gradient over a part of the rows is of no use to the rule.
+    /// Whether the rule needs the gradient over all rows.
     #[must_use]
     pub fn needs_full_batch(self) -> bool {
         matches!(self, Optimizer::Rprop { .. } | Optimizer::Lbfgs)

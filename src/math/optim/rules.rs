@@ -1,10 +1,10 @@
-//! The equations of the rules that take each parameter by itself: w and its state in place, g its
-//! gradient. The same ones stand in `shaders/optim/optimizer_functions.wgsl`.
+//! The equations of the element-wise rules: w and its state are updated in place, g is the
+//! gradient. The same equations are in `shaders/optim/optimizer_functions.wgsl`.
 
 use super::Optimizer;
 use crate::math::real::Real;
 
-/// What a rule needs to know besides w, g and its state, the same for every parameter of a step.
+/// The inputs of a rule besides w, g and its state, the same for every parameter of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scalars<T> {
     /// η of this step.
@@ -71,12 +71,12 @@ pub fn step<T: Real>(
         Optimizer::RAdam { .. } => each!(radam, s, w, g, first, second),
         Optimizer::Lion { .. } => each!(lion, s, w, g, first),
         Optimizer::Rprop { .. } => each!(rprop, s, w, g, first, second),
-        // They take whole tensors, by ops of their own or led by the host.
+        // These work on whole tensors, by their own ops or driven by the host.
         Optimizer::Lamb { .. } | Optimizer::Muon { .. } | Optimizer::Lbfgs => {}
     }
 }
 
-/// The direction of LAMB, η apart, with the moments as Adam's: all of equal length.
+/// The direction of LAMB, without η, with the moments of Adam: all of equal length.
 #[inline(always)]
 pub fn lamb_direction<T: Real>(
     s: &Scalars<T>,
@@ -113,7 +113,7 @@ fn mean<T: Real>(beta: T, average: T, x: T) -> T {
     beta * average + (T::one() - beta) * x
 }
 
-/// The two moments of Adam's family take g in.
+/// Updates the two moments of Adam's family with g.
 #[inline(always)]
 fn moments<T: Real>(g: T, m: &mut T, v: &mut T, s: &Scalars<T>) {
     let [beta1, beta2, _] = s.constants;
@@ -122,7 +122,7 @@ fn moments<T: Real>(g: T, m: &mut T, v: &mut T, s: &Scalars<T>) {
 }
 
 /// η m̂ / (√v̂ + ε) with what doesn't depend on the parameter taken out (Kingma and Ba, end of
-/// section 2), which spares two divisions.
+/// section 2), which saves two divisions.
 #[inline(always)]
 fn adam_step<T: Real>(m: T, v: T, s: &Scalars<T>) -> T {
     let root = s.corrections[1].sqrt();
@@ -227,7 +227,7 @@ fn rprop<T: Real>(w: &mut T, g: T, [before, size]: [&mut T; 2], s: &Scalars<T>) 
     let [shrink, grow, _] = s.constants;
     let [least, most] = RPROP_SIZES.map(T::of);
     let g = g + s.decay * *w;
-    // Of the signs, as the product of two small gradients may be 0.
+    // The signs are multiplied, as the product of two small gradients may be 0.
     let agreement = sign(g) * sign(*before);
     let factor = if agreement > T::zero() {
         grow
@@ -236,7 +236,7 @@ fn rprop<T: Real>(w: &mut T, g: T, [before, size]: [&mut T; 2], s: &Scalars<T>) 
     } else {
         T::one()
     };
-    // A size is 0 before the first step only.
+    // A size is 0 only before the first step.
     let old = if *size == T::zero() { s.lr } else { *size };
     *size = (old * factor).max(least).min(most);
     *before = if agreement < T::zero() { T::zero() } else { g };

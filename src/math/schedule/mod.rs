@@ -1,4 +1,4 @@
-//! The learning rate as a pure function of the step; only the wait on a plateau depends on the loss.
+//! The learning rate as a pure function of the step; only that for a plateau depends on the loss.
 
 mod momentum;
 mod plateau;
@@ -11,8 +11,8 @@ pub use span::{Length, Span};
 
 use std::f64::consts::PI;
 
-/// A factor on the learning rate η, from the steps done so far. t: steps done since the warm-up, T:
-/// all steps behind it.
+/// A factor on the learning rate η, by the steps done so far. t: steps done since the warmup, T:
+/// all steps after it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Schedule {
     /// 1.
@@ -20,16 +20,16 @@ pub enum Schedule {
     Constant,
     /// factor^⌊t/every⌋.
     Step {
-        /// How long the rate stays what it is.
+        /// How long the rate stays constant.
         every: Span,
-        /// What it is then multiplied by.
+        /// The factor that is then applied.
         factor: f32,
     },
     /// factor^(t/every), smoothly.
     Exponential {
-        /// What the rate is multiplied by over a stretch.
+        /// The factor over a span.
         factor: f32,
-        /// The stretch; all T steps where it is none.
+        /// The span; all T steps if none.
         every: Option<Span>,
     },
     /// (1 − t/T)^power; a power of 1 is the linear schedule.
@@ -40,34 +40,34 @@ pub enum Schedule {
     CosineRestarts {
         /// The first cycle.
         first: Span,
-        /// How many times as long each cycle is as the one before.
+        /// The ratio of the length of each cycle to that of the one before.
         mult: u32,
     },
     /// From 1/start to 1 and down to 1/(start · end), along half a cosine each (Smith,
-    /// "Super-convergence", 2018): η is the peak. [`MomentumCycle`] turns the momentum the other way.
+    /// "Super-convergence", 2018): η is the peak. [`MomentumCycle`] moves the momentum the other way.
     OneCycle {
-        /// The share of the steps before the peak.
+        /// The fraction of the steps before the peak.
         peak: f32,
-        /// η over the first rate.
+        /// η divided by the first rate.
         start: f32,
-        /// The first rate over the last one.
+        /// The first rate divided by the last one.
         end: f32,
     },
-    /// √(w/(w + t)) with w the steps of the warm-up, 1 without one (Vaswani and others, "Attention is
+    /// √(w/(w + t)) with w the steps of the warmup, 1 without one (Vaswani and others, "Attention is
     /// all you need", 2017).
     InverseSqrt,
     /// `factor` for each time that more than `patience` epochs in a row didn't lower the validation
     /// loss, or without validation rows the training loss: see [`Plateau`].
     Plateau {
-        /// What the rate is multiplied by.
+        /// The factor on the rate.
         factor: f32,
-        /// The epochs without a lower loss that are waited through.
+        /// The number of epochs without a lower loss to wait.
         patience: u32,
     },
 }
 
 impl Schedule {
-    /// Every schedule once, with the parameters that stand for those not given.
+    /// Every schedule once, with its default parameters.
     pub const ALL: [Schedule; 9] = [
         Schedule::Constant,
         Schedule::Step { every: Span::Share(0.3), factor: 0.1 },
@@ -111,9 +111,9 @@ impl Schedule {
         }
     }
 
-    /// The factor after `done` steps of a run, behind a warm-up over which it rises from 1/(w + 1) to
-    /// 1 in equal steps (Goyal and others, "Accurate, large minibatch SGD", 2017). What is learnt on
-    /// the way, on a plateau, comes on top: [`Plateau::factor`].
+    /// The factor after `done` steps of a run, after a warmup during which it rises from 1/(w + 1) to
+    /// 1 in equal steps (Goyal and others, "Accurate, large minibatch SGD", 2017). The factor of a
+    /// plateau is separate: [`Plateau::factor`].
     #[must_use]
     pub fn factor(self, warmup: Span, done: u64, length: Length) -> f64 {
         let warmup = warmup.whole_steps(length).min(length.total);
@@ -171,15 +171,15 @@ fn cosine(progress: f64) -> f64 {
     0.5 * (1.0 + (PI * progress).cos())
 }
 
-/// Where a one-cycle run is.
+/// The position of a run in its one cycle.
 struct Cycle {
-    /// Whether it is before its peak.
+    /// Whether it is before the peak.
     rises: bool,
     /// From 0 at the ends to 1 at the peak.
     height: f64,
 }
 
-/// After `t` of `total` steps, with the peak behind that share of them.
+/// After `t` of `total` steps, with the peak after this fraction of them.
 fn one_cycle(peak: f32, t: u64, total: u64) -> Cycle {
     let total = total.max(1) as f64;
     let (top, last) = (f64::from(peak) * total - 1.0, total - 1.0);
@@ -247,7 +247,7 @@ mod tests {
             if schedule != Schedule::InverseSqrt {
                 assert_eq!(factor(50), schedule.factor(NONE, 30, rest), "{schedule}");
             }
-            assert!(schedule.factor(Span::Epochs(20.0), 99, RUN) < 1.0, "all of it is warm-up");
+            assert!(schedule.factor(Span::Epochs(20.0), 99, RUN) < 1.0, "all of it is warmup");
         }
         let sqrt = |done| Schedule::InverseSqrt.factor(Span::Steps(16), done, RUN);
         assert!((sqrt(16) - 1.0).abs() < 1e-12 && (sqrt(64) - 0.5).abs() < 1e-12);

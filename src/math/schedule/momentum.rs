@@ -5,7 +5,7 @@ use crate::base::error::{Error, Result, serde_as_text};
 use std::fmt;
 use std::str::FromStr;
 
-/// The momentum beside [`Schedule::OneCycle`]: from `high` down to `low` at the peak of the learning
+/// The momentum that goes with [`Schedule::OneCycle`]: from `high` down to `low` at the peak of the learning
 /// rate and back up, along the same half cosines (Smith, "A disciplined approach to neural network
 /// hyper-parameters", 2018, section 4.3; as `cycle_momentum` of PyTorch's `OneCycleLR`). It takes the
 /// place of μ, or of β₁ in Adam's family, LAMB and Lion.
@@ -24,7 +24,7 @@ impl Default for MomentumCycle {
 }
 
 impl MomentumCycle {
-    /// The momentum at the step after `done` steps of a run; `high` in a warm-up, and under any other
+    /// The momentum at the step after `done` steps of a run; `high` during a warmup, and under any other
     /// schedule.
     #[must_use]
     pub fn momentum(self, schedule: Schedule, warmup: Span, done: u64, length: Length) -> f32 {
@@ -50,7 +50,7 @@ impl MomentumCycle {
         }
         Err(Error::usage(format!("a momentum from {high} down to {low}"))
             .at("--cycle-momentum")
-            .help("write the higher first, both from 0 to below 1, as in 0.95,0.85"))
+            .help("write the higher first, both at least 0 and below 1, as in 0.95,0.85"))
     }
 }
 
@@ -68,7 +68,7 @@ impl FromStr for MomentumCycle {
         let number = |part: &str| part.trim().parse().ok();
         let ends = text.split_once(',').and_then(|(a, b)| number(a).zip(number(b)));
         let (high, low) = ends.ok_or_else(|| {
-            Error::usage(format!("{text:?} is no pair of momentums"))
+            Error::usage(format!("{text:?} is not a pair of momentums"))
                 .help("write the one at the ends and the one at the peak, as in 0.95,0.85")
         })?;
         let cycle = MomentumCycle { high, low };

@@ -3,23 +3,23 @@
 use super::Schedule;
 use serde::{Deserialize, Serialize};
 
-/// What has been seen of the loss under [`Schedule::Plateau`]: plain data, kept in checkpoints.
+/// The state of [`Schedule::Plateau`]: plain data, kept in checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plateau {
     /// The lowest loss so far.
     best: Option<f64>,
-    /// The epochs since then, or since the last reduction.
+    /// The number of epochs since then, or since the last reduction.
     waited: u32,
     /// How often the rate was reduced.
     reductions: u32,
 }
 
-/// A loss is lower where it is so by more than this part of the best one.
+/// A loss counts as lower if it is so by more than this fraction of the best one.
 const THRESHOLD: f64 = 1e-4;
 
 impl Plateau {
-    /// The factor on the learning rate under `schedule`: 1 for any other than a plateau's.
+    /// The factor on the learning rate under `schedule`: 1 for any schedule but a plateau.
     #[must_use]
     pub fn factor(&self, schedule: Schedule) -> f64 {
         match schedule {
@@ -28,8 +28,8 @@ impl Plateau {
         }
     }
 
-    /// Takes in the loss of an epoch. As PyTorch's `ReduceLROnPlateau` with its default threshold,
-    /// but that 10⁻⁴ of a negative loss counts downwards too.
+    /// Updates with the loss of an epoch. As PyTorch's `ReduceLROnPlateau` with its default threshold,
+    /// except that 10⁻⁴ of a negative loss also counts downward.
     pub fn take(&mut self, schedule: Schedule, loss: f64) {
         let Schedule::Plateau { patience, .. } = schedule else { return };
         let is_lower = |best: f64| loss < best - THRESHOLD * best.abs();

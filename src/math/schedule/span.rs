@@ -1,4 +1,4 @@
-//! Stretches of a run.
+//! Spans: parts of a run.
 
 use crate::base::error::{Error, Result, serde_as_text};
 use std::fmt;
@@ -7,20 +7,20 @@ use std::str::FromStr;
 /// How long a run is, in steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Length {
-    /// All of it.
+    /// The steps of the whole run.
     pub total: u64,
-    /// An epoch.
+    /// The steps of an epoch.
     pub epoch: u64,
 }
 
-/// A stretch of a run.
+/// A part of a run, as a number of steps or epochs or a fraction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Span {
-    /// So many steps.
+    /// A number of steps.
     Steps(u64),
-    /// So many epochs.
+    /// A number of epochs.
     Epochs(f32),
-    /// A share of all steps, between 0 and 1.
+    /// A fraction of all steps, between 0 and 1.
     Share(f32),
 }
 
@@ -31,7 +31,7 @@ impl Default for Span {
 }
 
 impl Span {
-    /// The steps of the stretch, in a run of this length.
+    /// The steps of the span in a run of this length.
     #[must_use]
     pub fn steps(self, length: Length) -> f64 {
         match self {
@@ -47,7 +47,7 @@ impl Span {
         matches!(self, Span::Share(_))
     }
 
-    /// The same in whole steps, rounded.
+    /// The same rounded to whole steps.
     #[must_use]
     pub fn whole_steps(self, length: Length) -> u64 {
         self.steps(length).round() as u64
@@ -67,7 +67,7 @@ impl fmt::Display for Span {
 impl FromStr for Span {
     type Err = Error;
 
-    /// Reads `500` (steps), `0.1` (a share of all steps) or `2.5epochs`.
+    /// Reads `500` (steps), `0.1` (a fraction of all steps) or `2.5epochs`.
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
         let epochs = text.strip_suffix("epochs").or_else(|| text.strip_suffix("epoch"));
@@ -84,8 +84,8 @@ impl FromStr for Span {
             Span::Epochs(x) | Span::Share(x) => x.is_finite() && *x >= 0.0,
         };
         span.filter(is_valid).ok_or_else(|| {
-            Error::usage(format!("{text:?} is no stretch of a run"))
-                .help("write 500 for steps, 0.1 for a share of all steps, or 2epochs")
+            Error::usage(format!("{text:?} is not a part of a run"))
+                .help("write 500 for steps, 0.1 for a fraction of all steps, or 2epochs")
         })
     }
 }

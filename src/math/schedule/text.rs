@@ -27,7 +27,7 @@ impl fmt::Display for Schedule {
 impl FromStr for Schedule {
     type Err = Error;
 
-    /// Reads `cosine` or `step(0.3,0.1)`; what isn't given is as in [`Schedule::ALL`].
+    /// Reads `cosine` or `step(0.3,0.1)`; parameters that aren't given are as in [`Schedule::ALL`].
     fn from_str(text: &str) -> Result<Self> {
         let text = text.trim();
         let (name, arguments) = match text.split_once('(') {
@@ -41,7 +41,7 @@ impl FromStr for Schedule {
         };
         if let Some((name, given)) = name.split_once([':', '=']) {
             return Err(Error::usage(format!("unknown schedule {text:?}"))
-                .help(format!("parameters stand in parentheses: write {name}({given})")));
+                .help(format!("parameters go in parentheses: write {name}({given})")));
         }
         let known = if name == "linear" {
             Some(Schedule::LINEAR)
@@ -63,12 +63,12 @@ impl FromStr for Schedule {
                 Schedule::Polynomial(given.next("power", power)?)
             }
             Some(Schedule::Step { every, factor }) => Schedule::Step {
-                every: given.next("stretch", every)?,
+                every: given.next("span", every)?,
                 factor: given.next("factor", factor)?,
             },
             Some(Schedule::Exponential { factor, .. }) => Schedule::Exponential {
                 factor: given.next("factor", factor)?,
-                every: given.optional("stretch")?,
+                every: given.optional("span")?,
             },
             Some(Schedule::CosineRestarts { first, mult }) => Schedule::CosineRestarts {
                 first: given.next("first cycle", first)?,
@@ -93,7 +93,7 @@ impl FromStr for Schedule {
     }
 }
 
-/// The parameters that stand in parentheses, in order.
+/// The parameters in parentheses, in order.
 struct Arguments<'a, I> {
     name: &'a str,
     /// The schedule with its defaults, as an example.
@@ -105,7 +105,7 @@ impl<'a, I: Iterator<Item = &'a str>> Arguments<'_, I> {
     fn optional<T: FromStr>(&mut self, what: &str) -> Result<Option<T>> {
         let Some(text) = self.rest.next() else { return Ok(None) };
         let fault = |_| {
-            Error::usage(format!("{text:?} is no {what} of {}", self.name))
+            Error::usage(format!("{text:?} is not a {what} of {}", self.name))
                 .help(format!("write for example {}", self.example))
         };
         text.trim().parse().map(Some).map_err(fault)
@@ -117,11 +117,11 @@ impl<'a, I: Iterator<Item = &'a str>> Arguments<'_, I> {
 }
 
 impl Schedule {
-    /// Refuses parameters that make no learning rate.
+    /// Refuses parameters that give no learning rate.
     ///
     /// # Errors
     /// For a factor outside of (0, 1], a power or divisor below 0 or 1, a peak outside of (0, 1), a
-    /// stretch or multiple of 0.
+    /// span or multiple of 0.
     pub fn check(self) -> Result<()> {
         let is_factor = |factor: f32| factor > 0.0 && factor <= 1.0;
         let is_long = |span: Span| !matches!(span, Span::Steps(0)) && span != Span::Share(0.0);
@@ -131,26 +131,26 @@ impl Schedule {
             | Schedule::Plateau { factor, .. }
                 if !is_factor(factor) =>
             {
-                "a factor is above 0 and at most 1"
+                "a factor must be above 0 and at most 1"
             }
             Schedule::Step { every, .. }
             | Schedule::Exponential { every: Some(every), .. }
             | Schedule::CosineRestarts { first: every, .. }
                 if !is_long(every) =>
             {
-                "a stretch is longer than 0"
+                "a span must be longer than 0"
             }
             Schedule::Polynomial(power) if !(power >= 0.0 && power.is_finite()) => {
-                "a power is from 0 on"
+                "a power must be 0 or more"
             }
-            Schedule::CosineRestarts { mult: 0, .. } => "a cycle is at least as long as the last",
+            Schedule::CosineRestarts { mult: 0, .. } => "a multiple must be 1 or more",
             Schedule::OneCycle { peak, .. } if !(peak > 0.0 && peak < 1.0) => {
-                "a peak lies between 0 and 1"
+                "a peak must be between 0 and 1"
             }
             Schedule::OneCycle { start, end, .. }
                 if !(start >= 1.0 && end >= 1.0 && start.is_finite() && end.is_finite()) =>
             {
-                "a divisor is from 1 on"
+                "a divisor must be 1 or more"
             }
             _ => return Ok(()),
         };

@@ -9,7 +9,7 @@ use crate::math::optim::rules::{self, Scalars};
 use crate::math::random::threefry_lanes;
 use crate::math::real::Real;
 
-/// sums ← sums + Σ_rows of columns `first` and behind of (rows, cols).
+/// sums ← sums + Σ_rows of the columns from `first` on of (rows, cols).
 #[inline(always)]
 fn add_rows<T: Real>(rows: &[T], cols: usize, first: usize, sums: &mut [T]) {
     for row in rows.chunks_exact(cols) {
@@ -18,7 +18,7 @@ fn add_rows<T: Real>(rows: &[T], cols: usize, first: usize, sums: &mut [T]) {
     }
 }
 
-/// sums ← sums + Σ_rows a ⊙ b of columns `first` and behind of (rows, cols).
+/// sums ← sums + Σ_rows a ⊙ b of the columns from `first` on of (rows, cols).
 #[inline(always)]
 fn add_row_products<T: Real>(a: &[T], b: &[T], cols: usize, first: usize, sums: &mut [T]) {
     for (a, b) in a.chunks_exact(cols).zip(b.chunks_exact(cols)) {

@@ -1,5 +1,5 @@
-//! The element-wise loops that matter for speed, compiled for the widest vectors of the processor
-//! at hand (AVX-512, AVX2, or what every processor has).
+//! The element-wise loops that matter for speed, compiled for the widest vectors of this
+//! processor (AVX-512, AVX2, or the baseline).
 //!
 //! No variant contracts a·b + c or reorders a sum, so all give the same bits.
 
@@ -12,15 +12,15 @@ use crate::math::optim::Optimizer;
 use crate::math::optim::rules::Scalars;
 use crate::math::real::Real;
 
-/// A precision with vectorised loops. Shapes: all slices of a call are of equal length.
+/// A precision with vectorized loops. Shapes: all slices of a call are of equal length.
 pub trait Vector: Real {
-    /// The sums of columns `first` and behind of delta, as many as sums has, each times sign: delta: (rows,
+    /// The sums of the columns of delta from `first` on, as many as `sums` has, each times sign; delta: (rows,
     /// cols). Rows are summed in stretches, so that the rounding errors of a long sum don't grow with
     /// its length.
     fn sum_columns(cols: usize, first: usize, sign: Self, delta: &[Self], sums: &mut [Self]);
     /// x ← x + sign · y.
     fn add_scaled(sign: Self, y: &[Self], x: &mut [Self]);
-    /// sums ← Σ_rows a ⊙ b of columns `first` and behind, as many as sums has, in the stretches of
+    /// sums ← Σ_rows a ⊙ b of the columns from `first` on, as many as `sums` has, in the stretches of
     /// [`Self::sum_columns`]; a, b: (rows, cols).
     fn sum_column_products(cols: usize, first: usize, a: &[Self], b: &[Self], sums: &mut [Self]);
     /// x ← α x + β y.
@@ -79,7 +79,7 @@ pub trait Vector: Real {
     fn scale_floats(raw: &[f32], shift: &[f32], scale: &[f32], x: &mut [Self]);
     /// x ← (value / 4096 − shift) · scale, in f32, then widened: values of up to 20 bits.
     fn scale_values(values: &[i32], shift: &[f32], scale: &[f32], x: &mut [Self]);
-    /// The optimiser's step on w from g; states: where the rule has them.
+    /// The optimizer's step on w from g; states: as many as the rule has.
     fn update(
         optimizer: Optimizer,
         s: &Scalars<Self>,
@@ -109,12 +109,12 @@ pub trait Vector: Real {
     );
 }
 
-/// Asks for memory that will be read soon.
+/// Prefetches memory that will be read soon.
 pub fn prefetch<T>(what: &[T]) {
     prefetch_at(what.as_ptr(), what.len());
 }
 
-/// Asks for memory that will be read a little later: into the second-level cache.
+/// Prefetches memory that will be read a little later, into the second-level cache.
 pub fn prefetch_far<T>(what: &[T]) {
     #[cfg(target_arch = "x86_64")]
     {
@@ -126,7 +126,7 @@ pub fn prefetch_far<T>(what: &[T]) {
     let _ = what;
 }
 
-/// Asks for `len` elements that will be read soon.
+/// Prefetches `len` elements that will be read soon.
 #[inline(always)]
 pub fn prefetch_at<T>(at: *const T, len: usize) {
     #[cfg(target_arch = "x86_64")]
@@ -139,7 +139,7 @@ pub fn prefetch_at<T>(at: *const T, len: usize) {
     let _ = (at, len);
 }
 
-/// Asks for `len` elements that will be written soon, and takes them from other processors' caches.
+/// Prefetches `len` elements that will be written soon, taking them from other processors' caches.
 #[inline(always)]
 pub fn prefetch_to_write<T>(at: *const T, len: usize) {
     #[cfg(target_arch = "x86_64")]

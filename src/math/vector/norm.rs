@@ -76,7 +76,7 @@ pub(super) fn layer<T: Real>(z: &[T], [scale, shift]: [&[T]; 2], normal: &mut [T
     }
 }
 
-/// The way back: z, gradient, normal, delta: (rows, n), scale: (n).
+/// The gradient of [`layer`]: z, gradient, normal, delta: (rows, n), scale: (n).
 #[inline(always)]
 pub(super) fn layer_gradient<T: Real>(
     [z, gradient, normal]: [&[T]; 3],

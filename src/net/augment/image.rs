@@ -1,19 +1,19 @@
-//! What happens to one image, pixel by pixel.
+//! The augmentation of one image, pixel by pixel.
 //!
-//! Images are bytes, and everything is computed in whole numbers, so that every device makes the same
-//! image to the bit: coordinates and factors in units of 1/4096 ("Q12"), weights of the four pixels
-//! between which a point lies in 1/64. Only the result becomes a float, exactly. What happens to an
-//! image follows from the run's key, the epoch and the row's position in the epoch's order.
+//! Images are bytes, and everything is computed in integers, so that every device gives the same
+//! image, bit for bit: coordinates and factors in units of 1/4096 ("Q12"), bilinear weights of the four
+//! pixels around a point in 1/64. Only the result becomes a float, exactly. The transformation of an
+//! image is determined by the run's key, the epoch and the row's position in the epoch's order.
 
 use super::Augment;
 use crate::math::random::threefry;
 use std::ops::Range;
 
-/// Augmentation of images of a known shape, as the kernels take it: amounts in Q12, angles in
+/// Augmentation of images of a known shape, as kernels take it: amounts in Q12, angles in
 /// radians.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Augmentation {
-    /// Width, height and colours of a pixel.
+    /// Width, height and colors of a pixel.
     pub shape: [u32; 3],
     /// The key of the random numbers: [`crate::math::random::stream_key`].
     pub key: [u32; 2],
@@ -21,15 +21,15 @@ pub struct Augmentation {
     pub shift: i32,
     /// Radians.
     pub rotation: i32,
-    /// A part.
+    /// A fraction.
     pub scale: i32,
     /// The tangent of the angle.
     pub shear: i32,
     /// Pixels.
     pub elastic: i32,
-    /// The pixels between two points whose movements are drawn, not in Q12.
+    /// The distance in pixels of the grid points whose displacements are drawn, not in Q12.
     pub spacing: u32,
-    /// Of 255, not in Q12.
+    /// The amplitude, in units of a byte (of 255), not in Q12.
     pub noise: i32,
     /// The side of the square in pixels, not in Q12.
     pub cutout: u32,
@@ -42,7 +42,7 @@ pub const ONE: i32 = 1 << 12;
 pub const LARGEST: u32 = 1024;
 
 impl Augmentation {
-    /// What `augment` does to images of that shape: width, height, colours of a pixel.
+    /// The constants of `augment` for images of that shape: width, height, colors of a pixel.
     #[must_use]
     pub fn new(augment: &Augment, shape: [u32; 3], key: [u32; 2]) -> Self {
         let q12 = |x: f32| (x * ONE as f32).round() as i32;
@@ -72,13 +72,13 @@ pub const ELASTIC_DRAWS: u32 = 16;
 /// … and from here for noise.
 pub const NOISE_DRAWS: u32 = 1 << 20;
 
-/// What happens to one image.
+/// The transformation of one image.
 #[derive(Debug, Clone)]
 pub struct Image {
     pub(super) of: Augmentation,
     key: [u32; 2],
     position: u32,
-    /// Where output points come from: x = (m₀ dx + m₁ dy) / 2 + …, d the distance from the centre
+    /// Maps output points to their source: x = (m₀ dx + m₁ dy) / 2 + …, d the distance from the center
     /// in halves of a pixel.
     pub(super) matrix: [i32; 4],
     pub(super) shift: [i32; 2],
@@ -88,12 +88,12 @@ pub struct Image {
     pub(super) bend: Option<Bend>,
 }
 
-/// Movements that were drawn for the points of a grid, and between which points each pixel lies.
+/// Displacements drawn for the points of a grid, and the grid points around each pixel.
 #[derive(Debug, Clone)]
 pub(super) struct Bend {
-    /// Of the points of the grid, x and y.
+    /// The displacement of each grid point: x and y.
     pub movements: Vec<[i32; 2]>,
-    /// Points of the grid in a row.
+    /// The number of grid points in a row.
     pub across: usize,
     /// For each column of pixels the column of the grid before it, and the weight of the next one.
     pub columns: Vec<(usize, i32)>,
@@ -151,7 +151,7 @@ impl Image {
         }
     }
 
-    /// The pixel in column x and row y, for each colour, in Q12 of a byte: from `raw`, an image of
+    /// The pixel in column x and row y, for each color, in Q12 of a byte: from `raw`, an image of
     /// bytes.
     pub fn pixel(&self, raw: &[u8], x: u32, y: u32, mut take: impl FnMut(i32)) {
         let [width, height, colours] = self.of.shape;
@@ -162,7 +162,7 @@ impl Image {
             return;
         }
         let [sx, sy] = self.source(x, y);
-        // Beyond the edge lies what is at the edge.
+        // Beyond the edge, the pixel at the edge is repeated.
         let sx = sx.clamp(0, (width as i32 - 1) << 12);
         let sy = sy.clamp(0, (height as i32 - 1) << 12);
         let (left, top) = (sx as u32 >> 12, sy as u32 >> 12);
@@ -189,7 +189,7 @@ impl Image {
         first..end
     }
 
-    /// What is added to a feature, in Q12 of a byte.
+    /// The noise added to a feature, in Q12 of a byte.
     pub(super) fn noise(&self, feature: u32) -> i32 {
         if self.of.noise == 0 {
             return 0;
@@ -226,12 +226,12 @@ impl Bend {
         }
     }
 
-    /// Points of the grid in a column.
+    /// The number of grid points in a column.
     pub(super) fn down(&self) -> usize {
         self.movements.len() / self.across
     }
 
-    /// The movement of the pixel in column x and row y, between those of the points around it.
+    /// The displacement of the pixel in column x and row y, interpolated between the grid points around it.
     fn at(&self, x: u32, y: u32) -> [i32; 2] {
         let ((column, wx), (row, wy)) = (self.columns[x as usize], self.rows[y as usize]);
         let point = row * self.across + column;
@@ -311,7 +311,7 @@ mod tests {
         }
         let turned = image("rotation(45)", shape, 5, &raw);
         let centre = (turned[31 * 64 + 31] + turned[32 * 64 + 32]) / 2.0;
-        assert!((centre - 126.0).abs() < 1.0, "the centre stays: {centre}");
+        assert!((centre - 126.0).abs() < 1.0, "the center stays: {centre}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Augmentation: each time that an image is seen in training, it is shifted, turned, scaled, sheared,
-//! bent, covered and dirtied by chance (Simard, Steinkraus, Platt 2003; DeVries, Taylor 2017). The
-//! arithmetic stands in `image`.
+//! Augmentation: each time an image is used in training, it is randomly shifted, rotated, scaled, sheared,
+//! deformed, partly covered and given noise (Simard, Steinkraus, Platt 2003; DeVries, Taylor 2017). The
+//! arithmetic is in `image`.
 
 mod image;
 mod rows;
@@ -12,21 +12,21 @@ use crate::base::error::{Error, Result, serde_as_text, unknown};
 use std::fmt;
 use std::str::FromStr;
 
-/// What may happen to an image, each up to the amount that is given; 0 is nothing.
+/// The transformations of an image, each drawn up to the given amount; 0 turns one off.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Augment {
     /// Pixels to each side.
     pub shift: f32,
-    /// Degrees to each side, about the centre.
+    /// Degrees to each side, about the center.
     pub rotation: f32,
-    /// The part by which it grows or shrinks.
+    /// The fraction by which it grows or shrinks.
     pub scale: f32,
     /// Degrees of shear to each side.
     pub shear: f32,
-    /// Pixels by which a point moves in an elastic deformation, and the distance over which
-    /// such movements change, in pixels.
+    /// The displacement of points in an elastic deformation, and the distance over which
+    /// displacements vary, both in pixels.
     pub elastic: [f32; 2],
-    /// What is added to a pixel or taken from it, of 255.
+    /// The largest value added to or subtracted from a pixel, of 255.
     pub noise: f32,
     /// The side of a square that is covered with zeros, in pixels.
     pub cutout: f32,
@@ -43,7 +43,7 @@ const AMOUNTS: [(&str, f32); 7] = [
     ("cutout", 1024.0),
 ];
 
-/// What suits digits and other small drawings.
+/// Amounts that suit digits and other small drawings.
 const STANDARD: Augment = Augment {
     shift: 1.5,
     rotation: 10.0,
@@ -63,19 +63,21 @@ impl Augment {
     /// Checks the amounts.
     ///
     /// # Errors
-    /// For an amount that is negative or beyond what makes sense.
+    /// For an amount that is negative or too large.
     pub fn check(&self) -> Result<()> {
         for ((name, most), amount) in AMOUNTS.into_iter().zip(self.amounts()) {
             if !(0.0..=most).contains(&amount) {
                 return Err(Error::usage(format!("{name} by {amount}"))
                     .at("--augment")
-                    .help(format!("it is from 0 to {most}")));
+                    .help(format!("it must be from 0 to {most}")));
             }
         }
         if !(1.0..=1024.0).contains(&self.elastic[1]) && self.elastic[0] > 0.0 {
             return Err(Error::usage(format!("elastic over {} pixels", self.elastic[1]))
                 .at("--augment")
-                .help("movements change over 1 to 1024 pixels; usual is a quarter of the image"));
+                .help(
+                    "the distance must be from 1 to 1024 pixels, usually a quarter of the image",
+                ));
         }
         Ok(())
     }
@@ -127,7 +129,10 @@ impl FromStr for Augment {
             };
             let amounts = amount.strip_suffix(')').ok_or_else(|| place("no amount".into()))?;
             let mut amounts = amounts.split(',').map(|amount| {
-                amount.trim().parse::<f32>().map_err(|_| place(format!("{amount:?} is no amount")))
+                amount
+                    .trim()
+                    .parse::<f32>()
+                    .map_err(|_| place(format!("{amount:?} is not a number")))
             });
             let first = amounts.next().unwrap_or(Ok(0.0))?;
             match name {
@@ -169,7 +174,7 @@ mod tests {
         for (text, part) in [
             ("shft(2)", "did you mean shift?"),
             ("shift", "no amount"),
-            ("shift(x)", "\"x\" is no amount"),
+            ("shift(x)", "\"x\" is not a number"),
             ("shift(1,2)", "too many"),
             ("rotation(80)", "from 0 to 45"),
             ("elastic(3,0.5)", "over 0.5 pixels"),

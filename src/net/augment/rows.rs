@@ -1,25 +1,25 @@
-//! An augmented image row by row: what [`Image::pixel`] says of each pixel, in loops over a row that the
-//! compiler turns into vectors.
+//! An augmented image row by row: the same as [`Image::pixel`], in loops over a row that the
+//! compiler vectorizes.
 
 use super::image::{Bend, Image};
 use crate::math::multiversion::multiversioned;
 
-/// Memory for the rows of an image, which is kept from image to image.
+/// Scratch memory for the rows of an image, reused for each image.
 #[derive(Debug, Default)]
 pub struct Canvas {
-    /// The movements of the columns along each row of the grid: x of all columns, then y.
+    /// The displacements of the columns along each row of the grid: x of all columns, then y.
     bends: Vec<i32>,
-    /// Where each pixel of a row comes from.
+    /// The source of each pixel of a row.
     points: Vec<Point>,
     values: Vec<i32>,
 }
 
-/// The pixels between which a point lies.
+/// The four pixels around a point.
 #[derive(Debug, Clone, Copy, Default)]
 struct Point {
-    /// The first byte of the one to the upper left.
+    /// The first byte of the upper left pixel.
     at: u32,
-    /// The distance in bytes to the one beside it, and to the one below.
+    /// The distance in bytes to the pixel to its right, and to the pixel below.
     right: u32,
     below: u32,
     /// The weights of these, in units of 1/64.
@@ -27,7 +27,7 @@ struct Point {
     wy: i32,
 }
 
-/// What the points of a row follow from.
+/// The inputs from which the points of a row are computed.
 struct Line<'a> {
     /// Width and height.
     size: [i32; 2],
@@ -35,12 +35,12 @@ struct Line<'a> {
     row: i32,
     matrix: [i32; 4],
     shift: [i32; 2],
-    /// The movements along the rows of the grid above and below, and the weight of the latter.
+    /// The displacements along the rows of the grid above and below, and the weight of the latter.
     bend: Option<([&'a [i32]; 2], i32)>,
 }
 
 impl Image {
-    /// Hands the image row by row to `take`: the number of a row's first feature, and its features in Q12 of a
+    /// Passes the image row by row to `take`: the number of a row's first feature, and its features in Q12 of a
     /// byte.
     pub fn each_row(&self, raw: &[u8], canvas: &mut Canvas, mut take: impl FnMut(usize, &[i32])) {
         let [width, height, colours] = self.of.shape;
@@ -94,7 +94,7 @@ impl Image {
     }
 }
 
-/// The movements of all columns along a row of the grid.
+/// The displacements of all columns along a row of the grid.
 fn along(bend: &Bend, row: usize, to: &mut [i32]) {
     let (xs, ys) = to.split_at_mut(bend.columns.len());
     let points = &bend.movements[row * bend.across..][..bend.across];
@@ -106,7 +106,7 @@ fn along(bend: &Bend, row: usize, to: &mut [i32]) {
 }
 
 multiversioned! {
-    /// Where the pixels of a row come from.
+    /// Computes the sources of the pixels of a row.
     fn place(line: &Line<'_>, points: &mut [Point]) {
         let &Line { size: [width, height], colours, row, .. } = line;
         let (of_row, of_column) = (width as u32 * colours, colours);
@@ -120,7 +120,7 @@ multiversioned! {
             });
             let sx = ((m0 * dx + m1 * dy) >> 1) + base[0] + bend_x;
             let sy = ((m2 * dx + m3 * dy) >> 1) + base[1] + bend_y;
-            // Beyond the edge lies what is at the edge.
+            // Beyond the edge, the pixel at the edge is repeated.
             let (sx, sy) = (sx.clamp(0, (width - 1) << 12), sy.clamp(0, (height - 1) << 12));
             let (left, top) = (sx as u32 >> 12, sy as u32 >> 12);
             *point = Point {
@@ -134,7 +134,7 @@ multiversioned! {
     }
 }
 
-/// The features of a row of points with C colours.
+/// The features of a row of points with C colors.
 fn sample<const C: usize>(raw: &[u8], points: &[Point], values: &mut [i32]) {
     let (values, _) = values.as_chunks_mut::<C>();
     for (point, values) in points.iter().zip(values) {
@@ -142,7 +142,7 @@ fn sample<const C: usize>(raw: &[u8], points: &[Point], values: &mut [i32]) {
     }
 }
 
-/// A colour between the four pixels around a point, in Q12 of a byte.
+/// A color interpolated between the four pixels around a point, in Q12 of a byte.
 #[inline(always)]
 fn between(raw: &[u8], point: &Point, colour: u32) -> i32 {
     let Point { at, right, below, wx, wy } = *point;

@@ -1,4 +1,4 @@
-//! What a spec is refused for, each with what to do about it.
+//! The checks of a spec, each with an error that says what to do.
 
 use super::{Norm, Spec, Units};
 use crate::base::error::{Error, Result};
@@ -12,11 +12,11 @@ impl Spec {
     /// Checks the net, and the run's settings.
     ///
     /// # Errors
-    /// What [`Net::check`] finds; a batch of zero rows; a learning rate or weight decay that is
-    /// negative or not a number; what [`GradientEdits::check`] and [`Averaging::check`] find; an
-    /// average over epochs with batch normalisation; L-BFGS with what its line search doesn't see;
-    /// cross-entropy on probabilities over outputs that are none; f16 with what is trained in f32
-    /// only.
+    /// Those of [`Net::check`]; a batch of zero rows; a learning rate or weight decay that is
+    /// negative or not a number; those of [`GradientEdits::check`] and [`Averaging::check`]; an
+    /// average over epochs with batch normalization; L-BFGS with changes that its line search doesn't take into
+    /// account; cross-entropy on probabilities over outputs that aren't probabilities; f16 with what can only
+    /// be trained in f32.
     ///
     /// [`Net::check`]: super::Net::check
     /// [`GradientEdits::check`]: crate::math::optim::GradientEdits::check
@@ -24,7 +24,7 @@ impl Spec {
         self.net.check()?;
         self.stopping.check()?;
         if self.batch_size == 0 {
-            return Err(Error::usage("a batch of 0 rows").help("--batch-size is at least 1"));
+            return Err(Error::usage("a batch of 0 rows").help("--batch-size must be at least 1"));
         }
         self.check_augment()?;
         self.check_batches()?;
@@ -41,18 +41,18 @@ impl Spec {
         if self.optimizer == Optimizer::Lbfgs && !unseen.is_empty() {
             return Err(Error::usage(format!("lbfgs cannot be used with {}", unseen.join(" and ")))
                 .at("--optimizer lbfgs")
-                .help("its line search needs the loss as it is: leave the other out (a preset's by 0 or none), or take another --optimizer"));
+                .help("its line search needs the unchanged loss: omit the other option (set a preset's to 0 or none), or choose another --optimizer"));
         }
         if matches!(self.averaging, Averaging::Swa { .. }) && self.has_batch_norm() {
-            return Err(Error::usage("an average over epochs with batch normalisation")
+            return Err(Error::usage("an average over epochs with batch normalization")
                 .at("--swa")
-                .help("no statistics belong to averaged weights: take --ema, or --norm layer"));
+                .help("averaged weights have no batch statistics: use --ema, or --norm layer"));
         }
         if let Some(limit) = self.max_norm
             && !(limit.is_finite() && limit > 0.0)
         {
             return Err(Error::usage(format!("a largest norm of {limit}"))
-                .help("--max-norm is above 0; usual are 1 to 4"));
+                .help("--max-norm must be above 0, usually 1 to 4"));
         }
         self.check_precision()?;
         self.check_loss()?;
@@ -62,25 +62,27 @@ impl Spec {
         self.check_probabilities()
     }
 
-    /// Refuses micro-batches without rows, and batches that batch normalisation can't take.
+    /// Refuses micro-batches without rows, and batches that batch normalization can't take.
     fn check_batches(&self) -> Result<()> {
         if self.micro_batch == Some(0) {
-            return Err(Error::usage("micro-batches of 0 rows").help("--micro-batch is at least 1"));
+            return Err(
+                Error::usage("micro-batches of 0 rows").help("--micro-batch must be at least 1")
+            );
         }
         if self.batch_size == 1 && self.has_batch_norm() {
-            return Err(Error::usage("batch normalisation over batches of one row")
+            return Err(Error::usage("batch normalization over batches of one row")
                 .at("--norm batch")
-                .help("one row has no variance: take a larger --batch-size, or --norm layer"));
+                .help("one row has no variance: use a larger --batch-size, or --norm layer"));
         }
         if self.accumulates() && self.has_batch_norm() {
-            return Err(Error::usage("batch normalisation over a batch in parts")
+            return Err(Error::usage("batch normalization with micro-batches")
                 .at("--micro-batch")
-                .help("its statistics would be those of the parts: take --norm layer, or leave --micro-batch out"));
+                .help("its statistics would be those of micro-batches: use --norm layer, or omit --micro-batch"));
         }
         Ok(())
     }
 
-    /// Refuses augmentation of what are no images for this net, or that leaves little of them.
+    /// Refuses augmentation of data that aren't images for this net, or that leaves little of the images.
     fn check_augment(&self) -> Result<()> {
         let Some((augment, shape)) = &self.augment else { return Ok(()) };
         augment.check()?;
@@ -94,19 +96,19 @@ impl Spec {
             ))
             .at("--augment")
             .help(format!(
-                "images have as many numbers as the net inputs, and at most {largest} to a side"
+                "images must have as many values as the net has inputs, and sides of at most {largest} pixels"
             )));
         }
         let side = width.min(height) as f32;
         if augment.shift > side / 2.0 || augment.cutout >= side {
             return Err(Error::usage(format!("{augment} of images of {width} × {height}"))
                 .at("--augment")
-                .help("little would be left of them: shift by half a side at most, and cover less than one"));
+                .help("little would be left of them: shift by at most half a side, and cover less than a side"));
         }
         Ok(())
     }
 
-    /// Refuses cross-entropy on probabilities over outputs that are none.
+    /// Refuses cross-entropy on probabilities over outputs that aren't probabilities.
     fn check_probabilities(&self) -> Result<()> {
         use Activation::{Gaussian, HardSigmoid, Sigmoid};
         let output = self.net.layers.last().map(|layer| &layer.activation);
@@ -115,7 +117,7 @@ impl Spec {
         if self.objective.loss == Loss::CrossEntropyProbabilities && !are_probabilities {
             return Err(Error::usage("cross-entropy-probabilities needs outputs in (0, 1]")
                 .at("the output layer")
-                .help("take softmax or sigmoid as output activation, or the loss cross-entropy on logits"));
+                .help("use softmax or sigmoid as output activation, or the loss cross-entropy, which takes logits"));
         }
         Ok(())
     }
@@ -124,48 +126,46 @@ impl Spec {
         self.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
     }
 
-    /// Refuses mixup where its α or the loss makes no sense of it, and micro-batches that part a pair.
+    /// Refuses mixup with an invalid α or a loss that can't use it, and micro-batches that split a pair.
     fn check_mixup(&self) -> Result<()> {
         let Some(alpha) = self.mixup else { return Ok(()) };
         if !(alpha > 0.0 && alpha.is_finite()) {
             return Err(Error::usage(format!("mixup with an α of {alpha}"))
                 .at("--mixup")
-                .help("it is above 0; usual are 0.1 to 0.4"));
+                .help("it must be above 0, usually 0.1 to 0.4"));
         }
         if self.objective.loss == Loss::Hinge {
-            return Err(Error::usage("mixup under the loss hinge")
+            return Err(Error::usage("mixup with the loss hinge")
                 .at("--mixup")
-                .help("hinge knows one class of a row: take cross-entropy"));
+                .help("hinge takes one class for each row: use cross-entropy"));
         }
         if self.accumulates() && !self.rows_at_a_time().is_multiple_of(2) {
             return Err(Error::usage(format!(
-                "mixup over micro-batches of {} rows",
+                "mixup with micro-batches of {} rows",
                 self.rows_at_a_time()
             ))
             .at("--micro-batch")
-            .help("rows are mixed two by two: take an even number"));
+            .help("rows are mixed in pairs: choose an even number"));
         }
         Ok(())
     }
 
-    /// Refuses a momentum that could follow no schedule.
+    /// Refuses a momentum cycle without a schedule that it could follow.
     fn check_momentum(&self) -> Result<()> {
         let Some(cycle) = self.cycle_momentum else { return Ok(()) };
         cycle.check()?;
         let fail =
             |what: String, help: &str| Err(Error::usage(what).at("--cycle-momentum").help(help));
         if !matches!(self.schedule, Schedule::OneCycle { .. }) {
-            let what = format!(
-                "a cycle of the momentum cannot be used with the schedule {}",
-                self.schedule
-            );
-            return fail(what, "take --schedule one-cycle, or leave it out");
+            let what =
+                format!("a momentum cycle cannot be used with the schedule {}", self.schedule);
+            return fail(what, "use --schedule one-cycle, or omit it");
         }
         if self.optimizer.momentum().is_none() {
-            let what = format!("a cycle of the momentum of {}", self.optimizer);
+            let what = format!("a momentum cycle of {}", self.optimizer);
             return fail(
                 what,
-                "it has none, or more than one: take momentum, nesterov, adam or another of its kind; rmsprop with --momentum",
+                "it has no momentum, or more than one: use momentum, nesterov, adam or a related optimizer, or rmsprop with --momentum",
             );
         }
         Ok(())
@@ -177,21 +177,23 @@ impl Spec {
         loss.check()?;
         if !(0.0..1.0).contains(&smoothing) {
             return Err(Error::usage(format!("a label smoothing of {smoothing}"))
-                .help("--label-smoothing is a share from 0 to below 1; usual is 0.1"));
+                .help("--label-smoothing must be at least 0 and below 1, usually 0.1"));
         }
         if smoothing > 0.0 && !loss.takes_smoothing() {
-            return Err(Error::usage(format!("label smoothing under the loss {}", loss.name()))
-                .help("smoothing is for classes: take cross-entropy, binary-cross-entropy, focal or binary-focal"));
+            return Err(Error::usage(format!("label smoothing with the loss {}", loss.name()))
+                .help("smoothing is for classes: use cross-entropy, binary-cross-entropy, focal or binary-focal"));
         }
         if loss == Loss::GaussianNll && !self.net.outputs().is_multiple_of(2) {
             return Err(Error::usage(format!("gaussian-nll over {} outputs", self.net.outputs()))
                 .at("the output layer")
-                .help("each target needs two: its mean and the logarithm of its variance"));
+                .help(
+                    "each target needs two outputs: its mean and the logarithm of its variance",
+                ));
         }
         Ok(())
     }
 
-    /// The options, by name, that change gradients, steps or the net in training.
+    /// The names of the options that change gradients, steps or the net in training.
     fn changes_that_a_line_search_does_not_see(&self) -> Vec<&'static str> {
         let layers = &self.net.layers;
         let options = [

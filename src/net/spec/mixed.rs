@@ -6,7 +6,7 @@ use crate::math::optim::Averaging;
 use crate::net::precision::Precision;
 
 impl Net {
-    /// What of the net has no kernels in f16, in users' words.
+    /// The part of the net that has no kernels in f16, for users.
     fn needs_f32(&self) -> Option<&'static str> {
         let any = |f: fn(&super::Layer) -> bool| self.layers.iter().any(f);
         if !self.embeddings.is_empty() {
@@ -26,12 +26,12 @@ impl Net {
 }
 
 impl Spec {
-    /// What of the run has no kernels in f16, in users' words.
+    /// The setting of the run that has no kernels in f16, for users.
     fn needs_f32(&self) -> Option<&'static str> {
         let run = [
             (self.plan == PlanKind::Plain, "--plan plain"),
-            (!self.optimizer.is_element_wise(), "an optimiser of whole tensors"),
-            (self.optimizer.state_slots() > 2, "an optimiser with three states"),
+            (!self.optimizer.is_element_wise(), "an optimizer of whole tensors"),
+            (self.optimizer.state_slots() > 2, "an optimizer with three states"),
             (!self.edits.is_empty(), "--l1, --clip-… or --gradient-noise"),
             (self.max_norm.is_some(), "--max-norm"),
             (self.averaging != Averaging::None, "--ema or --swa"),
@@ -43,13 +43,13 @@ impl Spec {
         of_run.or_else(|| self.net.needs_f32())
     }
 
-    /// Refuses f16 with what is trained in f32 only, and a scale of the loss that makes no sense.
+    /// Refuses f16 with what can only be trained in f32, and an invalid loss scale.
     pub(super) fn check_precision(&self) -> Result<()> {
         self.mixed.check()?;
         match self.needs_f32() {
             Some(what) if self.precision == Precision::F16 => {
                 Err(Error::usage(format!("--precision f16 with {what}"))
-                    .help("that is trained in f32 only: leave one of the two out"))
+                    .help("that can only be trained in f32: omit one of the two"))
             }
             _ => Ok(()),
         }

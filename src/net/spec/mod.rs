@@ -1,4 +1,4 @@
-//! What to train, as plain data: the net, the objective, the optimiser, the run.
+//! What to train, as plain data: the net, the objective, the optimizer, the run.
 
 mod check;
 mod mixed;
@@ -8,60 +8,48 @@ mod text;
 pub use net::{Bias, Layer, Net, Norm, Units};
 pub use text::parse_layers;
 
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::serde_as_text;
+use crate::base::names::names;
 use crate::math::loss::Objective;
 use crate::math::optim::{Averaging, GradientEdits, Optimizer};
 use crate::math::schedule::{MomentumCycle, Schedule, Span};
 use crate::net::augment::Augment;
 use crate::net::precision::{MixedPrecision, Precision};
 use crate::net::stopping::Stopping;
-use std::fmt;
-use std::str::FromStr;
 
-/// Which program a spec is turned into.
+/// The kind of program that a spec is turned into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PlanKind {
-    /// Several ops at once, where the backend has such kernels.
+    /// Fused ops, where the backend has such kernels.
     #[default]
     Fused,
-    /// One op after the other, as the mathematics names them.
+    /// One op for each mathematical operation.
     Plain,
 }
 
-impl PlanKind {
-    /// Every kind once.
-    pub const ALL: [PlanKind; 2] = [PlanKind::Fused, PlanKind::Plain];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            PlanKind::Fused => "fused",
-            PlanKind::Plain => "plain",
-        }
-    }
-}
+names!(PlanKind, "plan": Fused "fused", Plain "plain");
 
 /// Everything that decides what a training run computes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
     /// The net.
     pub net: Net,
-    /// What is made small.
+    /// The objective that is minimized.
     pub objective: Objective,
-    /// How.
+    /// The optimizer.
     pub optimizer: Optimizer,
     /// η before the schedule.
     pub lr: f32,
-    /// λ, of weights only unless `decay_all` is set.
+    /// Weight decay λ, of weights only unless `decay_all` is set.
     pub weight_decay: f32,
-    /// The largest norm of a unit's incoming weights, to which they are scaled back after a step.
+    /// Max-norm constraint: the largest norm of a unit's incoming weights, to which they are scaled back after
+    /// a step.
     pub max_norm: Option<f32>,
     /// ε of label smoothing, in [0, 1): [`Loss::smooth`](crate::math::loss::Loss::smooth). Held-out rows are measured without it.
     pub label_smoothing: f32,
-    /// Whether biases, normalisations and the tables of embeddings are decayed too.
+    /// Whether biases, normalizations and the tables of embeddings are decayed too.
     pub decay_all: bool,
-    /// What is done to the gradient before the optimiser sees it.
+    /// Changes to the gradient before the optimizer's step.
     pub edits: GradientEdits,
     /// Which weights are evaluated and saved.
     pub averaging: Averaging,
@@ -69,35 +57,35 @@ pub struct Spec {
     pub schedule: Schedule,
     /// The steps over which η rises from nearly 0 before the schedule begins.
     pub warmup: Span,
-    /// How μ, or β₁, follows a one-cycle schedule; else it stays what the optimiser has.
+    /// How μ, or β₁, follows a one-cycle schedule; none leaves it constant.
     pub cycle_momentum: Option<MomentumCycle>,
     /// α of mixup: convex combinations of pairs of rows ([`crate::kernels::inputs::mixup`]).
     pub mixup: Option<f32>,
-    /// What happens to images in training, and their width, height and colours of a pixel.
+    /// Image augmentation, with the images' width, height and colors of a pixel.
     pub augment: Option<(Augment, [u32; 3])>,
-    /// B; the full batch where it exceeds the number of rows.
+    /// The batch size B; all rows if it exceeds their number.
     pub batch_size: usize,
-    /// Largest micro-batch; the gradients of a batch's parts are added
-    /// up. None: the whole batch.
+    /// Largest micro-batch; gradients are accumulated up to the batch size. None: the whole
+    /// batch.
     pub micro_batch: Option<usize>,
     /// Number of passes over the training set.
     pub epochs: usize,
-    /// What weights, order and splits are drawn from.
+    /// The random seed of weights, order and splits.
     pub seed: u64,
-    /// Whether each epoch has its own order of rows.
+    /// Whether rows are shuffled in each epoch.
     pub shuffle: bool,
-    /// The program that it is turned into.
+    /// The kind of program that it is turned into.
     pub plan: PlanKind,
-    /// What the large tensors of a step are stored in.
+    /// The precision in which a step stores its large tensors.
     pub precision: Precision,
-    /// How, in f16.
+    /// The settings of mixed precision, for f16.
     pub mixed: MixedPrecision,
-    /// When it ends early, and which weights are kept.
+    /// When the run ends early, and which weights are kept.
     pub stopping: Stopping,
 }
 
 impl Spec {
-    /// A run of 10 epochs with Adam and batches of 64; change the fields at will.
+    /// A run of 10 epochs with Adam and batches of 64; change its fields as needed.
     pub fn new(net: Net, objective: impl Into<Objective>) -> Self {
         let optimizer = Optimizer::ALL[3];
         Spec {
@@ -128,7 +116,7 @@ impl Spec {
         }
     }
 
-    /// The same run with another optimiser, at its default learning rate.
+    /// The same run with another optimizer, at its default learning rate.
     #[must_use]
     pub fn optimizer(mut self, optimizer: Optimizer) -> Self {
         self.optimizer = optimizer;
@@ -143,26 +131,26 @@ impl Spec {
         self
     }
 
-    /// Whether a pass in training differs from one that predicts.
+    /// Whether the forward pass in training differs from that of predictions.
     #[must_use]
     pub fn differs_in_training(&self) -> bool {
         self.net.differs_in_training() || self.augment.is_some() || self.mixup.is_some()
     }
 
-    /// Whether a batch goes through the net in parts.
+    /// Whether gradients are accumulated over micro-batches.
     #[must_use]
     pub fn accumulates(&self) -> bool {
         self.micro_batch.is_some_and(|rows| rows < self.batch_size)
     }
 
-    /// The rows that go through the net at a time.
+    /// The number of rows that go through the net at a time.
     #[must_use]
     pub fn rows_at_a_time(&self) -> usize {
         self.micro_batch.unwrap_or(self.batch_size).min(self.batch_size)
     }
 
-    /// Whether what a step computes depends on how many epochs the run has: by the schedule, a
-    /// warm-up over a share of the run, or an average over its last part.
+    /// Whether what a step computes depends on how many epochs the run has: through the schedule, a
+    /// warmup over a fraction of the run, or an average over its last part.
     #[must_use]
     pub fn depends_on_length(&self) -> bool {
         self.schedule.depends_on_length()
@@ -172,23 +160,6 @@ impl Spec {
 }
 
 serde_as_text!(PlanKind);
-
-impl fmt::Display for PlanKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for PlanKind {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|p| p.name() == name)
-            .ok_or_else(|| unknown("plan", name, &Self::ALL.map(Self::name)))
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -238,7 +209,7 @@ mod tests {
             assert!(fault(&Spec { mixup: Some(alpha), ..spec.clone() }).contains("--mixup"));
         }
         let cycled = Spec { cycle_momentum: Some(MomentumCycle::default()), ..spec };
-        assert!(fault(&cycled).contains("beside the schedule constant"));
+        assert!(fault(&cycled).contains("with the schedule constant"));
         let schedule = "one-cycle".parse().unwrap();
         let cycled = Spec { schedule, ..cycled };
         cycled.check().unwrap();

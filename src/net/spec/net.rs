@@ -1,6 +1,7 @@
 //! The net, as plain data: layers, their units, and what is between them.
 
 use crate::base::error::{Error, Result};
+use crate::base::names::names;
 use crate::math::activation::Activation;
 use crate::math::embedding::Embedding;
 use crate::math::init::Init;
@@ -18,21 +19,10 @@ pub enum Bias {
     None,
 }
 
+names!(Bias, "bias convention": Add "add", Subtract "subtract", None "none");
+
 impl Bias {
-    /// Every convention once.
-    pub const ALL: [Bias; 3] = [Bias::Add, Bias::Subtract, Bias::None];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Bias::Add => "add",
-            Bias::Subtract => "subtract",
-            Bias::None => "none",
-        }
-    }
-
-    /// +1, −1, or 0 without a bias.
+    /// +1, −1, or 0 for no bias.
     #[must_use]
     pub fn sign(self) -> f32 {
         match self {
@@ -43,29 +33,17 @@ impl Bias {
     }
 }
 
-/// What brings a layer's Z to mean 0 and variance 1 before its activation, each unit then with a
-/// scale γ and a shift β that are learnt (`kernels::layers::norm` has the equations).
+/// The normalization of a layer's Z to mean 0 and variance 1 before its activation, followed by a
+/// learned scale γ and shift β for each unit (`kernels::layers::norm` has the equations).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Norm {
-    /// Each unit over the batch; in predictions by running averages (Ioffe, Szegedy 2015).
+    /// Batch normalization: each unit over the batch; in predictions by running averages (Ioffe, Szegedy 2015).
     Batch,
-    /// Each row over the layer's units (Ba, Kiros, Hinton 2016).
+    /// Layer normalization: each row over the layer's units (Ba, Kiros, Hinton 2016).
     Layer,
 }
 
-impl Norm {
-    /// Every kind once.
-    pub const ALL: [Norm; 2] = [Norm::Batch, Norm::Layer];
-
-    /// The name used in files and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Norm::Batch => "batch",
-            Norm::Layer => "layer",
-        }
-    }
-}
+names!(Norm, "normalization": Batch "batch", Layer "layer");
 
 /// The activation of a layer's units.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +57,7 @@ pub enum Units {
 }
 
 impl Units {
-    /// Whether all outputs are from 0 to 1, as probabilities are.
+    /// Whether all outputs are between 0 and 1, like probabilities.
     #[must_use]
     pub fn is_within_unit(&self) -> bool {
         match self {
@@ -97,7 +75,7 @@ impl From<Activation> for Units {
 }
 
 /// A dense layer: A_l = σ(norm(A_{l−1} Wᵀ ± b) + A_{l−skip}), W: (units, inputs); without
-/// normalisation and residual connection A_l = σ(A_{l−1} Wᵀ ± b).
+/// normalization and residual connection A_l = σ(A_{l−1} Wᵀ ± b).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layer {
@@ -107,15 +85,15 @@ pub struct Layer {
     pub activation: Units,
     /// The bias convention.
     pub bias: Bias,
-    /// How W is drawn.
+    /// The initializer of W.
     pub weight_init: Init,
-    /// How b is drawn.
+    /// The initializer of b.
     pub bias_init: Init,
-    /// The normalisation of Z.
+    /// The normalization of Z.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub norm: Option<Norm>,
-    /// How many layers below lies the one whose outputs are added before σ (He et al. 2016), 0 for
-    /// none.
+    /// The residual connection: how many layers back the outputs are that are added before σ (He et al. 2016),
+    /// 0 for none.
     #[serde(default, skip_serializing_if = "is_none")]
     pub skip: usize,
     /// The fraction of the outputs that dropout drops in training, in [0, 1).
@@ -124,14 +102,14 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Whether its outputs are W x + b and nothing else: a multiple of W and b gives a multiple of them.
+    /// Whether its outputs are W x + b and nothing else, so that they scale with W and b.
     #[must_use]
     pub fn is_linear(&self) -> bool {
         let is_plain = self.norm.is_none() && self.skip == 0;
         is_plain && self.activation == Units::Same(Activation::Identity)
     }
 
-    /// A layer of `units` units with an added bias of zero and weights drawn as suits `activation`.
+    /// A layer of `units` units with an added bias of zero and the default initializer for `activation`.
     pub fn new(units: usize, activation: impl Into<Units>) -> Self {
         let activation = activation.into();
         let rectifier = match &activation {
@@ -163,7 +141,7 @@ impl Layer {
 pub struct Net {
     /// The number of feature columns: the width of the input, n_0, where there are no embeddings.
     pub inputs: usize,
-    /// What the last feature columns, as many, are turned into: each holds indices of a table.
+    /// The embeddings of the last feature columns, one each: such a column holds indices into a table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub embeddings: Vec<Embedding>,
     /// The fraction of the inputs that dropout drops in training, in [0, 1).
@@ -180,7 +158,7 @@ impl Net {
         Net { inputs, embeddings: Vec::new(), input_dropout: 0.0, layers: Vec::new() }
     }
 
-    /// The net with one more layer behind.
+    /// The net with one more layer at the end.
     #[must_use]
     pub fn layer(mut self, units: usize, activation: impl Into<Units>) -> Self {
         self.layers.push(Layer::new(units, activation));
@@ -194,7 +172,7 @@ impl Net {
         self
     }
 
-    /// The net with every layer's bias as `bias`.
+    /// The net with this bias convention in every layer.
     #[must_use]
     pub fn bias(mut self, bias: Bias) -> Self {
         self.layers.iter_mut().for_each(|l| l.bias = bias);
@@ -209,7 +187,7 @@ impl Net {
         self
     }
 
-    /// The net with its hidden layers normalised.
+    /// The net with its hidden layers normalized.
     #[must_use]
     pub fn norm(mut self, norm: Option<Norm>) -> Self {
         let hidden = self.layers.len().saturating_sub(1);
@@ -217,8 +195,8 @@ impl Net {
         self
     }
 
-    /// The net with residual blocks of `depth` hidden layers each behind the first hidden layer,
-    /// which brings the inputs to their width; none with 0.
+    /// The net with residual blocks of `depth` hidden layers each, after the first hidden layer,
+    /// which projects the inputs to their width; no blocks with 0.
     #[must_use]
     pub fn residual(mut self, depth: usize) -> Self {
         let hidden = self.layers.len().saturating_sub(1);
@@ -228,13 +206,13 @@ impl Net {
         self
     }
 
-    /// Whether the input is the features and every layer σ(A Wᵀ ± b), and no more.
+    /// Whether the input is the features and every layer is σ(A Wᵀ ± b), with nothing else.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.embeddings.is_empty() && self.layers.iter().all(|l| l.norm.is_none() && l.skip == 0)
     }
 
-    /// Whether a pass in training differs from one that predicts.
+    /// Whether the forward pass in training differs from that of predictions.
     #[must_use]
     pub fn differs_in_training(&self) -> bool {
         self.input_dropout > 0.0
@@ -289,7 +267,7 @@ impl Net {
     /// # Errors
     /// For a net without layers, a width of zero or beyond 2³¹, an embedding without a column or
     /// with an impossible table, softmax in a hidden layer, and a
-    /// list of activations that doesn't fit its layer.
+    /// list of activations of another length than its layer.
     pub fn check(&self) -> Result<()> {
         if self.layers.is_empty() {
             return Err(
@@ -304,7 +282,7 @@ impl Net {
         if self.embeddings.len() > self.inputs {
             let (tables, columns) = (self.embeddings.len(), self.inputs);
             return Err(Error::usage(format!("{tables} embeddings of {columns} feature columns"))
-                .help("each takes a column of its own"));
+                .help("each embedding needs its own column"));
         }
         for (i, embedding) in self.embeddings.iter().enumerate() {
             embedding.check().map_err(|e| e.at(format!("embedding {}", i + 1)))?;
@@ -318,7 +296,10 @@ impl Net {
                 return fail("a layer of width 0".into(), "every layer needs at least one unit");
             }
             if layer.units > 1 << 31 {
-                return fail(format!("a layer of width {}", layer.units), "widths end at 2³¹");
+                return fail(
+                    format!("a layer of width {}", layer.units),
+                    "widths must be below 2³¹",
+                );
             }
             let place = format!("layer {}", l + 1);
             check_rate("the dropout", layer.dropout).map_err(|e| e.at(&place))?;
@@ -330,15 +311,15 @@ impl Net {
             }
             if layer.norm.is_some() && l == last {
                 return fail(
-                    "a normalised output layer".into(),
-                    "normalise hidden layers: outputs must be free to take any value",
+                    "a normalized output layer".into(),
+                    "normalize hidden layers only: outputs must be free to take any value",
                 );
             }
             if layer.skip > 0 {
                 let Some(from) = (l + 1).checked_sub(layer.skip) else {
                     return fail(
                         format!("a residual connection from {} layers below", layer.skip),
-                        "it can begin at the inputs at the earliest",
+                        "it can start at the inputs at the earliest",
                     );
                 };
                 let width =
@@ -360,7 +341,7 @@ impl Net {
                 Units::Each(each) if each.len() != layer.units => {
                     return fail(
                         format!("{} activations for {} units", each.len(), layer.units),
-                        "give one for every unit, as in 8:relu*4+tanh*4",
+                        "give one for each unit, as in 8:relu*4+tanh*4",
                     );
                 }
                 _ => {}
@@ -375,7 +356,7 @@ fn check_rate(what: &str, rate: f32) -> Result<()> {
     if (0.0..1.0).contains(&rate) {
         return Ok(());
     }
-    Err(Error::usage(format!("{what} is {rate}")).help("it is a fraction from 0 to less than 1"))
+    Err(Error::usage(format!("{what} is {rate}")).help("give a fraction of at least 0 and below 1"))
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]

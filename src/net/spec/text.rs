@@ -1,46 +1,12 @@
 //! Parts of a net as text, in files and on the command line.
 
 use super::{Bias, Layer, Norm, Units};
-use crate::base::error::{Error, Result, serde_as_text, unknown};
+use crate::base::error::{Error, Result, serde_as_text};
 use crate::math::activation::Activation;
 use std::fmt;
 use std::str::FromStr;
 
 serde_as_text!(Bias, Norm, Units);
-
-impl fmt::Display for Norm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Norm {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|n| n.name() == name)
-            .ok_or_else(|| unknown("normalisation", name, &Self::ALL.map(Self::name)))
-    }
-}
-
-impl fmt::Display for Bias {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Bias {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|b| b.name() == name)
-            .ok_or_else(|| unknown("bias convention", name, &Self::ALL.map(Self::name)))
-    }
-}
 
 impl fmt::Display for Units {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,7 +48,7 @@ impl FromStr for Units {
     }
 }
 
-/// Reads hidden layers as `128:relu,64:tanh`; without an activation `default` stands in.
+/// Reads hidden layers as `128:relu,64:tanh`; `default` is the activation of layers without one.
 ///
 /// # Errors
 /// For a width that isn't a number and an unknown activation.

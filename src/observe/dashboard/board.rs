@@ -1,19 +1,19 @@
-//! What a dashboard shows, and what its keys ask for: no terminal, no thread.
+//! The state of a dashboard and the actions of its keys, without terminal or thread.
 
 use crate::train::event::{Diverged, Epoch, LayerSample, Progress, RateChange, Start, StepSample};
 use std::collections::VecDeque;
 
 /// A key halves or doubles the learning rate.
 const RATE_STEP: f32 = 2.0;
-/// Points of a curve; of longer ones every other point goes.
+/// The most points of a curve; from longer ones every other point is removed.
 const POINTS: usize = 2000;
-/// Messages that are kept.
+/// The number of messages that are kept.
 const MESSAGES: usize = 100;
 
-/// What a key asks for.
+/// The action of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Stop between two steps until asked again.
+    /// Pause between two steps until pressed again.
     Pause,
     /// Write a checkpoint now.
     Save,
@@ -27,12 +27,12 @@ pub enum Action {
     Next,
 }
 
-/// A value by the step.
+/// A value as a function of the step.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Curve(Vec<(f64, f64)>);
 
 impl Curve {
-    /// Its points, by ascending steps.
+    /// Its points, in ascending order of steps.
     #[must_use]
     pub fn points(&self) -> &[(f64, f64)] {
         &self.0
@@ -58,7 +58,7 @@ impl Curve {
         self.0.push((step as f64, value));
     }
 
-    /// Forgets what comes behind a step that a run goes back to.
+    /// Removes the points after a step to which a run returns.
     fn cut(&mut self, step: u64) {
         self.0.retain(|point| point.0 <= step as f64);
     }
@@ -67,13 +67,13 @@ impl Curve {
 /// One net and its run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct NetBoard {
-    /// `net 2`, `fold 1`; empty where there is one net only.
+    /// `net 2`, `fold 1`; empty for a single net.
     pub name: String,
-    /// How the run began.
+    /// The start event of the run.
     pub start: Option<Start>,
-    /// How far it is.
+    /// Its progress.
     pub progress: Option<Progress>,
-    /// The training loss of epochs; before the first has ended, what was read of it.
+    /// The training loss of epochs; before the end of the first, its running value.
     pub train_loss: Curve,
     /// The loss on held-out rows.
     pub valid_loss: Curve,
@@ -83,13 +83,13 @@ pub struct NetBoard {
     pub metric_name: Option<&'static str>,
     /// The learning rate.
     pub lr: Curve,
-    /// Training rows a second.
+    /// Training rows per second.
     pub throughput: Curve,
-    /// The layers at the last step that was looked at.
+    /// The layers at the last sampled step.
     pub layers: Vec<LayerSample>,
-    /// That step, and the rows that the gradients are over.
+    /// That step, and the number of rows of its gradients.
     pub sampled: Option<(u64, usize)>,
-    /// What the learning rate is multiplied by by hand.
+    /// The manual factor on the learning rate.
     pub rate_factor: Option<f32>,
     epochs: usize,
     wanted_rate: Option<f32>,
@@ -98,69 +98,69 @@ pub struct NetBoard {
     pub has_ended: bool,
 }
 
-/// All that is shown.
+/// The whole dashboard.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Board {
-    /// What is trained: the first line.
+    /// The first line: what is trained.
     pub title: String,
     /// The nets, in the order in which they began.
     pub nets: Vec<NetBoard>,
     /// The one that is shown.
     pub selected: usize,
-    /// Whether training stands still.
+    /// Whether training is paused.
     pub is_paused: bool,
     /// Whether it was asked to end.
     pub is_stopping: bool,
-    /// What was said, the last one last.
+    /// The messages, oldest first.
     pub messages: VecDeque<String>,
-    /// Bytes of memory that the process holds, and the most so far.
+    /// Bytes of memory of the process, now and at most so far.
     pub memory: Option<[u64; 2]>,
 }
 
 impl Board {
-    /// One without nets.
+    /// A dashboard without nets.
     #[must_use]
     pub fn new(title: impl Into<String>) -> Self {
         Board { title: title.into(), ..Board::default() }
     }
 
-    /// Adds a net: its place.
+    /// Adds a net; returns its index.
     pub fn add(&mut self, name: impl Into<String>) -> usize {
         self.nets.push(NetBoard { name: name.into(), ..NetBoard::default() });
-        // Nets that follow each other: the one at work is looked at.
+        // With sequential nets, the one in training is shown.
         if self.nets.get(self.selected).is_none_or(|net| net.has_ended) {
             self.selected = self.nets.len() - 1;
         }
         self.nets.len() - 1
     }
 
-    /// Takes a message, which is one line at least.
+    /// Adds a message of one or more lines.
     pub fn say(&mut self, message: &str) {
         self.messages.extend(message.lines().map(str::to_string));
         let surplus = self.messages.len().saturating_sub(MESSAGES);
         self.messages.drain(..surplus);
     }
 
-    /// Notes how much memory the process holds.
+    /// Records the memory of the process.
     pub fn holds(&mut self, bytes: u64) {
         let most = self.memory.map_or(bytes, |[_, most]| most.max(bytes));
         self.memory = Some([bytes, most]);
     }
 
-    /// Does what a key asks for.
+    /// Performs the action of a key.
     pub fn act(&mut self, action: Action) {
         match action {
             Action::Pause => self.is_paused = !self.is_paused && !self.is_stopping,
             Action::Stop => {
                 (self.is_stopping, self.is_paused) = (true, false);
-                self.say("stopping: finishing the step and saving (again: end at once)");
+                self.say("stopping: finishing the step and saving (again to exit at once)");
             }
             Action::Save => {
                 for net in self.nets.iter_mut().filter(|net| !net.has_ended) {
                     net.wants_checkpoint = true;
                 }
                 if self.is_paused {
-                    self.say("the checkpoint is written when the run goes on");
+                    self.say("the checkpoint is written when the run continues");
                 }
             }
             Action::Lower => self.change_rate(1.0 / RATE_STEP),
@@ -179,22 +179,22 @@ impl Board {
 }
 
 impl NetBoard {
-    /// What the learning rate is to be multiplied by, asked for since the last time.
+    /// The factor on the learning rate requested since the last call.
     pub fn take_rate(&mut self) -> Option<f32> {
         self.wanted_rate.take()
     }
 
-    /// Whether a checkpoint was asked for since the last time.
+    /// Whether a checkpoint was requested since the last call.
     pub fn take_save(&mut self) -> bool {
         std::mem::take(&mut self.wants_checkpoint)
     }
 
-    /// Takes an event in.
+    /// Handles an event.
     pub fn started(&mut self, start: &Start) {
         self.start = Some(start.clone());
     }
 
-    /// Takes an event in.
+    /// Handles an event.
     pub fn progressed(&mut self, progress: &Progress) {
         if let (Some(loss), 0) = (progress.loss, self.epochs) {
             self.train_loss.push(progress.step, loss);
@@ -202,7 +202,7 @@ impl NetBoard {
         self.progress = Some(*progress);
     }
 
-    /// Takes an event in.
+    /// Handles an event.
     pub fn epoch_ended(&mut self, epoch: &Epoch) {
         if self.epochs == 0 {
             self.train_loss = Curve::default();
@@ -218,19 +218,19 @@ impl NetBoard {
         self.throughput.push(epoch.step, epoch.samples_per_second);
     }
 
-    /// Takes an event in.
+    /// Handles an event.
     pub fn sampled(&mut self, sample: &StepSample) {
         self.layers.clone_from(&sample.layers);
         self.sampled = Some((sample.step, sample.gradient_rows));
     }
 
-    /// Takes an event in.
+    /// Handles an event.
     pub fn rate_changed(&mut self, change: &RateChange) {
         self.rate_factor = Some(change.factor);
         self.lr.push(change.step, f64::from(change.lr));
     }
 
-    /// Takes an event in.
+    /// Handles an event.
     pub fn diverged(&mut self, diverged: &Diverged, steps_per_epoch: usize) {
         let start = (diverged.epoch.saturating_sub(1) * steps_per_epoch) as u64;
         for curve in [&mut self.train_loss, &mut self.lr] {

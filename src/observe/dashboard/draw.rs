@@ -13,7 +13,7 @@ use ratatui::widgets::{
     Axis, Block, Cell, Chart, Dataset, GraphType, LineGauge, Paragraph, Row, Table,
 };
 
-/// What a terminal can show.
+/// The capabilities of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Looks {
     /// More than ASCII.
@@ -29,7 +29,7 @@ const TALL: u16 = 14;
 /// The name of the curve of throughput.
 const THROUGHPUT: &str = "samples/s";
 
-/// Draws all of it.
+/// Draws the whole dashboard.
 pub fn draw(frame: &mut Frame<'_>, board: &Board, looks: Looks) {
     let area = frame.area();
     let net = board.nets.get(board.selected);
@@ -174,7 +174,7 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, net: &NetBoard, looks: Looks) 
     draw_curves(frame, speed, THROUGHPUT, &[("", &net.throughput)], looks);
 }
 
-/// Curves over the steps that are done, told apart by marker and color.
+/// Curves over the steps so far, distinguished by marker and color.
 fn draw_curves(
     frame: &mut Frame<'_>,
     area: Rect,
@@ -214,7 +214,7 @@ fn draw_curves(
         return;
     }
     let margin = if high > low { (high - low) * 0.05 } else { high.abs().max(1e-6) * 0.1 };
-    // Of what is never negative nothing below 0 is shown.
+    // The axis of a nonnegative value doesn't go below 0.
     let floor = if low >= 0.0 { 0.0 } else { f64::NEG_INFINITY };
     let (low, high) = ((low - margin).max(floor), high + margin);
     let steps = shown().filter_map(|(_, (_, curve))| curve.points().last()).map(|point| point.0);
@@ -245,7 +245,7 @@ fn draw_layers(frame: &mut Frame<'_>, area: Rect, net: &NetBoard, looks: Looks) 
     }
     let rows = net.layers.iter().map(|layer| {
         let gradient = layer.gradient_norm.map_or("-".into(), |norm| format!("{norm:.2e}"));
-        // About 1e-3 a step is usual; far more is unstable, far less learns nothing.
+        // About 1e-3 per step is usual; far more is unstable, far less learns nothing.
         let usual = (1e-5..=1e-1).contains(&layer.update_ratio);
         let style = if usual { Style::new() } else { colored(looks, Color::Yellow) };
         let ratio = Cell::from(format!("{:.2e}", layer.update_ratio)).style(style);
@@ -257,7 +257,7 @@ fn draw_layers(frame: &mut Frame<'_>, area: Rect, net: &NetBoard, looks: Looks) 
 }
 
 fn help(board: &Board, width: u16) -> String {
-    let pause = if board.is_paused { "p go on" } else { "p pause" };
+    let pause = if board.is_paused { "p resume" } else { "p pause" };
     let next = if board.nets.len() > 1 { "  Tab next net" } else { "" };
     let long =
         format!("{pause}  s save a checkpoint  q stop  - halve, + double the learning rate{next}");
@@ -271,7 +271,7 @@ fn colored(looks: Looks, color: Color) -> Style {
     if looks.color { Style::new().fg(color) } else { Style::new() }
 }
 
-/// Replaces what isn't ASCII by what looks most like it.
+/// Replaces characters that aren't ASCII by similar ones.
 fn to_ascii(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
         let Some(c) = cell.symbol().chars().next().filter(|c| !c.is_ascii()) else { continue };

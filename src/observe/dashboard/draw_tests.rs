@@ -138,8 +138,8 @@ fn the_state_and_the_net_that_is_shown_are_said() {
     two.act(Action::Pause);
     let text = drawn(&two, 100, 30, true);
     assert!(text.starts_with("net 2 (2 of 2)  runs/digits-1"), "{text}");
-    assert!(text.contains("paused") && text.contains("p go on") && text.contains("Tab next net"));
+    assert!(text.contains("paused") && text.contains("p resume") && text.contains("Tab next net"));
     two.act(Action::Stop);
     let text = drawn(&two, 100, 30, true);
-    assert!(text.contains("stopping") && text.contains("end at once"), "{text}");
+    assert!(text.contains("stopping") && text.contains("exit at once"), "{text}");
 }

@@ -1,8 +1,8 @@
-//! A dashboard on the whole terminal: curves, layers, throughput and memory while a run goes on, and keys to
+//! A full-screen dashboard: curves, layers, throughput and memory during a run, and keys to
 //! pause, save, stop and change the learning rate.
 //!
-//! `board` is what is shown, `draw` draws it, `screen` has the terminal and its thread. Training only notes
-//! events, and is asked between its steps.
+//! `board` is the state, `draw` draws it, `screen` owns the terminal and its thread. Training only records
+//! events, and handles keys between its steps.
 
 mod board;
 mod draw;

@@ -1,7 +1,7 @@
-//! The terminal of a dashboard: taken, drawn on by a thread of its own, and given back whatever happens.
+//! The terminal of a dashboard: taken over, drawn on by a separate thread, and restored in any case.
 //!
-//! Drawing and keys have a thread so that training waits for neither. The terminal belongs to the process: so
-//! does what is known of it here.
+//! Drawing and keys have a thread so that training waits for neither. The terminal belongs to the process, and
+//! so does its state here.
 
 use super::board::{Action, Board};
 use super::draw::{Looks, draw};
@@ -23,25 +23,25 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The screen is drawn this often, unless a key was pressed.
+/// The interval of redraws, unless a key is pressed.
 const FRAME: Duration = Duration::from_millis(250);
 /// How long the thread waits for a key at a time.
 const WAIT: Duration = Duration::from_millis(50);
-/// How long the end of the thread is waited for.
+/// How long to wait for the end of the thread.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Exit code of a run that was ended at once.
+/// The exit code of a run that was ended at once.
 const INTERRUPTED: i32 = 130;
 
-/// Whether the terminal is in the hands of a dashboard.
+/// Whether a dashboard has the terminal.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
-/// The dashboard that takes messages, while there is one.
+/// The dashboard that receives messages, if there is one.
 static SHOWN: Mutex<Option<Arc<Shared>>> = Mutex::new(None);
 
-/// What the training threads and the thread of the screen share.
+/// The state shared by the training threads and the thread of the screen.
 #[derive(Default)]
 pub(super) struct Shared {
     board: Mutex<Board>,
-    /// Woken when training goes on behind a pause, or ends.
+    /// Notified when training continues after a pause, or ends.
     goes_on: Condvar,
     is_closed: AtomicBool,
 }
@@ -51,7 +51,7 @@ impl Shared {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while training is paused: whether it was asked to end.
+    /// Waits while training is paused; returns whether it should end.
     pub fn wait_while_paused(&self) -> bool {
         let is_paused =
             |board: &mut Board| board.is_paused && !self.is_closed.load(Ordering::SeqCst);
@@ -59,7 +59,7 @@ impl Shared {
         waited.unwrap_or_else(PoisonError::into_inner).is_stopping
     }
 
-    /// Does what a key asks for; the second stop ends the process at once.
+    /// Performs the action of a key; the second stop ends the process at once.
     fn act(&self, action: Action) {
         let mut board = self.board();
         if action == Action::Stop && board.is_stopping {
@@ -72,33 +72,33 @@ impl Shared {
     }
 }
 
-/// The terminal behind standard error, in the hands of a dashboard. Dropping it gives it back.
+/// The terminal at standard error, taken over by a dashboard. Dropping it restores the terminal.
 pub struct Screen {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Screen {
-    /// Whether there is a terminal for it.
+    /// Checks that there is a terminal for it.
     ///
     /// # Errors
     /// When standard error isn't a terminal, or one that can't move its cursor.
     pub fn check() -> Result<()> {
         let refuse = |what: &str| {
-            Err(Error::usage(format!("--dashboard, where {what}"))
-                .help("leave it out: without it progress is shown as the terminal allows"))
+            Err(Error::usage(format!("--dashboard, but {what}"))
+                .help("omit it: progress is then shown in a form that suits the terminal"))
         };
         if !stderr().is_terminal() {
             return refuse("standard error is not a terminal");
         }
         match env::var("TERM") {
             Ok(term) if term == "dumb" => refuse("the terminal is dumb (TERM)"),
-            Err(_) if cfg!(unix) => refuse("TERM does not tell what the terminal is"),
+            Err(_) if cfg!(unix) => refuse("the kind of terminal is unknown (TERM)"),
             _ => Ok(()),
         }
     }
 
-    /// Takes the terminal and shows a dashboard of this title.
+    /// Takes over the terminal and shows a dashboard with this title.
     ///
     /// # Errors
     /// As [`Screen::check`]; and when the terminal can't be set up.
@@ -127,25 +127,25 @@ impl Screen {
         self.shared.clone()
     }
 
-    /// Whether one of its keys asked the run to end.
+    /// Whether a key has asked the run to end.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.shared.board().is_stopping
     }
 
-    /// Gives the terminal back, and repeats there what was said meanwhile.
+    /// Restores the terminal, and repeats the messages there.
     pub fn close(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         self.shared.is_closed.store(true, Ordering::SeqCst);
         self.shared.goes_on.notify_all();
-        // Where the terminal hung up, it may never come back from waiting for a key (crossterm 0.29): it then
+        // If the terminal hung up, the thread may never return from waiting for a key (crossterm 0.29): it then
         // ends with the process.
         let begin = Instant::now();
         while !thread.is_finished() && begin.elapsed() < PATIENCE {
             thread::sleep(WAIT / 10);
         }
         if thread.is_finished() {
-            // Where it panicked, the panic was told and the terminal is back.
+            // If it panicked, the panic was reported and the terminal restored.
             let _ = thread.join();
         }
         *shown() = None;
@@ -166,8 +166,8 @@ fn shown() -> MutexGuard<'static, Option<Arc<Shared>>> {
     SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Hands a message to the dashboard that is on the screen: whether there is one. It shows the message, and
-/// writes it to standard error when it gives the terminal back.
+/// Passes a message to the dashboard on the screen; returns whether there is one. It shows the message, and
+/// writes it to standard error when it restores the terminal.
 pub fn take_message(message: &str) -> bool {
     let Some(shared) = shown().clone().filter(|_| IS_TAKEN.load(Ordering::SeqCst)) else {
         return false;
@@ -176,7 +176,7 @@ pub fn take_message(message: &str) -> bool {
     true
 }
 
-/// Ends a pause, where there is one: the run was asked to end, maybe as its terminal hung up and no key can.
+/// Ends a pause, if there is one, as the run was asked to end, maybe because its terminal hung up.
 pub fn end_pause() {
     let shared = shown().clone();
     if let Some(shared) = shared {
@@ -185,22 +185,22 @@ pub fn end_pause() {
     }
 }
 
-/// Gives the terminal back, if a dashboard has it: before the process ends in whatever way.
+/// Restores the terminal, if a dashboard has it, before the process ends.
 pub fn restore() {
     if IS_TAKEN.swap(false, Ordering::SeqCst) {
-        // Nothing else can be done where the terminal is gone.
+        // Nothing else can be done if the terminal is gone.
         let _ = disable_raw_mode();
         let _ = execute!(stderr(), LeaveAlternateScreen, cursor::Show);
     }
 }
 
-/// From now on a panic is told on a terminal that shows it.
+/// Has the terminal restored before a panic is reported.
 fn restore_before_panics() {
     static IS_SET: AtomicBool = AtomicBool::new(false);
     if !IS_SET.swap(true, Ordering::SeqCst) {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            // What a decoder panics about is an error like others.
+            // A panic of a decoder becomes an ordinary error.
             if !crate::data::is_decoding() {
                 restore();
             }
@@ -209,7 +209,7 @@ fn restore_before_panics() {
     }
 }
 
-/// What the terminal can show: more than ASCII where the locale is one of UTF-8.
+/// The capabilities of the terminal: more than ASCII if the locale is UTF-8.
 fn looks() -> Looks {
     let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
@@ -218,7 +218,7 @@ fn looks() -> Looks {
     Looks { unicode, color: set("NO_COLOR").is_none() }
 }
 
-/// Draws and takes keys until the dashboard is closed.
+/// Draws and handles keys until the dashboard is closed.
 fn run(shared: &Shared, mut terminal: Terminal<CrosstermBackend<Stderr>>, looks: Looks) {
     let mut drawn: Option<Instant> = None;
     while !shared.is_closed.load(Ordering::SeqCst) && IS_TAKEN.load(Ordering::SeqCst) {
@@ -241,13 +241,13 @@ fn run(shared: &Shared, mut terminal: Terminal<CrosstermBackend<Stderr>>, looks:
                 }
             }
             Ok(false) => {}
-            // Without keys it is still a picture.
+            // Without keys it still shows the run.
             Err(_) => thread::sleep(WAIT),
         }
     }
 }
 
-/// What an event of the terminal asks for.
+/// The action of a terminal event.
 fn action(event: &Event) -> Option<Action> {
     let Event::Key(KeyEvent { code, modifiers, kind, .. }) = event else { return None };
     if *kind == KeyEventKind::Release {
@@ -255,7 +255,7 @@ fn action(event: &Event) -> Option<Action> {
     }
     let is_control = modifiers.contains(KeyModifiers::CONTROL);
     match code {
-        // In raw mode it is no signal.
+        // In raw mode it isn't a signal.
         KeyCode::Char('c') if is_control => Some(Action::Stop),
         KeyCode::Char(_) if is_control => None,
         KeyCode::Char('q' | 'Q') => Some(Action::Stop),

@@ -14,18 +14,18 @@ use image::{ExtendedColorType, ImageEncoder, Rgb, RgbImage};
 use std::convert::Infallible;
 use std::fmt::Write;
 
-/// The most classes whose cells have room for a count and whose table is written as a matrix.
+/// The most classes for which cells show a count and the table is a matrix.
 const WITH_COUNTS: usize = 20;
 /// The most classes of an image, a pixel each.
 const MOST: usize = 1024;
-/// The mistakes that a table has where the matrix is too large for it.
+/// The number of confusions in a table if the matrix is too large.
 const MISTAKES: usize = 20;
 /// A character of the font: (width, height) in pixels.
 const CHARACTER: (u32, u32) = (6, 10);
 /// The most characters of a class's name beside its row.
 const NAME: usize = 12;
 
-/// The values to be shown of a confusion matrix: an image under `tag`, and a table in the text plugin under
+/// The values for a confusion matrix: an image under `tag`, and a table in the text plugin under
 /// `tag/table`: a tag has one kind of value.
 ///
 /// # Errors
@@ -42,7 +42,7 @@ fn name(names: &[String], class: usize) -> String {
     names.get(class).cloned().unwrap_or_else(|| class.to_string())
 }
 
-/// The matrix as a table, rows by actual class; of many classes the most frequent mistakes.
+/// The matrix as a table, rows by actual class; with many classes, the most frequent confusions.
 fn table(confusion: &Confusion, names: &[String]) -> String {
     let cell = |class: usize| name(names, class).replace('|', "\\|").replace(['\n', '\r'], " ");
     let mut out = String::new();
@@ -109,13 +109,13 @@ impl Canvas {
     }
 }
 
-/// From white to dark blue: the share of a class's rows.
+/// From white to dark blue: the fraction of a class's rows.
 fn shade(share: f64) -> Rgb<u8> {
     let (light, dark) = ([255.0, 255.0, 255.0], [8.0, 48.0, 107.0]);
     Rgb(std::array::from_fn(|i| (light[i] + (dark[i] - light[i]) * share.sqrt()).round() as u8))
 }
 
-/// Rows by actual class, columns by predicted class; the shade is the share of the row's class.
+/// Rows by actual class, columns by predicted class; the shade is the fraction of the row's class.
 fn draw(confusion: &Confusion, names: &[String]) -> RgbImage {
     let classes = confusion.classes() as u32;
     let with_counts = confusion.classes() <= WITH_COUNTS;

@@ -1,4 +1,4 @@
-//! Event files: TFRecord frames of events, a file for each time that a run is begun or resumed.
+//! Event files: TFRecord frames of events, a new file each time a run is started or resumed.
 //!
 //! A frame is the length of its data as a little-endian u64, the masked CRC-32C of these eight bytes, the
 //! data, and their masked CRC-32C; c is masked as ((c >> 15) | (c << 17)) + 0xa282ead8
@@ -12,9 +12,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What the names of event files begin with.
+/// The prefix of the names of event files.
 const BEFORE: &str = "events.out.tfevents.";
-/// What those that this program wrote end with.
+/// The suffix of those written by this program.
 const BEHIND: &str = ".wgrad";
 
 /// Whether a file of this name is one of the event files that this program writes.
@@ -24,25 +24,25 @@ pub fn is_event_file(name: &str) -> bool {
     middle.is_some_and(|m| !m.is_empty() && m.bytes().all(|b| b.is_ascii_digit() || b == b'.'))
 }
 
-/// An event file that is written. Each event is one write, so that no reader sees half of one for long.
+/// An event file being written. Each event is one write, so that readers don't see half of one for long.
 pub struct EventFile {
     file: File,
     path: PathBuf,
 }
 
 impl EventFile {
-    /// A new file in `directory`, whose name sorts behind those that are there: readers take files in the
+    /// A new file in `directory`, whose name sorts after the existing ones: readers read files in the
     /// order of their names.
     ///
     /// # Errors
-    /// When it can't be made or written.
+    /// When it can't be created or written.
     pub fn create(directory: &Path) -> Result<Self> {
         loop {
             let now = now();
             let name = format!("{BEFORE}{:010}.{:06}{BEHIND}", now.as_secs(), now.subsec_micros());
             let path = directory.join(name);
             match File::options().create_new(true).append(true).open(&path) {
-                // In the same microsecond another file was begun.
+                // Another file was started in the same microsecond.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(Error::io("create", &path, &e)),
                 Ok(file) => {
@@ -81,7 +81,7 @@ fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// The data of the first frame in `bytes`, and what comes behind it; none where it isn't whole.
+/// The data of the first frame in `bytes`, and the remaining bytes; none if it is incomplete.
 fn first_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     let (of_length, rest) = rest.split_first_chunk::<4>()?;
@@ -93,7 +93,7 @@ fn first_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (u32::from_le_bytes(*of_data) == masked_crc(data)).then_some((data, rest))
 }
 
-/// The events of a file, up to the first that isn't whole: each with where it begins.
+/// The events of a file, up to the first incomplete one: each with its offset.
 #[must_use]
 pub fn read(bytes: &[u8]) -> Vec<(usize, Event)> {
     let (mut all, mut rest) = (Vec::new(), bytes);
@@ -113,7 +113,7 @@ pub fn event_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        // What lies behind a link isn't its own.
+        // Files behind a link aren't its own.
         if entry.file_type()?.is_file() && is_event_file(&entry.file_name().to_string_lossy()) {
             found.push(entry.path());
         }
@@ -132,11 +132,11 @@ pub fn remove(directory: &Path) -> Result<()> {
     files.iter().try_for_each(remove)
 }
 
-/// Cuts off all events behind step `step` from the event files in `directory`: a run that goes on from there
-/// writes them again. Files without any other are removed.
+/// Removes all events after step `step` from the event files in `directory`: a run resumed from there
+/// writes them again. Files without other events are removed.
 ///
 /// # Errors
-/// When a file can't be read or cut.
+/// When a file can't be read or truncated.
 pub fn cut(directory: &Path, step: u64) -> Result<()> {
     let files = event_files(directory).map_err(|e| Error::io("read", directory, &e))?;
     for path in files {
@@ -144,7 +144,7 @@ pub fn cut(directory: &Path, step: u64) -> Result<()> {
         let events = read(&bytes);
         let later = events.iter().position(|(_, event)| event.step > step.cast_signed());
         let kept = later.unwrap_or(events.len());
-        // Of a file that ends in the middle of an event, as after a full disk, the whole events stay.
+        // In a file that ends in the middle of an event, as after a full disk, the complete events are kept.
         let end = match events.get(kept) {
             Some((begin, _)) => *begin,
             None => events.last().map_or(0, |(begin, _)| {

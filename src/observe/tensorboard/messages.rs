@@ -1,4 +1,4 @@
-//! The protocol buffers of event files, as far as they are written and read here: field numbers and types are
+//! The protocol buffers of event files that are written and read here: field numbers and types are
 //! those of TensorBoard's `event.proto`, `summary.proto`, `histogram.proto`, `tensor.proto` and
 //! `tensor_shape.proto` in `tensorboard/compat/proto`.
 
@@ -13,15 +13,15 @@ pub struct Event {
     /// Steps done since the run began.
     #[prost(int64, tag = "2")]
     pub step: i64,
-    /// What it tells.
+    /// Its content.
     #[prost(oneof = "What", tags = "3, 5")]
     pub what: Option<What>,
 }
 
-/// What an event tells.
+/// The content of an event.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum What {
-    /// The first event of a file: the version of its form.
+    /// The first event of a file: the version of its format.
     #[prost(string, tag = "3")]
     FileVersion(String),
     /// Values.
@@ -94,7 +94,7 @@ pub struct Histogram {
     /// The largest value.
     #[prost(double, tag = "2")]
     pub max: f64,
-    /// How many.
+    /// The number of values.
     #[prost(double, tag = "3")]
     pub num: f64,
     /// Σ x.
@@ -141,7 +141,7 @@ pub struct Dim {
     pub size: i64,
 }
 
-/// What a value is for.
+/// How a value is shown.
 #[derive(Clone, PartialEq, Message)]
 pub struct Metadata {
     /// The plugin that shows it.
@@ -175,7 +175,7 @@ pub fn text(tag: impl Into<String>, markdown: String) -> Value {
 const BUCKETS: usize = 64;
 
 impl Histogram {
-    /// That of the finite ones of these values, in buckets of equal width; none where there are none.
+    /// The histogram of the finite values, in buckets of equal width; none if there are none.
     pub fn of(values: &[f32]) -> Option<Self> {
         let finite = || values.iter().copied().filter(|x| x.is_finite()).map(f64::from);
         let (min, max) = finite()
@@ -185,14 +185,14 @@ impl Histogram {
         }
         let mut histogram = Histogram { min, max, ..Histogram::default() };
         if min == max {
-            // A bucket of no width is shown by no reader.
+            // Readers don't show a bucket without width.
             let half = min.abs().max(1.0) * 1e-3;
             histogram.bucket_limit = vec![min - half, min + half];
             histogram.bucket = vec![0.0, finite().count() as f64];
         } else {
             let width = (max - min) / BUCKETS as f64;
             let limits = (1..BUCKETS).map(|i| min + width * i as f64);
-            // The first holds nothing: it says where the second begins.
+            // The first is empty: its limit is the start of the second.
             histogram.bucket_limit = std::iter::once(min).chain(limits).chain([max]).collect();
             histogram.bucket = vec![0.0; BUCKETS + 1];
             for x in finite() {

@@ -1,7 +1,8 @@
 //! Events for TensorBoard: scalars and histograms of each epoch, and the confusion matrix at the end.
 //!
 //! `files` frames events into files, `messages` are their protocol buffers, `confusion` draws the matrix.
-//! The form is that of TensorFlow's `SummaryWriter`; its own reader reads it back in `scripts/tensorboard`.
+//! The format is that of TensorFlow's `SummaryWriter`; `scripts/tensorboard` reads it back with TensorBoard's
+//! reader.
 
 mod confusion;
 mod files;
@@ -18,11 +19,11 @@ use messages::{text, value};
 use std::fs;
 use std::path::PathBuf;
 
-/// Histograms are written of about so many epochs at most.
+/// Histograms are written for at most about this many epochs.
 const HISTOGRAMS: usize = 100;
 
 /// Writes event files into a directory: when an epoch ends `loss/train`, `loss/valid`, `metrics/…`,
-/// `learning_rate` and `samples_per_second`, all by the step; of the last step of some epochs histograms of
+/// `learning_rate` and `samples_per_second`, all by step; for the last step of some epochs histograms of
 /// all parameters, `gradient_norm/layers.…` and `update_ratio/layers.…`.
 pub struct TensorBoard {
     directory: PathBuf,
@@ -34,18 +35,18 @@ pub struct TensorBoard {
 }
 
 impl TensorBoard {
-    /// Events that go into `directory`, which is made when the run begins. A run that is resumed goes on in a
-    /// new file there; what the earlier ones hold of later steps is cut off.
+    /// Events in `directory`, which is created when the run begins. A resumed run continues in a
+    /// new file there; events of later steps in earlier files are removed.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>, config: Option<String>) -> Self {
         let directory = directory.into();
         TensorBoard { directory, config, file: None, steps_per_epoch: 1, epochs: 1 }
     }
 
-    /// Begins a new file, for a run that goes on behind `from` steps, or is new.
+    /// Starts a new file, for a run that is resumed after `from` steps, or is new.
     ///
     /// # Errors
-    /// When it can't be made, or what is there of later steps can't be cut off.
+    /// When it can't be created, or events of later steps can't be removed.
     pub fn begin(&mut self, from: Option<u64>) -> Result<()> {
         fs::create_dir_all(&self.directory).map_err(|e| {
             Error::io("create", &self.directory, &e)
@@ -63,7 +64,7 @@ impl TensorBoard {
         Ok(())
     }
 
-    /// Writes the confusion matrix of the model that is left after `step` steps.
+    /// Writes the confusion matrix of the final model after `step` steps.
     ///
     /// # Errors
     /// When it can't be written.
@@ -78,7 +79,7 @@ impl TensorBoard {
         }
     }
 
-    /// Whether the last step of an epoch, counted from 0, is looked at: of long runs not each.
+    /// Whether the last step of an epoch, counted from 0, is sampled: not every epoch of long runs.
     fn is_sampled(&self, epoch: usize) -> bool {
         let every = self.epochs.div_ceil(HISTOGRAMS);
         (epoch + 1).is_multiple_of(every) || epoch + 1 == self.epochs
@@ -97,7 +98,7 @@ impl Observer for TensorBoard {
     }
 
     fn diverged(&mut self, diverged: &Diverged) -> Result<()> {
-        // The run goes back, at most to the start of the epoch, and its steps come again.
+        // The run returns, at most to the start of the epoch, and repeats its steps.
         let done = diverged.epoch.saturating_sub(1) * self.steps_per_epoch;
         self.file = None;
         self.begin(Some(done as u64))
@@ -109,7 +110,7 @@ impl Observer for TensorBoard {
     }
 
     fn sample(&mut self, sample: &StepSample) -> Result<()> {
-        // What a dashboard wanted to see within the epoch.
+        // A sample within the epoch, for a dashboard.
         if !sample.step.is_multiple_of(self.steps_per_epoch as u64) {
             return Ok(());
         }

@@ -1,5 +1,5 @@
-//! What backends rely on: that parts of an op which run side by side don't get in each other's way,
-//! and that what a routine reads is what an op before it wrote.
+//! The checks that backends rely on: concurrent parts of an op don't conflict, and a routine only
+//! reads what an earlier op wrote.
 
 use super::{Op, Program, Slice, Task};
 use crate::base::error::{Error, Result};
@@ -14,16 +14,20 @@ use std::ops::Range;
 impl Program {
     /// Checks what backends rely on:
     ///
-    /// - no op writes what it also reads, as the same tensor or as another, or twice, but for what it
-    ///   changes in place; of its tasks, which run side by side, none touches what another writes;
+    /// - no op writes what it also reads, as the same tensor or as another, or writes it twice, except what
+    ///   it changes in place; none of its concurrent tasks touches what another writes;
     /// - no op goes beyond the end of a tensor;
-    /// - what a routine reads, an op of the same routine wrote before as the same tensor, or it is kept
-    ///   from step to step;
-    /// - numbers are such that kernels can count them.
+    /// - what a routine reads was written before by an op of the same routine, as the same tensor, or is
+    ///   kept between steps;
+    /// - sizes are within what kernels can count;
+    /// - of several nets, none draws random numbers: all would draw the same.
     ///
     /// # Errors
     /// For the first op that breaks a rule, with its place.
     pub fn check(&self) -> Result<()> {
+        if self.nets == 0 {
+            return Err(Error::usage("a program of no nets"));
+        }
         for (i, op) in self.ops.iter().enumerate() {
             self.check_op(op).map_err(|error| error.at(self.place_of(i)))?;
         }
@@ -48,7 +52,9 @@ impl Program {
             return Err(Error::usage(format!("an op goes beyond the end of {name}")));
         }
         if tasks.iter().any(|task| self.is_in_its_own_way(task)) {
-            return Err(Error::usage("an op writes a tensor that overlaps another of its own"));
+            return Err(Error::usage(
+                "an op writes a tensor that overlaps another one of its tensors",
+            ));
         }
         let pairs = tasks.iter().enumerate();
         let mut pairs = pairs.flat_map(|(n, a)| tasks[n + 1..].iter().map(move |b| (a, b)));
@@ -56,6 +62,11 @@ impl Program {
             return Err(Error::usage("an op writes what it reads or writes side by side"));
         }
         match op {
+            op if self.nets > 1 && op.draws() => Err(Error::usage(format!(
+                "an op that draws the same random numbers in all of {} nets",
+                self.nets
+            ))
+            .help("train these nets one by one")),
             Op::WholeNet(net) if !(1..=whole_net::LARGEST_BLOCK).contains(&net.block) => {
                 Err(Error::usage("a block of too few or too many rows"))
             }
@@ -63,7 +74,7 @@ impl Program {
                 Err(Error::usage("a normalization of other tensors than its layer's"))
             }
             Op::WholeNet(net) if !self.connects_equals(net) => Err(Error::usage(
-                "a residual connection from what is no output of a layer below of the same width",
+                "a residual connection from what is not an output of a layer below of the same width",
             )),
             Op::Backward(op) if op.parts.is_none() && !op.updates.is_empty() => {
                 has_room(op.rule, op.state.len())
@@ -88,7 +99,7 @@ impl Program {
         }
     }
 
-    /// Whether the residual connections of a pass begin at X or the A of layers below, of their width.
+    /// Whether the residual connections of a pass start at X or at the A of earlier layers of the same width.
     fn connects_equals(&self, net: &WholeNet) -> bool {
         let cols = |id: TensorId| self.tensor(id).cols;
         net.layers.iter().enumerate().all(|(l, layer)| {
@@ -109,7 +120,7 @@ impl Program {
         same && a.range.start < b.range.end && b.range.start < a.range.end
     }
 
-    /// Whether a task writes something twice, or writes what it reads otherwise than in place.
+    /// Whether a task writes something twice, or writes what it reads other than in place.
     fn is_in_its_own_way(&self, task: &Task) -> bool {
         let written: Vec<_> = task.written().collect();
         written.iter().enumerate().any(|(n, a)| {
@@ -123,7 +134,7 @@ impl Program {
         a.written().any(|written| b.touched().any(|touched| self.overlap(written, touched)))
     }
 
-    /// Follows a routine from definition to use.
+    /// Checks the definitions and uses in a routine.
     fn check_routine(&self, ops: &Range<usize>) -> Result<()> {
         let mut contents = Contents::kept(self);
         for i in ops.clone() {
@@ -140,7 +151,7 @@ impl Program {
     }
 }
 
-/// Whether an op with that many states can take the step of `rule`.
+/// Checks that an op with that many states can take the step of `rule`.
 fn has_room(rule: Rule, states: usize) -> Result<()> {
     match rule.optimizer.state_slots() {
         slots if slots > states => {
@@ -150,7 +161,7 @@ fn has_room(rule: Rule, states: usize) -> Result<()> {
     }
 }
 
-/// What each buffer holds at a place of a routine: stretches, with the tensor as which they were
+/// The contents of each buffer at a point of a routine: ranges, with the tensor as which they were
 /// written.
 struct Contents<'a> {
     program: &'a Program,
@@ -158,7 +169,7 @@ struct Contents<'a> {
 }
 
 impl<'a> Contents<'a> {
-    /// What is there when a routine begins: what is kept from step to step, or was written by the host.
+    /// The contents when a routine begins: what is kept between steps or was written by the host.
     fn kept(program: &'a Program) -> Self {
         let mut contents = Contents { program, buffers: vec![Vec::new(); program.buffers.len()] };
         for (i, tensor) in program.tensors.iter().enumerate() {
@@ -170,7 +181,7 @@ impl<'a> Contents<'a> {
         contents
     }
 
-    /// The parts of tensors that a slice covers: of a tensor that spans a buffer, those of the tensors
+    /// The parts of tensors that a slice covers; for a tensor that spans a buffer, those of the tensors
     /// inside.
     fn members(&self, slice: &Slice) -> Vec<Slice> {
         let p = self.program;
@@ -216,7 +227,7 @@ impl<'a> Contents<'a> {
                     "{read} is read where {held} was written over it"
                 )));
             }
-            // What pads the tensors of a buffer is never written.
+            // The padding between the tensors of a buffer is never written.
             let ends = there.iter().map(|(r, _)| r.end);
             let ends = [range.start].into_iter().chain(ends);
             let starts = there.iter().map(|(r, _)| r.start).chain([range.end]);

@@ -33,7 +33,7 @@ fn in_place(op: &Op) -> Vec<[TensorId; 2]> {
     }
 }
 
-/// Programs in which every op occurs that names more than one tensor.
+/// Programs that contain every op with more than one tensor.
 fn programs() -> Vec<Program> {
     let hidden = |net: Net| net.layer(9, Activation::Gelu).layer(9, Activation::Relu);
     let small = || hidden(Net::new(5)).layer(3, Units::Softmax);
@@ -98,7 +98,7 @@ fn programs() -> Vec<Program> {
     plans.map(|plan| plan.program).to_vec()
 }
 
-/// Those of the CPU that do more in an op than a GPU's kernels do.
+/// Programs of the CPU, with ops that do more than a GPU's kernels.
 fn programs_of_the_cpu() -> Vec<Program> {
     let net = || Net::new(5).layer(9, Activation::Gelu).layer(9, Activation::Relu);
     let spec = |net: Net| Spec::new(net.layer(3, Activation::Identity), Loss::SquaredError);
@@ -144,7 +144,7 @@ fn no_op_may_write_a_tensor_that_it_names_twice() {
     let mut seen = BTreeSet::new();
     for program in programs().into_iter().chain(programs_of_the_cpu()) {
         program.check().unwrap();
-        // What a pass that ends at the loss names for the way back, it doesn't use.
+        // What a pass that ends at the loss names for the backward pass, it doesn't use.
         let ends_early = |op: &&Op| matches!(op, Op::WholeNet(net) if net.reach() < Reach::Deltas);
         for op in program.ops.iter().filter(|op| !ends_early(op)) {
             let tasks = program.effects(op);
@@ -240,8 +240,8 @@ fn an_op_that_writes_what_it_reads_is_refused_with_its_place() {
     assert!(error.contains("overlaps") && error.contains("op 0"), "{error}");
 }
 
-/// What the effects say is what a device binds: what is written lies in a binding to be written, what is
-/// read in a binding, and no tensor is bound to be written that the op doesn't write.
+/// Effects agree with the bindings of a device: what is written is in a writable binding, what is
+/// read is in a binding, and no tensor is bound as writable that the op doesn't write.
 #[test]
 fn effects_are_what_launches_bind() {
     let inside = |slice: &Slice, bound: &[(TensorId, Range<usize>)], program: &Program| {
@@ -303,7 +303,7 @@ fn effects_are_what_launches_bind() {
     }
 }
 
-/// Programs of two ops that are refused, each with what is said of it.
+/// Programs of two ops that are refused, each with its error.
 #[test]
 fn routines_that_use_what_is_not_there_are_refused() {
     let mut program = Program::new(4);

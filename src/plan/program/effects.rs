@@ -1,4 +1,4 @@
-//! What an op reads, writes and changes in place, and what of it runs side by side.
+//! The effects of ops: what they read, write and change in place, and which parts run concurrently.
 
 use super::{Op, Program};
 use crate::kernels::optim::update::ParameterGradient;
@@ -15,25 +15,25 @@ pub struct Slice {
     pub range: Range<usize>,
 }
 
-/// A part of an op that runs beside its other parts, in no order: a GPU has no barrier between
+/// A part of an op that runs concurrently with its other parts, in no order: a GPU has no barrier between
 /// workgroups of a launch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Task {
     /// What it reads and doesn't write.
     pub reads: Vec<Slice>,
-    /// What it writes, whatever stood there.
+    /// What it overwrites.
     pub writes: Vec<Slice>,
     /// What it changes in place: each element is read and written by one invocation or workgroup.
     pub changes: Vec<Slice>,
 }
 
 impl Task {
-    /// What the task leaves other than it was.
+    /// All that the task writes or changes.
     pub fn written(&self) -> impl Iterator<Item = &Slice> {
         self.writes.iter().chain(&self.changes)
     }
 
-    /// What the task's results depend on.
+    /// All that the task's results depend on.
     pub fn read(&self) -> impl Iterator<Item = &Slice> {
         self.reads.iter().chain(&self.changes)
     }
@@ -45,21 +45,21 @@ impl Task {
 }
 
 impl Program {
-    /// What `op` does to tensors for a full batch, in one or more tasks that run concurrently. What it reads of
-    /// the data set, [`Program::reads`] says.
+    /// What `op` does to tensors for a full batch, in one or more tasks that run concurrently. For what it
+    /// reads of the data set see [`Program::reads`].
     #[must_use]
     pub fn effects(&self, op: &Op) -> Vec<Task> {
         op.effects(self)
     }
 
-    /// All of a tensor.
+    /// A whole tensor.
     pub(crate) fn whole(&self, tensor: TensorId) -> Slice {
         Slice { tensor, range: self.range(tensor, self.batch) }
     }
 
     /// Elements `range` of a tensor.
     pub(super) fn stretch(&self, tensor: TensorId, range: Range<usize>) -> Slice {
-        // Saturates, as sizes do that no machine can hold.
+        // Saturates, like sizes beyond any machine.
         let at = |i: usize| self.tensor(tensor).offset.saturating_add(i);
         Slice { tensor, range: at(range.start)..at(range.end) }
     }
@@ -125,7 +125,7 @@ impl Program {
     }
 }
 
-/// The states that a rule keeps, of those that there is room for.
+/// The states that a rule uses, of those that are allocated.
 pub(super) fn kept(rule: Rule, states: &[TensorId]) -> &[TensorId] {
     &states[..rule.optimizer.state_slots().min(states.len())]
 }

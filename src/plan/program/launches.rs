@@ -1,5 +1,5 @@
-//! What an op is on a device: its launches, the tensors that they use, and how much there is to
-//! compute.
+//! An op on a device: its launches, the tensors that they use, and the number of floating-point
+//! operations.
 
 use super::operand::Launching;
 use super::{Op, Program, Task};
@@ -15,7 +15,7 @@ use crate::kernels::{Access, Arg, Launch};
 use std::collections::BTreeSet;
 
 impl Program {
-    /// The shape (m, n, k) of a product, of which C and one operand tell all.
+    /// The shape (m, n, k) of a product, from C and one operand.
     #[must_use]
     pub fn matmul_shape(&self, form: Form, a: TensorId, c: TensorId) -> matmul::Shape {
         let (a, c) = (self.tensor(a), self.tensor(c));
@@ -54,8 +54,8 @@ impl Program {
         op.launches(&Launching { program: self, op, storage, largest, tuning })
     }
 
-    /// The tensors that the launches of `op` bind on a device, with how; of an op that GPUs have no kernel
-    /// for, those that it reads and writes.
+    /// The tensors that the launches of `op` bind on a device, with their access; for an op without a GPU
+    /// kernel, those that it reads and writes.
     #[must_use]
     pub fn uses(&self, op: &Op) -> Vec<(TensorId, Access)> {
         let storage = Storage::default();
@@ -81,7 +81,7 @@ impl Program {
         uses
     }
 
-    /// Floating-point operations of `op` on a batch of `batch` rows, a multiply-add counting two.
+    /// Floating-point operations of `op` on a batch of `batch` rows, a multiply-add counts as two.
     #[must_use]
     pub fn flops(&self, op: &Op, batch: usize) -> f64 {
         let elements = |t: TensorId| self.range(t, batch).len() as f64;

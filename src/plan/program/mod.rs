@@ -37,14 +37,14 @@ pub struct LayerTensors {
     pub delta: Option<TensorId>,
     /// Where the gradients are, in programs that keep them.
     pub gradients: Option<LayerGradients>,
-    /// What its normalisation has.
+    /// The tensors of its normalization.
     pub norm: Option<NormTensors>,
 }
 
 /// The tensors of an embedding.
 #[derive(Debug, Clone, Copy)]
 pub struct EmbeddingTensors {
-    /// Which feature column it takes, and which inputs it makes.
+    /// The feature column that it reads, and the inputs that it writes.
     pub place: Place,
     /// E: (values, dims).
     pub table: TensorId,
@@ -61,52 +61,70 @@ pub struct LayerGradients {
     pub bias: Option<TensorId>,
 }
 
-/// Stretches of a program's ops that are run as one.
+/// Ranges of a program's ops that are run together.
 #[derive(Debug, Clone, Default)]
 pub struct Routines {
     /// Features to outputs.
     pub predict: Range<usize>,
     /// The same, then the loss and the sums.
     pub evaluate: Range<usize>,
-    /// The same as training does it: with dropout.
+    /// The forward pass as in training: with dropout.
     pub forward: Range<usize>,
-    /// The same, then back to the gradients of all parameters.
+    /// The same and the backward pass, to the gradients of all parameters.
     pub gradient: Range<usize>,
-    /// The gradients, collected: a micro-batch that is not the last of its batch.
+    /// The gradients, accumulated: for a micro-batch that isn't the last of its batch.
     pub part: Range<usize>,
     /// The gradients and the update.
     pub step: Range<usize>,
-    /// The update alone, with which a step ends, where it begins when all gradients of the batch are in their
+    /// The update alone, the end of a step, if it starts when all gradients of the batch are in their
     /// places; else empty.
     pub update: Range<usize>,
-    /// The weights of an epoch taken into their average, where epochs are averaged.
+    /// Adds the weights of an epoch to their average, if epochs are averaged.
     pub average: Range<usize>,
-    /// The averaged weights in the place of the trained ones, or back, where there are such.
+    /// Exchanges the averaged weights with the trained ones, if weights are averaged.
     pub swap: Range<usize>,
 }
 
-/// Ops over tensors, with the buffers that these lie in.
-#[derive(Debug, Clone, Default)]
+/// Ops over tensors, and the buffers that hold the tensors.
+#[derive(Debug, Clone)]
 pub struct Program {
     /// Largest batch size.
     pub batch: usize,
+    /// The number of nets of the same shape that are trained at the same time. Each has all tensors, with the
+    /// net as the leading dimension: (nets, rows, cols). The data set, the order of its rows and the steps are
+    /// shared by all.
+    pub nets: usize,
     /// The tensors, by [`TensorId`].
     pub tensors: Vec<Tensor>,
-    /// The length of each buffer in elements, for a full batch.
+    /// The length of each buffer in elements, for a full batch and one net.
     pub buffers: Vec<usize>,
     /// The ops, in order.
     pub ops: Vec<Op>,
-    /// Which ops do what.
+    /// The routines, as ranges of the ops.
     pub routines: Routines,
     /// Tensors that are written once, when the program is loaded.
     pub constants: Vec<(TensorId, Vec<f32>)>,
 }
 
+impl Default for Program {
+    fn default() -> Self {
+        Program::new(0)
+    }
+}
+
 impl Program {
-    /// An empty program for batches of up to `batch` rows.
+    /// An empty program of one net for batches of up to `batch` rows.
     #[must_use]
     pub fn new(batch: usize) -> Self {
-        Program { batch, ..Program::default() }
+        Program {
+            batch,
+            nets: 1,
+            tensors: Vec::new(),
+            buffers: Vec::new(),
+            ops: Vec::new(),
+            routines: Routines::default(),
+            constants: Vec::new(),
+        }
     }
 
     /// The tensor `id`.
@@ -128,20 +146,40 @@ impl Program {
         t.offset..t.offset.saturating_add(t.rows.rows(batch).saturating_mul(t.cols))
     }
 
-    /// The number of elements of `id` in a full batch.
+    /// The number of elements of `id` in a full batch, in one net.
     #[must_use]
     pub fn len(&self, id: TensorId) -> usize {
         self.range(id, self.batch).len()
     }
 
+    /// Elements of `buffer` from one net to the next, an even number of alignments: elements of f16 have half the
+    /// bytes.
+    fn stride(&self, buffer: usize) -> usize {
+        self.buffers[buffer].checked_next_multiple_of(2 * ALIGNMENT).unwrap_or(usize::MAX)
+    }
+
+    /// The length of `buffer` in elements, for all nets.
+    #[must_use]
+    pub fn storage(&self, buffer: usize) -> usize {
+        let others = self.stride(buffer).saturating_mul(self.nets.saturating_sub(1));
+        others.saturating_add(self.buffers[buffer])
+    }
+
+    /// The first element of `id` in its buffer, in the net with number `net`.
+    #[must_use]
+    pub fn place_in(&self, net: usize, id: TensorId) -> usize {
+        let t = self.tensor(id);
+        net * self.stride(t.buffer) + t.offset
+    }
+
     /// The bytes of all buffers, with elements of `element` bytes.
     #[must_use]
     pub fn bytes(&self, element: usize) -> u64 {
-        let bytes = self.buffers.iter().map(|&len| (len as u64).saturating_mul(element as u64));
-        bytes.fold(0, u64::saturating_add)
+        let lengths = (0..self.buffers.len()).map(|buffer| self.storage(buffer) as u64);
+        lengths.map(|len| len.saturating_mul(element as u64)).fold(0, u64::saturating_add)
     }
 
-    /// A new tensor in a buffer of its own.
+    /// A new tensor in its own buffer.
     pub fn add(
         &mut self,
         name: impl Into<String>,
@@ -153,7 +191,7 @@ impl Program {
         self.add_to(self.buffers.len() - 1, name, role, rows, cols)
     }
 
-    /// A new tensor behind those that are in `buffer` already.
+    /// A new tensor after those in `buffer`.
     pub fn add_to(
         &mut self,
         buffer: usize,
@@ -169,7 +207,7 @@ impl Program {
         id
     }
 
-    /// Moves tensors into one buffer, which is the tensor `name` as one row; more each time.
+    /// Moves tensors into one buffer, which is the tensor `name` as one row; each call adds more.
     pub(crate) fn share_buffer(&mut self, name: &str, tensors: &[TensorId]) -> TensorId {
         let whole = self.find(name).unwrap_or_else(|| {
             self.buffers.push(0);
@@ -185,18 +223,18 @@ impl Program {
         whole
     }
 
-    /// Moves a tensor into a buffer of its own.
+    /// Moves a tensor into its own buffer.
     pub(crate) fn own_buffer(&mut self, id: TensorId) {
         self.buffers.push(0);
         self.place(id, self.buffers.len() - 1);
     }
 
-    /// Puts a tensor behind those that are in `buffer` already.
+    /// Places a tensor after those in `buffer`.
     fn place(&mut self, id: TensorId, buffer: usize) {
         let offset = self.buffers[buffer];
         let t = &mut self.tensors[id.0];
         (t.buffer, t.offset) = (buffer, offset);
-        // Saturates, so that a device refuses what no machine could count.
+        // Saturates, so that a device refuses sizes that overflow.
         let len = t.rows.rows(self.batch).saturating_mul(t.cols);
         let padded = len.checked_next_multiple_of(ALIGNMENT).unwrap_or(usize::MAX);
         self.buffers[buffer] = offset.saturating_add(padded);
@@ -216,13 +254,13 @@ impl Program {
         t.rows == Extent::Fixed(1) && t.offset == 0 && t.cols == self.buffers[t.buffer]
     }
 
-    /// Stores a tensor that has a buffer of its own in f16.
+    /// Stores a tensor that has its own buffer in f16.
     pub fn store_in_half(&mut self, id: TensorId) {
         self.tensors[id.0].precision = Precision::F16;
     }
 
-    /// The same program with all tensors in f32: where it runs on the CPU, nothing is rounded to
-    /// f16.
+    /// The same program with all tensors in f32, so that nothing is rounded to f16 when it runs on
+    /// the CPU.
     #[must_use]
     pub fn unrounded(&self) -> Self {
         let mut program = self.clone();
@@ -230,7 +268,7 @@ impl Program {
         program
     }
 
-    /// What the elements of a buffer are on a device.
+    /// The type of a buffer's elements on a device.
     #[must_use]
     pub fn precision(&self, buffer: usize) -> Precision {
         let first = self.tensors.iter().find(|t| t.buffer == buffer);

@@ -1,10 +1,10 @@
-//! The operations that programs are made of: one table says all of them.
+//! The ops that programs consist of, in one table.
 //!
-//! An entry has the equation, the operands with what the op does to each, the line that people read, and what a
-//! GPU launches. `given` operands are constants of the op; it `reads`, `writes` or `changes` tensors: changes them
-//! in place, each element read and written by one invocation or workgroup. Where an op touches less than whole
-//! tensors, `touches` says what. Ops that do much at once are a structure of their own, and a module of
-//! [`composite`] says the same of them.
+//! An entry has the equation, the operands with what the op does to each, its line of text, and its launch on a
+//! GPU. `given` operands are constants of the op; it `reads`, `writes` or `changes` tensors: changes them
+//! in place, each element read and written by one invocation or workgroup. If an op touches only parts of
+//! tensors, `touches` says which. Fused ops are structures, described in the same way by modules of
+//! [`composite`].
 
 use super::composite;
 use super::operand::{Effects, Launching, Named, Text};
@@ -39,7 +39,7 @@ use crate::net::precision::Precision;
 use std::fmt::{self, Formatter};
 use std::ops::Range;
 
-/// The type of an operand: a tensor, unless it says otherwise.
+/// The type of an operand: a tensor, unless a type is given.
 macro_rules! operand {
     () => {
         TensorId
@@ -49,7 +49,7 @@ macro_rules! operand {
     };
 }
 
-/// What an op does to tensors: what its operands say, or what it says itself.
+/// The effects of an op: those of its operands, or its own.
 macro_rules! effects {
     ($program:ident [$($role:ident $field:ident)*]) => {{
         let mut effects = Effects::of($program);
@@ -86,7 +86,7 @@ macro_rules! ops {
 
         #[allow(unused_variables, reason = "not every entry names all operands")]
         impl Op {
-            /// Every place where the op names a tensor.
+            /// Every tensor of the op.
             #[must_use]
             pub fn tensors_mut(&mut self) -> Vec<&mut TensorId> {
                 match self {
@@ -120,7 +120,7 @@ macro_rules! ops {
                 }
             }
 
-            /// Writes what it computes as a line to read, with shapes.
+            /// Writes what it computes as a line of text, with shapes.
             pub(super) fn line(&self, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result {
                 match self {
                     $(Op::$name { $($field),* } => {
@@ -142,7 +142,7 @@ ops! {
         "gather", "{x} = scaled feature rows";
         launches |on| [gather::launch_features(*x, on.cols(*x), on.storage.bytes)];
 
-        /// x = each row's index replaced by its row of a table, and the columns before it: (B, n_0).
+        /// x = each row's index replaced by its row of a table, after the columns before it: (B, n_0).
         Embed { given place: Place, reads features, reads table, writes x }
         "embed", "{x} = {table} at column {} of {features}" with place.column + 1;
         touches |program| match place.copies {
@@ -151,7 +151,7 @@ ops! {
         };
         launches |on| [embed::launch(*place, [*features, *table, *x])];
 
-        /// order = the rows sorted by their index, each behind it: (B, 2); spare: as large.
+        /// order = pairs of index and row, sorted by index: (B, 2); spare: the same shape.
         SortIndices { given place: Place, reads features, writes order, writes spare }
         "sort indices", "{order} = rows by column {} of {features}" with place.column + 1;
         launches |on| sort_indices::launches(*place, [*features, *order, *spare], on.program.batch);
@@ -161,12 +161,12 @@ ops! {
         "embed gradient", "{out} = {gradient} by {order}";
         launches |on| embed::launches_gradient(*place, [*order, *gradient, *out], on.program.batch);
 
-        /// out = the same of a small table, from the feature columns that hold the indices.
+        /// The same for a small table, from the feature columns that hold the indices.
         TableGradient { given place: Place, reads features, reads gradient, writes out }
         "table gradient", "{out} = {gradient} by column {} of {features}" with place.column + 1;
         launches |on| [embed::launch_table_gradient(*place, [*features, *gradient, *out])];
 
-        /// x = the same of images, each augmented.
+        /// x = the features of the batch's images, each augmented: (B, n_0).
         Augment { given augmentation: Augmentation, writes x }
         "augment", "{x} = augmented feature rows";
         launches |on| [augment::launch(augmentation, *x)];
@@ -223,12 +223,12 @@ ops! {
         "column sums", "{out} = {}Σ_rows {delta}" with if *sign < 0.0 { "−" } else { "" };
         launches |on| sums::launches(*delta, *out, on.cols(*delta), *sign, on.program.batch);
 
-        /// norm = ‖x‖₂: (1, 1); partial: a number for each stretch of x.
+        /// norm = ‖x‖₂: (1, 1); partial: a partial sum for each stretch of x.
         VectorNorm { reads x, writes partial, writes norm }
         "norm", "{norm} = ‖{x}‖";
         launches |on| vector_norm::launches([*x, *partial, *norm], on.program.len(*x), on.largest);
 
-        /// g ← g changed, before the optimizer sees it.
+        /// g ← g after an edit, before the optimizer's step.
         Edit { reads edit: Edit, changes g }
         "edit", "{g} by {edit}";
         launches |on| on.in_parts(*g, |start, len| edits::launch(*edit, *g, start, len));
@@ -242,7 +242,7 @@ ops! {
             optimizer::launch(*rule, [*w, *g], *state, range.start + start, len)
         });
 
-        /// u = the direction of LAMB or Muon; its states stand from element `at` on.
+        /// u = the direction of LAMB or Muon; its states start at element `at`.
         Direction { given rule: Rule, reads w, reads g, changes state: [TensorId; 2], given at: usize, writes u }
         "direction", "{u} by {} with {g}" with rule.optimizer;
         touches |program| {
@@ -265,12 +265,12 @@ ops! {
         "average", "{average} += ρ ({w} − {average})";
         launches |on| on.in_parts(*w, |start, len| average::launch(*share, *w, *average, start, len));
 
-        /// a and b exchanged.
+        /// Exchanges a and b.
         Swap { changes a, changes b }
         "swap", "{a} and {b}";
         launches |on| on.in_parts(*a, |start, len| average::launch_swap(*a, *b, start, len));
 
-        /// total += g, or behind the last micro-batch of a batch g += total, total = 0: (1, len).
+        /// total += g, or after the last micro-batch of a batch g += total, total = 0: (1, len).
         Collect { changes g, changes total, given last: bool }
         "collect", "{}" with if *last { format!("{g} += {total}, {total} = 0") } else { format!("{total} += {g}") };
         launches |on| on.in_parts(*g, |start, len| collect::launch(*g, *total, *last, start, len));
@@ -301,7 +301,7 @@ ops! {
         "batch statistics", "{statistics}, {running} of {z}";
         launches |on| [norm::launch_statistics([*z, *statistics, *running], on.cols(*z))];
 
-        /// found = the first column of each row in which x is NaN or infinite, −1 where there is none:
+        /// found = the first column of each row in which x is NaN or infinite, −1 if there is none:
         /// (B, 1) or (rows, 1).
         Nonfinite { reads x, writes found }
         "nonfinite", "{found} of {x}";
@@ -327,31 +327,31 @@ ops! {
         NormalizeGradient(NormalizedGradient) by normalize_gradient;
         /// Gather, forward, loss and backward to all δ, a block of rows at a time.
         WholeNet(WholeNet) by whole_net;
-        /// All gradients of all parameters, each followed at once by the optimizer's step; and
+        /// All gradients of all parameters, each immediately followed by the optimizer's step; and
         /// sums += Σ_rows scores.
         GradientUpdate(GradientUpdate) by gradient_update;
-        /// The same without the step, for each part of the batch on its own.
+        /// The same without the step, separately for each part of the batch.
         GradientParts(GradientParts) by gradient_parts;
-        /// The parts of all gradients added up, each followed at once by the optimizer's step.
+        /// The sums over the parts of all gradients, each immediately followed by the optimizer's step.
         SumUpdate(SumUpdate) by sum_update;
         /// z = input·weightᵀ ± bias, a = σ(z); the first layer gathers its input.
         Dense(Dense) by dense;
         /// The loss with its scores, and δ_L from the targets of the data set.
         Output(Output) by output;
-        /// δ_l from δ_{l+1}, beside the updates of layers that nothing needs any more.
+        /// δ_l from δ_{l+1}, together with the updates of layers whose weights no later op reads.
         Backward(Backward) by backward;
         /// An op of mixed precision, which reads or writes f16.
         Mixed(Mixed) by mixed;
     }
 }
 
-/// The mark of a matrix that is transposed, where it is.
+/// The mark of a transposed matrix, if it is transposed.
 fn transposed(is_transposed: bool) -> &'static str {
     if is_transposed { "ᵀ" } else { "" }
 }
 
 impl Op {
-    /// Whether GPUs have a kernel for it: the CPU's pass and update take more in one op than theirs.
+    /// Whether GPUs have a kernel for it: the CPU's pass and update do more in one op.
     #[must_use]
     pub fn runs_on_gpus(&self) -> bool {
         match self {
@@ -362,7 +362,21 @@ impl Op {
         }
     }
 
-    /// What it reads and writes besides f32.
+    /// Whether it draws random numbers from its own seed.
+    #[must_use]
+    pub fn draws(&self) -> bool {
+        match self {
+            Op::Augment { .. } | Op::Dropout { .. } | Op::Uniform { .. } => true,
+            Op::Edit { edit, .. } => matches!(edit, Edit::Noise { .. }),
+            Op::WholeNet(op) => {
+                let dropout = op.layers.iter().map(|layer| layer.dropout).chain([op.input_dropout]);
+                op.augmentation.is_some() || dropout.flatten().next().is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// The precision that it reads or writes besides f32.
     #[must_use]
     pub fn precision(&self) -> Precision {
         match self {

@@ -1,5 +1,5 @@
-//! What the table of ops asks of its operands: which tensors they name, what an op does to these, how they
-//! read, and what a launch needs to know of them.
+//! The operands of the table of ops: their tensors, an op's effects on these, their text,
+//! and what a launch needs of them.
 
 use super::{Op, Program, Task};
 use crate::data::Storage;
@@ -11,12 +11,12 @@ use crate::kernels::products::tile::{Tiling, Tuning};
 use crate::kernels::tensor::{ALIGNMENT, Extent, TensorId};
 use std::fmt::{self, Formatter};
 
-/// What names tensors in an op.
+/// An operand of an op, which may contain tensors.
 pub(super) trait Operand: Clone {
-    /// Each place where it does.
+    /// Its tensors, mutable.
     fn tensors_mut(&mut self) -> impl Iterator<Item = &mut TensorId>;
 
-    /// As people read it.
+    /// Its text in a line of the program.
     fn text(&self, text: &Text<'_>) -> String;
 
     /// The tensors.
@@ -109,7 +109,7 @@ impl Operand for Factors {
     }
 }
 
-/// Takes operands in, and gives each place where they name a tensor.
+/// Collects the tensors of operands.
 #[derive(Default)]
 pub(super) struct Named<'a>(Vec<&'a mut TensorId>);
 
@@ -133,7 +133,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Takes operands in, and gives the one task of an op that does the same to all of a tensor.
+/// Collects operands into the single task of an op whose effects are on whole tensors.
 pub(super) struct Effects<'a> {
     program: &'a Program,
     task: Task,
@@ -163,7 +163,7 @@ impl<'a> Effects<'a> {
     }
 }
 
-/// Operands as people read them, tensors with their shapes.
+/// Operands as text, tensors with their shapes.
 pub(super) struct Text<'a> {
     pub(super) program: &'a Program,
 }
@@ -195,7 +195,7 @@ impl Text<'_> {
     }
 }
 
-/// An op as a line to read: what it computes, with shapes.
+/// An op as a line of text: what it computes, with shapes.
 pub(super) struct OpText<'a>(pub(super) &'a Program, pub(super) &'a Op);
 
 impl fmt::Display for OpText<'_> {
@@ -204,11 +204,11 @@ impl fmt::Display for OpText<'_> {
     }
 }
 
-/// What an op is launched on.
+/// The context of an op's launch.
 pub(super) struct Launching<'a> {
     pub(super) program: &'a Program,
     pub(super) op: &'a Op,
-    /// What the data set is.
+    /// The storage of the data set.
     pub(super) storage: Storage,
     /// The most elements that one binding may have.
     pub(super) largest: usize,
@@ -233,12 +233,12 @@ impl Launching<'_> {
         (t.offset as u32, t.cols as u32)
     }
 
-    /// How the products of the op are cut into tiles.
+    /// The tiling of the op's products.
     pub(super) fn tiling(&self) -> Tiling {
         Tiling::new(&self.program.products(self.op), self.tuning)
     }
 
-    /// Launches on stretches of all elements of a tensor, each of which a binding holds.
+    /// Launches over all elements of a tensor, in stretches that each fit a binding.
     pub(super) fn in_parts(
         &self,
         id: TensorId,
@@ -247,7 +247,7 @@ impl Launching<'_> {
         self.stretches(self.program.len(id), launch)
     }
 
-    /// Launches on stretches of `len` elements, each of which a binding holds.
+    /// Launches over `len` elements, in stretches that each fit a binding.
     pub(super) fn stretches(
         &self,
         len: usize,

@@ -12,7 +12,7 @@ pub struct Reads {
     pub bytes: bool,
     /// The targets of a row, if it reads targets.
     pub targets: Option<usize>,
-    /// Whether it reads the weights of rows, where they have some.
+    /// Whether it reads the sample weights, if there are any.
     pub weights: bool,
 }
 
@@ -63,7 +63,7 @@ mod tests {
     use crate::net::spec::{Net, PlanKind, Spec};
     use crate::plan::{Purpose, Traits, plan};
 
-    /// What a device binds of the data set is what the checks before a run know of.
+    /// The bindings of the data set agree with the checks before a run.
     #[test]
     fn an_op_reads_what_its_launches_bind() {
         let weighted = Storage { weighted: true, ..Storage::default() };

@@ -1,4 +1,4 @@
-//! The rules of the way back: δ of one layer from that of the layer above.
+//! The rules of the backward pass: δ of one layer from that of the layer above.
 
 use super::{Routine, TERMS, ensure, is_same, no_rule};
 use crate::kernels::layers::activation::UnitFunctions;
@@ -8,10 +8,10 @@ use crate::math::activation::Activation;
 use crate::plan::program::Op;
 
 impl Routine {
-    /// Dropout of δ, then δ ⊙ σ′ → the other way round, so that σ′ can go with the product before: both
-    /// multiply elements.
+    /// Dropout of δ, then δ ⊙ σ′ → swapped, so that σ′ can be fused with the product before: both
+    /// are element-wise products.
     pub(super) fn dropout_behind(&mut self) {
-        self.each("dropout behind σ′", |r, i| {
+        self.each("dropout after σ′", |r, i| {
             let Op::Dropout { x, .. } = *r.op(i) else { return Err(None) };
             let j = r.next(i, x).ok_or(None)?;
             let Op::ActivationGradient { z, delta, .. } = *r.op(j) else { return Err(None) };
@@ -23,10 +23,10 @@ impl Routine {
         });
     }
 
-    /// δ_{l+1} W_{l+1}, ⊙ σ_l′ → one op. Where something else stands between, or σ_l is the identity, the
-    /// op is the δ of an identity: an update can stand beside it.
+    /// δ_{l+1} W_{l+1}, ⊙ σ_l′ → one op. If another op is in between, or σ_l is the identity, the
+    /// op is the δ of an identity, beside which an update can still run.
     pub(super) fn deltas(&mut self) {
-        // That of the updates, so that one variant of the kernel does for all.
+        // That of the updates, so that a single variant of the kernel suffices.
         let rule = self.step().map_or_else(no_rule, |step| step.rule);
         self.each("δ", |r, i| {
             let Op::Matmul { form: Form::Nn, a: above, b: weight, c: out, .. } = *r.op(i) else {
@@ -42,7 +42,7 @@ impl Routine {
                 _ => None,
             };
             let input = r.nodes.iter().find_map(|node| of_layer(&node.op));
-            let mut z = input.ok_or(Some("W is no dense layer's"))?;
+            let mut z = input.ok_or(Some("W is not a dense layer's"))?;
             let mut functions = UnitFunctions::Same(Activation::Identity);
             let j = r.next(i, out);
             if let Some((j, Op::ActivationGradient { functions: f, z: of, delta })) =
@@ -62,8 +62,8 @@ impl Routine {
         });
     }
 
-    /// Rows sorted by their index for the gradient of a small table → each element of the table looks through
-    /// the batch, in one launch.
+    /// Rows sorted by index for the gradient of a small table → each element of the table scans the
+    /// batch, in one launch.
     pub(super) fn small_tables(&mut self) {
         self.each("small tables", |r, i| {
             let Op::EmbedGradient { place, order, gradient, out } = *r.op(i) else {

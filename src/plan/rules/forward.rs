@@ -1,4 +1,4 @@
-//! The rules of the way forward, to the loss.
+//! The rules of the forward pass, up to the loss.
 
 use super::{Routine, TERMS, ensure, is_same};
 use crate::kernels::layers::activation::UnitFunctions;
@@ -11,7 +11,7 @@ use crate::math::activation::Activation;
 use crate::plan::program::Op;
 
 impl Routine {
-    /// Z = A Wᵀ ± b, A = σ(Z) → one op. A softmax stays an op behind it.
+    /// Z = A Wᵀ ± b, A = σ(Z) → one op. A softmax stays an op after it.
     pub(super) fn dense(&mut self) {
         self.each("dense", |r, i| {
             let Op::Matmul { form: Form::Nt, a: input, b: weight, bias, c: z } = *r.op(i) else {
@@ -43,7 +43,7 @@ impl Routine {
         });
     }
 
-    /// The gathering of X within the product that needs it.
+    /// Gathers X within the product that reads it.
     pub(super) fn gathered(&mut self) {
         self.each("gather", |r, i| {
             let Op::Gather { x } = *r.op(i) else { return Err(None) };
@@ -59,7 +59,8 @@ impl Routine {
         });
     }
 
-    /// Targets, the loss and what makes δ_L of its gradient → one op that reads the data set's targets.
+    /// Targets, the loss and the op that turns its gradient into δ_L → one op that reads the data set's
+    /// targets.
     pub(super) fn output(&mut self) {
         self.each("output", |r, i| {
             let Op::Loss { loss, y, t, unit, gradient, scores } = *r.op(i) else {
@@ -91,7 +92,7 @@ impl Routine {
         });
     }
 
-    /// The last layer's product in stretches, which the output adds up.
+    /// The last layer's product in stretches, which the output op sums.
     pub(super) fn stretches(&mut self) {
         self.each("stretches", |r, i| {
             let Op::Dense(dense) = r.op(i) else { return Err(None) };
@@ -101,7 +102,7 @@ impl Routine {
             ensure(output.y == dense.a && has_functions, "a softmax needs all of Z")?;
             // Z itself isn't stored.
             let is_read = dense.z != dense.a && r.next(j, dense.z).is_some();
-            ensure(!is_read, "Z is read behind the loss")?;
+            ensure(!is_read, "Z is read after the loss")?;
             let (n, k) = (r.cols(dense.z), r.cols(dense.input));
             let is_worth_it = dense::is_worth_cutting([r.program.batch, n, k]);
             ensure(is_worth_it, "the sums are short, or the blocks many")?;
@@ -113,7 +114,7 @@ impl Routine {
                 sums.unwrap_or_else(|| r.program.add(name, Role::Transient, Extent::Batch, cols));
             (dense.parts, dense.z) = (Some(sums), dense.a);
             (output.parts, output.z) = (Some(output::Parts { sums, bias: dense.bias }), output.y);
-            // What σ′ is taken of, the output has at hand.
+            // The output op already has the argument of σ′.
             r.set(i, Op::Dense(Box::new(dense)));
             r.set(j, Op::Output(Box::new(output)));
             Ok(())

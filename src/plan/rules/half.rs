@@ -1,4 +1,4 @@
-//! Mixed precision: the rules that its kernels have, then tensors in f16, with what that asks for.
+//! Mixed precision: the rules that its kernels support, then tensors in f16 and the ops that these need.
 
 use super::Routine;
 use crate::kernels::mixed::{Mixed, SCALE_STATE, Update};
@@ -7,7 +7,7 @@ use crate::kernels::tensor::{Extent, Role, TensorId};
 use crate::net::precision::MixedPrecision;
 use crate::plan::program::{Op, Program};
 
-/// S, by which every δ is multiplied.
+/// The loss scale S, by which every δ is multiplied.
 #[derive(Clone, Copy)]
 pub(super) struct LossScale {
     tensor: TensorId,
@@ -16,7 +16,7 @@ pub(super) struct LossScale {
 }
 
 impl LossScale {
-    /// S and its counts, which a run begins with.
+    /// The initial S and its counts.
     pub(super) fn new(program: &mut Program, mixed: &MixedPrecision) -> Self {
         let tensor = program.add("loss_scale", Role::State, Extent::Fixed(1), SCALE_STATE);
         program.constants.push((tensor, vec![mixed.scale, 0.0, 0.0, 0.0]));
@@ -24,15 +24,15 @@ impl LossScale {
     }
 }
 
-/// W in f16, where the program has it.
+/// W in f16, if the program has it.
 pub(in crate::plan) fn shadow(program: &Program, weight: TensorId) -> Option<TensorId> {
     program.find(&format!("{}.f16", program.tensor(weight).name))
 }
 
 impl Routine {
-    /// The rules in mixed precision; with the scale of the loss where the routine trains.
+    /// The rules in mixed precision; with the loss scale if the routine trains.
     ///
-    /// No update stands beside a δ: all wait for the last δ, which may still overflow.
+    /// No update runs beside a δ: all wait for the last δ, which may still overflow.
     pub(super) fn fuse_in_half(&mut self, loss_scale: Option<LossScale>) {
         self.dense();
         self.output();
@@ -64,7 +64,7 @@ impl Routine {
                     if !is_last {
                         [dense.z, dense.a].iter().for_each(|t| self.program.store_in_half(*t));
                     }
-                    // What is f32 doesn't overflow.
+                    // f32 doesn't overflow.
                     let noted = loss_scale.filter(|_| !is_last).map(|scale| scale.tensor);
                     self.push(Mixed::Dense { dense: *dense, loss_scale: noted });
                 }
@@ -100,7 +100,7 @@ impl Routine {
         })
     }
 
-    /// S δ_L in f16, as it goes back, from δ_L in f32, as the loss gives it: both.
+    /// S δ_L in f16 for the backward pass, from δ_L in f32 as given by the loss: returns both.
     fn rescale(&mut self, loss_scale: TensorId) -> Option<[TensorId; 2]> {
         let x = self.nodes.iter().find_map(|node| match &node.op {
             Op::Output(output) => output.delta,

@@ -1,4 +1,4 @@
-//! The rule that spares a tensor for each layer.
+//! The rule that saves a tensor for each layer.
 
 use super::{Routine, ensure};
 use crate::kernels::layers::activation::UnitFunctions;
@@ -7,8 +7,8 @@ use crate::kernels::tensor::TensorId;
 use crate::plan::program::Op;
 
 impl Routine {
-    /// A in the place of Z, where all that read Z want σ′ of a σ whose derivative follows from its value.
-    /// What drops some of A between has to drop the same of δ.
+    /// A in the place of Z, if all that read Z need σ′ of a σ whose derivative follows from its value.
+    /// Dropout of A in between must be mirrored by that of δ.
     pub(super) fn a_for_z(&mut self) {
         self.each("A in the place of Z", |r, i| {
             let Op::Dense(dense) = r.op(i) else { return Err(None) };
@@ -25,7 +25,7 @@ impl Routine {
             let deltas = deltas.ok_or(Some("Z is read for more than σ′"))?;
             for k in (i + 1..r.nodes.len()).filter(|&k| r.writes(k, a)) {
                 let Op::Dropout { dropout, .. } = *r.op(k) else {
-                    return Err(Some("A is changed behind the layer"));
+                    return Err(Some("A is changed after the layer"));
                 };
                 let is_mirrored = |x: &TensorId| {
                     let mirror = Op::Dropout { dropout, x: *x };
@@ -42,7 +42,7 @@ impl Routine {
         });
     }
 
-    /// The δ that op `k` makes of σ′(Z), if that is all that it reads Z for.
+    /// The δ that op `k` computes with σ′(Z), if it reads Z for nothing else.
     fn wants(&self, k: usize, dense: &Dense) -> Option<TensorId> {
         let Dense { functions, z, .. } = dense;
         match self.op(k) {

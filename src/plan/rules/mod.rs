@@ -1,28 +1,28 @@
 //! Fused programs, derived from the plain one.
 //!
-//! A rule looks at a few ops of a routine, at who else touches their tensors, and never at the spec; it
-//! puts an op with more to it in their place. An op that no rule takes stays as it is, beside fused
+//! A rule looks at a few ops of a routine and at what else touches their tensors, never at the spec; it
+//! replaces them with a fused op. An op that no rule matches remains unchanged, next to fused
 //! ones. In this order:
 //!
 //! | rule | takes | gives | where |
 //! | --- | --- | --- | --- |
 //! | dense | Z = A Wᵀ ± b, A = σ(Z) | `Dense` | the next op that touches Z is its activation |
 //! | gather | X gathered, `Dense` | `Dense` that gathers | the next op that touches X is that `Dense` |
-//! | small tables | rows sorted by index, the table's gradient | `TableGradient` | the table is small, the order for it alone |
-//! | dropout behind σ′ | dropout of δ, δ ⊙ σ′ | the same in the other order | nothing writes Z between |
-//! | output | T, loss, δ_L ⊙ σ′ | `Output` | T is for the loss alone |
+//! | small tables | rows sorted by index, the table's gradient | `TableGradient` | the table is small, the order is used for it alone |
+//! | dropout after σ′ | dropout of δ, δ ⊙ σ′ | the same in the other order | nothing writes Z between |
+//! | output | T, loss, δ_L ⊙ σ′ | `Output` | T is used by the loss alone |
 //! | δ | δ W, ⊙ σ′ | `Backward` | W is a parameter |
 //! | updates | δᵀ A, Σ δ, update | `Backward` | nothing but the update reads gradients |
-//! | kept gradients | δᵀ A, Σ δ | `Backward` of one part | else |
+//! | kept gradients | δᵀ A, Σ δ | `Backward` of one part | otherwise |
 //! | beside | two `Backward` | one | neither touches what the other writes, nor does an op between |
-//! | parts | updates over a long batch | `Backward` of parts, `SumUpdate` | all parameters have one |
-//! | stretches | the last `Dense`, `Output` | both with stretches | the sums are worth cutting |
-//! | A in the place of Z | `Dense` | `Dense` with one tensor | all that read Z want σ′, which A tells |
+//! | parts | updates over a long batch | `Backward` of parts, `SumUpdate` | all parameters have an update |
+//! | stretches | the last `Dense`, `Output` | both with stretches | splitting the sums pays |
+//! | A in the place of Z | `Dense` | `Dense` with one tensor | all that read Z need σ′, which follows from A |
 //!
-//! Before these, `whole net` and what follows it ([`whole_net`], [`whole_update`]) take all of a routine, where
-//! [`Traits`] say so.
+//! Before these, `whole net` and the rules after it ([`whole_net`], [`whole_update`]) fuse a whole routine, if
+//! [`Traits`] allow it.
 //!
-//! In mixed precision ([`half`]) tensors become f16 behind the rules that its kernels have.
+//! In mixed precision ([`half`]) tensors become f16 after the rules that its kernels support.
 
 mod backward;
 mod forward;
@@ -47,34 +47,34 @@ use place::Lists;
 use std::convert::Infallible;
 use std::fmt;
 
-/// What a device says of itself: from that follows which rules are on.
+/// The traits of a device, which decide which rules are on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Traits {
-    /// It has no kernels for what rules make.
+    /// It has no kernels for fused ops.
     Plain,
-    /// Threads that keep a block of rows in cache: whole nets, with all that a net may have; fused layers gain
+    /// Threads that keep a block of rows in cache: whole nets of every kind; fused layers gain
     /// nothing there.
     Cpu,
-    /// Launches and memory are what costs: small nets whole, others layer by layer.
+    /// Launches and memory dominate the cost: small nets whole, others layer by layer.
     Gpu {
-        /// The bytes of its largest binding, which all parameters must fit.
+        /// The size of its largest binding in bytes, which all parameters must fit.
         largest_binding: u64,
         /// Whether the kernel of whole nets is compiled in reasonable time: FXC takes 40 s for it, and a few
-        /// for any of those of fused layers.
+        /// seconds for each kernel of fused layers.
         compiles_whole_nets: bool,
     },
 }
 
 impl Traits {
-    /// A GPU without limits that takes small nets whole.
+    /// A GPU without limits that runs small nets whole.
     pub const GPU: Traits = Traits::Gpu { largest_binding: u64::MAX, compiles_whole_nets: true };
-    /// A GPU without limits that takes all nets layer by layer.
+    /// A GPU without limits that runs all nets layer by layer.
     pub const LAYERS: Traits =
         Traits::Gpu { largest_binding: u64::MAX, compiles_whole_nets: false };
 }
 
 /// The fused program that follows from a plain one in f32: the only place that decides which rules are on.
-/// `with_hook`: gradients stay in their places, and the update a routine of its own.
+/// `with_hook`: gradients are kept, and the update is a separate routine.
 pub(super) fn derive(plain: Plan, traits: Traits, with_hook: bool) -> Plan {
     let refused = match traits {
         Traits::Plain => return plain,
@@ -96,7 +96,7 @@ pub(super) fn derive(plain: Plan, traits: Traits, with_hook: bool) -> Plan {
     }
 }
 
-/// The rule of whole nets, and those behind it; why not, where a routine isn't that of a net.
+/// The rule of whole nets and those after it; the reason if a routine isn't that of a net.
 fn whole_nets(plain: Plan, traits: Traits, with_hook: bool) -> Result<Plan, &'static str> {
     if Lists::is_led_by_host(&plain.program) {
         return Err("the host leads the step");
@@ -140,8 +140,8 @@ pub(super) fn derive_in_half(plain: Plan, mixed: &MixedPrecision) -> Plan {
     plan
 }
 
-/// The plan with `rules` applied to the ops of each routine, which may train or not, and with what that makes
-/// needless dropped; the error of `rules`, if a routine is refused. An update of its own stays as it is.
+/// The plan with `rules` applied to the ops of each routine, which may train or not, and with unused ops and
+/// tensors dropped; the error of `rules`, if a routine is refused. A separate update stays as it is.
 fn rewrite<E>(
     mut plan: Plan,
     with_hook: bool,
@@ -159,14 +159,14 @@ fn rewrite<E>(
     Ok(lists.place(plan))
 }
 
-/// What became of a rule in the routine of a step.
+/// The outcome of a rule in the routine of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
     /// The rule.
     pub rule: &'static str,
-    /// Why it left ops as they were that it could have taken; none where it took them.
+    /// Why it left candidates unchanged; none if it fired.
     pub refused: Option<&'static str>,
-    /// How often.
+    /// The number of times.
     pub times: usize,
 }
 
@@ -184,21 +184,21 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// What a rule says of an op: it took it, or why not, which is nothing where the op isn't of its kind.
+/// The outcome of a rule at an op: it fired, or the reason why not; none if the op isn't a candidate.
 type Outcome = Result<(), Option<&'static str>>;
 
 fn ensure(holds: bool, otherwise: &'static str) -> Outcome {
     if holds { Ok(()) } else { Err(Some(otherwise)) }
 }
 
-/// An op with what it reads and writes; what it changes in place stands in both.
+/// An op with its reads and writes; what it changes in place is in both.
 struct Node {
     op: Op,
     reads: Vec<Slice>,
     writes: Vec<Slice>,
 }
 
-/// The optimiser's step on all parameters.
+/// The optimizer's step on all parameters.
 #[derive(Clone, Copy)]
 struct Step {
     rule: Rule,
@@ -212,7 +212,7 @@ struct Routine {
     /// All parameters in one row, and all their gradients, in the same places.
     parameters: TensorId,
     gradients: Option<TensorId>,
-    /// What the optimiser keeps.
+    /// The state of the optimizer.
     state: Option<[TensorId; 3]>,
     verdicts: Vec<Verdict>,
 }
@@ -284,7 +284,7 @@ impl Routine {
         self.nodes.insert(i, node);
     }
 
-    /// Asks `rule` at every op once, and notes what came of it.
+    /// Applies `rule` once to every op, and records the outcome.
     fn each(&mut self, name: &'static str, rule: impl Fn(&mut Self, usize) -> Outcome) {
         let mut i = 0;
         while i < self.nodes.len() {
@@ -330,7 +330,7 @@ impl Routine {
         self.reads(i, tensor) || self.writes(i, tensor)
     }
 
-    /// Whether ops `i` and `k` can't change places.
+    /// Whether ops `i` and `k` can't be exchanged.
     fn is_in_the_way(&self, i: usize, k: usize) -> bool {
         let [a, b] = [&self.nodes[i], &self.nodes[k]];
         let meet =
@@ -338,7 +338,7 @@ impl Routine {
         meet(&a.writes, &b.writes) || meet(&a.writes, &b.reads) || meet(&a.reads, &b.writes)
     }
 
-    /// The next op behind `i` that touches a tensor.
+    /// The next op after `i` that touches a tensor.
     fn next(&self, i: usize, tensor: TensorId) -> Option<usize> {
         (i + 1..self.nodes.len()).find(|&k| self.touches(k, tensor))
     }
@@ -362,7 +362,7 @@ fn is_same(functions: &UnitFunctions) -> bool {
     matches!(functions, UnitFunctions::Same(_))
 }
 
-/// What stands for a rule where gradients are kept: nothing is updated.
+/// The placeholder for a rule if gradients are kept: nothing is updated.
 fn no_rule() -> Rule {
     Rule { optimizer: Optimizer::Sgd, decay: 0.0, decayed: 0 }
 }

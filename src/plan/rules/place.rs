@@ -1,4 +1,4 @@
-//! From the ops of routines to a program: tensors that nothing names any more go.
+//! From the ops of routines to a program: unused tensors are removed.
 
 use crate::kernels::tensor::{Role, TensorId};
 use crate::plan::Plan;
@@ -12,11 +12,11 @@ pub(super) struct Lists {
     evaluate: Vec<Op>,
     part: Vec<Op>,
     step: Vec<Op>,
-    /// The end of `step`, where a hook stands before it.
+    /// The end of `step`, after the hook if there is one.
     update: Vec<Op>,
     average: Vec<Op>,
     swap: Vec<Op>,
-    /// The gradient alone, where the host takes the step.
+    /// The gradient alone, if the host takes the step.
     gradient: Vec<Op>,
 }
 
@@ -38,7 +38,7 @@ impl Lists {
         }
     }
 
-    /// Whether a step is the gradient alone, as that of L-BFGS.
+    /// Whether a step computes only the gradient, as for L-BFGS.
     pub(super) fn is_led_by_host(program: &Program) -> bool {
         let r = &program.routines;
         !r.gradient.is_empty() && r.gradient == r.step
@@ -61,7 +61,7 @@ impl Lists {
         let p = &mut plan.program;
         p.ops.clear();
         let mut put = |list: Vec<Op>| put(&mut p.ops, list);
-        // What another begins with needs no ops of its own.
+        // A prefix of another routine needs no ops of its own.
         let evaluate = put(self.evaluate);
         let predict = put(self.predict);
         let part = put(self.part);
@@ -90,7 +90,7 @@ impl Lists {
         lists.into_iter().chain(others).flatten()
     }
 
-    /// Drops the tensors that are only for one step and that no op names, and buffers without tensors.
+    /// Drops tensors of a single step that no op uses, and buffers without tensors.
     fn keep_live(&mut self, plan: &mut Plan) {
         let mut live = BTreeSet::new();
         self.lists().for_each(|op| live.extend(op.tensors_mut().into_iter().map(|id| *id)));
@@ -99,7 +99,7 @@ impl Lists {
         let ids = || (0..p.tensors.len()).map(TensorId);
         live.extend(ids().filter(|id| !of_step(p.tensor(*id).role)));
         live.insert(plan.output);
-        // Where tensors share a buffer, their places count.
+        // Where tensors share a buffer, their offsets matter.
         let buffers: BTreeSet<usize> = live.iter().map(|id| p.tensor(*id).buffer).collect();
         let shared = |buffer| ids().filter(|id| p.tensor(*id).buffer == buffer).count() > 1;
         let stays: Vec<bool> = ids()
@@ -130,7 +130,7 @@ impl Lists {
     }
 }
 
-/// The place of a list of ops in `ops`: where they stand already, or behind all others.
+/// The range of a list of ops in `ops`: where it already exists, or appended.
 fn put(ops: &mut Vec<Op>, list: Vec<Op>) -> Range<usize> {
     if list.is_empty() {
         return 0..0;

@@ -21,7 +21,7 @@ fn step(plan: &Plan) -> Vec<String> {
     ops.map(|op| p.describe(op)).collect()
 }
 
-/// What stands in DESIGN as the shape of a step; by hand it was written as a program once, and held equal.
+/// The step as described in DESIGN.md.
 #[test]
 fn a_step_of_plain_layers_is_two_ops_for_each() {
     let spec = Spec::new(

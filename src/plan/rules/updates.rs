@@ -9,7 +9,7 @@ use crate::kernels::tensor::{ALIGNMENT, Extent, Role, TensorId};
 use crate::plan::program::{Op, Slice};
 use std::ops::Range;
 
-/// The gradient of a layer's parameters, with the ops that give it.
+/// The gradient of a layer's parameters, with the ops that compute it.
 struct Layer {
     gradient: ParameterGradient,
     /// The product, and the sums of a bias.
@@ -17,7 +17,7 @@ struct Layer {
 }
 
 impl Routine {
-    /// The update of a step whose gradients nobody else needs.
+    /// The update of a step whose gradients nothing else reads.
     pub(super) fn step(&self) -> Option<Step> {
         self.nodes.iter().find_map(|node| match node.op {
             Op::Update { rule, state, .. } => Some(Step { rule, state }),
@@ -26,9 +26,9 @@ impl Routine {
     }
 
     /// δᵀ A, Σ_rows δ and their part of the update → one op for each layer, where nothing but the update
-    /// reads gradients. What other ops write of them keeps an update for each stretch.
+    /// reads gradients. Gradients that other ops write are updated by separate ops.
     ///
-    /// Why not, where gradients are kept; else the step, if all parameters go this way.
+    /// Returns the step if all parameters are updated this way; the reason if gradients are kept.
     pub(super) fn updates(&mut self) -> Result<Option<Step>, Option<&'static str>> {
         let g = self.gradients.ok_or(None)?;
         let all = 0..self.program.len(self.parameters);
@@ -37,11 +37,11 @@ impl Routine {
         );
         let at = at.ok_or(Some("no update of all parameters follows"))?;
         let Op::Update { rule, w, state, .. } = *self.op(at) else { return Err(None) };
-        ensure(rule.optimizer.state_slots() <= 2, "the optimiser has three states")?;
+        ensure(rule.optimizer.state_slots() <= 2, "the optimizer has three states")?;
         ensure(self.program.batch <= TERMS, "sums of more than 65,536 terms")?;
         let others: Vec<_> =
             (0..self.nodes.len()).filter(|&i| i != at && self.touches(i, g)).collect();
-        // Batch normalisation reads its own again, which stay.
+        // Batch normalization reads its own gradients again, which are kept.
         let only_written =
             |&i: &usize| !self.reads(i, g) || matches!(self.op(i), Op::NormalizeGradient(_));
         ensure(others.iter().all(only_written), "gradients are read before the update")?;
@@ -64,7 +64,7 @@ impl Routine {
         Ok(all_taken.then_some(Step { rule, state }))
     }
 
-    /// δᵀ A, Σ_rows δ → one op for each layer that leaves gradients in their places: one part, of the whole
+    /// δᵀ A, Σ_rows δ → one op for each layer that keeps gradients: a single part, of the whole
     /// batch.
     pub(super) fn kept_gradients(&mut self) {
         let (Some(g), Some(state)) = (self.gradients, self.state) else { return };
@@ -104,7 +104,7 @@ impl Routine {
         Some(Layer { gradient: ParameterGradient { delta, input, weight, bias }, ops })
     }
 
-    /// The parameter whose gradient `gradient` is: it lies in the same place.
+    /// The parameter whose gradient is `gradient`: it has the same offset.
     pub(super) fn parameter(&self, gradient: TensorId) -> Option<TensorId> {
         let p = &self.program;
         let (of, all) = (p.tensor(gradient), p.tensor(self.parameters));
@@ -127,7 +127,7 @@ impl Routine {
         }))
     }
 
-    /// An update beside the first δ, or beside another update, that it may stand beside: from there on
+    /// Moves an update beside the first δ or other update where this is allowed: from there on
     /// nothing touches what it writes, nor writes what it reads.
     pub(super) fn beside(&mut self) {
         let mut i = 0;
@@ -160,7 +160,7 @@ impl Routine {
         Some(())
     }
 
-    /// Gradients over parts of a long batch, which the step adds up, with the scores beside: where that is
+    /// Gradients over parts of a long batch, which the step sums, with the scores beside, where that is
     /// worth a launch ([`part_rows`]).
     pub(super) fn parts(&mut self, Step { rule, state }: Step) {
         let (mut shapes, mut last) = (Vec::new(), None);
@@ -199,7 +199,7 @@ impl Routine {
     }
 }
 
-/// Slices of one buffer, those put together between which nothing but padding lies.
+/// Slices of one buffer, merged where only padding is between them.
 fn stretches<'a>(slices: impl Iterator<Item = &'a Slice>) -> Vec<Range<usize>> {
     let mut ranges: Vec<_> = slices.map(|slice| slice.range.clone()).collect();
     ranges.sort_by_key(|range| range.start);

@@ -1,5 +1,5 @@
 //! The rule that takes rows through a whole net in one op: the ops from the gathering of X to the loss, and
-//! back to the gradients of all parameters, must be those of a net, one behind the other.
+//! back to the gradients of all parameters, must be exactly those of a net, in order.
 
 use super::Routine;
 use crate::kernels::fused::gradient::GradientParts;
@@ -29,14 +29,14 @@ struct Ops<'a> {
 }
 
 impl Ops<'_> {
-    /// The next op, if it is of that kind.
+    /// The next op, if it is of this kind.
     fn take<T>(&mut self, kind: impl Fn(&Op) -> Option<T>) -> Option<T> {
         let found = kind(&self.routine.nodes.get(self.at)?.op)?;
         self.at += 1;
         Some(found)
     }
 
-    /// The next op, which must be of that kind.
+    /// The next op, which must be of this kind.
     fn require<T>(&mut self, what: Refused, kind: impl Fn(&Op) -> Option<T>) -> Result<T, Refused> {
         self.take(kind).ok_or(what)
     }
@@ -45,17 +45,17 @@ impl Ops<'_> {
 /// A net as the ops of a routine compute it.
 struct Found {
     net: WholeNet,
-    /// What each σ takes in the plain program: Z, or its normalization.
+    /// The argument of each σ in the plain program: Z, or Z normalized.
     before: Vec<TensorId>,
-    /// What adds up the scores, behind the loss.
+    /// The op that sums the scores, after the loss.
     accumulate: Option<Op>,
     gradients: Vec<ParameterGradient>,
     norms: Vec<NormParameters>,
 }
 
 impl Routine {
-    /// Gathering, layers, loss, and in training the way back → `WholeNet`, with all gradients of the batch left
-    /// in their places behind it. What makes gradients of tables of ∂E/∂X stays as it is.
+    /// Gathering, layers, loss, and in training the backward pass → `WholeNet`, followed by an op that keeps
+    /// all gradients of the batch. The ops that compute gradients of tables from ∂E/∂X stay as they are.
     pub(super) fn whole_net(&mut self, trains: bool) -> Result<(), &'static str> {
         let mut ops = Ops { routine: self, at: 0 };
         let mut found = forward(&mut ops)?;
@@ -64,7 +64,7 @@ impl Routine {
         }
         let end = ops.at;
         let Found { mut net, accumulate, gradients, norms, .. } = found;
-        hold(trains || end == self.nodes.len(), "there is more behind the outputs")?;
+        hold(trains || end == self.nodes.len(), "there are more ops after the outputs")?;
         net.layers.iter_mut().for_each(put_in_place);
         let arena = self.lay_out(&mut net);
         let mut made = vec![Op::WholeNet(Box::new(net))];
@@ -82,7 +82,7 @@ impl Routine {
         Ok(())
     }
 
-    /// Puts all that has a row for each row of the batch, but the scores, into one buffer.
+    /// Puts all tensors with a row for each row of the batch, except the scores, into one buffer.
     fn lay_out(&mut self, net: &mut WholeNet) -> TensorId {
         let scores = net.loss.as_ref().map(|loss| loss.scores);
         let mut op = Op::WholeNet(Box::new(net.clone()));
@@ -94,14 +94,14 @@ impl Routine {
         net.arena
     }
 
-    /// The first layer as a product of its own, which more workgroups share, where it is wide; with `parts`,
-    /// gradients are cut instead. What is dropped of X and A₁, only the op that does all drops.
+    /// The first layer as a separate product, shared by more workgroups, if it is wide; with `parts`,
+    /// gradients are split instead. Dropout of X and A₁ is only in the op of the whole net.
     pub(super) fn wide_input(&mut self, parts: bool) {
-        /// Inputs from which on the first layer is worth a launch.
+        /// The number of inputs from which the first layer is worth a launch.
         const WIDE: usize = 256;
         let Op::WholeNet(net) = self.op(0) else { return };
         let Some(first) = net.layers.first() else { return };
-        // A softmax is done with the layers behind.
+        // A softmax is computed with the later layers.
         if self.cols(net.x) < WIDE || parts || net.drops() || first.functions.is_none() {
             return;
         }
@@ -167,14 +167,14 @@ fn forward(ops: &mut Ops<'_>) -> Result<Found, Refused> {
         layers,
         loss,
         block,
-        // Where they will lie.
+        // Their future places.
         arena: x,
         parameters,
     };
     Ok(Found { net, before, accumulate, gradients: Vec::new(), norms: Vec::new() })
 }
 
-/// A layer that takes `input`, and what its σ takes.
+/// A layer that reads `input`, and the argument of its σ.
 fn layer(ops: &mut Ops<'_>, input: TensorId) -> Option<(NetLayer, TensorId)> {
     let is_parameter = |id| ops.routine.is_parameter(id);
     let (weight, bias, z) = match ops.routine.nodes.get(ops.at)?.op {
@@ -192,7 +192,7 @@ fn layer(ops: &mut Ops<'_>, input: TensorId) -> Option<(NetLayer, TensorId)> {
         Op::Normalize(n) if n.z == z => Some(**n),
         _ => None,
     });
-    // Predictions take the running statistics in the place of the batch's.
+    // Predictions use the running statistics instead of the batch's.
     let norm = forward.map(|forward| NormTensors {
         forward,
         running: running.or(forward.statistics),
@@ -215,7 +215,7 @@ fn layer(ops: &mut Ops<'_>, input: TensorId) -> Option<(NetLayer, TensorId)> {
     Some((NetLayer { weight, bias, functions, z, a, delta, dropout, norm, skip }, before))
 }
 
-/// The loss of outputs `y`, if it follows.
+/// The loss of outputs `y`, if it comes next.
 fn loss(ops: &mut Ops<'_>, y: TensorId, mixup: bool) -> Result<Option<NetLoss>, Refused> {
     let targets = |op: &Op| match *op {
         Op::Targets { t } => Some(t),
@@ -233,7 +233,7 @@ fn loss(ops: &mut Ops<'_>, y: TensorId, mixup: bool) -> Result<Option<NetLoss>, 
     ops.require("the outputs are changed before the loss", of).map(Some)
 }
 
-/// From the loss's gradient to those of all parameters, and of X where it is embedded.
+/// From the loss's gradient to those of all parameters, and of X if it is embedded.
 fn backward(ops: &mut Ops<'_>, found: &mut Found) -> Result<(), Refused> {
     let Found { net, before, gradients, norms, .. } = found;
     let mut delta = net.loss.as_ref().ok_or("there is no loss")?.gradient;
@@ -281,7 +281,7 @@ fn backward(ops: &mut Ops<'_>, found: &mut Found) -> Result<(), Refused> {
     hold(mixed == net.mixup, "X and its gradient are not mixed alike")
 }
 
-/// What residual connections of the layers `above` led from `a` comes back to its gradient.
+/// Adds the gradients through residual connections from `a` to the layers `above`.
 fn connected(
     ops: &mut Ops<'_>,
     a: TensorId,
@@ -296,7 +296,7 @@ fn connected(
     Ok(())
 }
 
-/// δ ⊙ σ′, or Jᵀ δ; where A is what σ takes, nothing.
+/// δ ⊙ σ′, or Jᵀ δ; nothing for the identity, where A is the argument of σ.
 fn through(
     ops: &mut Ops<'_>,
     layer: &NetLayer,
@@ -337,7 +337,7 @@ fn gradient(
     Ok(ParameterGradient { delta, input, weight, bias })
 }
 
-/// A in the place of what σ takes, where σ′ follows from A.
+/// A in the place of the argument of σ, if σ′ follows from A.
 fn put_in_place(layer: &mut NetLayer) {
     let Some(UnitFunctions::Same(of)) = &layer.functions else { return };
     if !of.derivative_follows_from_value() {
@@ -354,7 +354,7 @@ fn put_in_place(layer: &mut NetLayer) {
     }
 }
 
-/// What an op drops of `x`, if that is what it does.
+/// The dropout of `x` by an op, if it is one.
 fn dropped(op: &Op, x: TensorId) -> Option<Dropout> {
     match *op {
         Op::Dropout { dropout, x: of } if of == x => Some(dropout),

@@ -1,5 +1,5 @@
-//! The rules of a step behind a pass through the whole net, whose gradients go to a place where they are kept:
-//! what follows, up to the optimizer's step, is done with each part of them while it is in cache.
+//! The rules of a step after a pass through the whole net, whose gradients are kept: the ops that follow, up to
+//! the optimizer's step, are applied to each part of them while it is in cache.
 
 use super::{Routine, ensure};
 use crate::kernels::fused::gradient::{GradientParts, SumUpdate, part_rows};
@@ -11,7 +11,7 @@ use crate::math::optim::Rule;
 use crate::plan::program::Op;
 use std::ops::Range;
 
-/// What all gradients go to.
+/// The op that reads all gradients.
 enum End {
     /// The optimizer's step at this op, on all parameters.
     Step(usize, Rule),
@@ -20,8 +20,8 @@ enum End {
 }
 
 impl Routine {
-    /// On a CPU: sums over micro-batches, edits of single elements, the step and a moving average, each where
-    /// nothing else stands between; tables of embeddings have their own step.
+    /// On a CPU: sums over micro-batches, edits of single elements, the step and a moving average, each if
+    /// nothing else is in between; tables of embeddings have their own step.
     pub(super) fn whole_update(&mut self) {
         let Some((at, parts)) = self.kept_of_net() else { return };
         let outcome = self.take_step(at, &parts);
@@ -41,7 +41,7 @@ impl Routine {
         })
     }
 
-    /// The gradients of tables, which other ops make of ∂E/∂X.
+    /// The gradients of tables, which other ops compute from ∂E/∂X.
     fn gradients_of_tables(&self) -> Vec<TensorId> {
         let of = |op: &Op| match *op {
             Op::EmbedGradient { out, .. } | Op::TableGradient { out, .. } => Some(out),
@@ -93,7 +93,7 @@ impl Routine {
         };
         let of_tables = self.step_of_tables(&tables, with.clip_value, rule, state);
         for id in parts.norms.iter().flat_map(|norm| norm.sums.given()) {
-            // Alone, so that the others need no place.
+            // Alone, so that the others need no memory.
             self.program.own_buffer(id);
         }
         let GradientParts { layers, arena, norms, .. } = parts.clone();
@@ -105,12 +105,12 @@ impl Routine {
         Ok(())
     }
 
-    /// All parameters' elements.
+    /// The elements of all parameters.
     fn all(&self) -> Range<usize> {
         0..self.program.len(self.parameters)
     }
 
-    /// The clipping of tables' gradients and the step on the tables, which lie one behind the other.
+    /// The clipping of tables' gradients and the step on the tables, which are contiguous.
     fn step_of_tables(
         &self,
         tables: &[TensorId],
@@ -126,8 +126,8 @@ impl Routine {
         clips.chain([Op::Update { rule, w: self.parameters, g, state, range }]).collect()
     }
 
-    /// The sums over micro-batches with the gradients that op `at` keeps, where they are the next that touches
-    /// these.
+    /// Fuses the accumulation over micro-batches with the gradients that op `at` keeps, if it is the next op
+    /// that touches these.
     fn collect_in_place(&mut self, at: usize, parts: GradientParts) {
         let Some(k) = self.next(at, parts.parts) else { return };
         let Op::Collect { total, last, .. } = *self.op(k) else { return };
@@ -139,8 +139,8 @@ impl Routine {
         self.remove(k);
     }
 
-    /// The moving average of the parameters with their step, where it is the op behind that and no table has a
-    /// step of its own.
+    /// Fuses the moving average of the parameters with their step, if it is the next op and no table has its
+    /// own step.
     fn average_beside(&mut self) {
         let is_update = |op: &Op| matches!(op, Op::GradientUpdate(_));
         let Some(i) = self.nodes.iter().position(|node| is_update(&node.op)) else { return };
@@ -157,8 +157,8 @@ impl Routine {
         self.remove(i + 1);
     }
 
-    /// On a GPU: what its kernels do of a small net, with the scores beside the gradients. A long batch leaves
-    /// too few blocks of gradients: it is cut into parts ([`part_rows`]), which another launch adds up.
+    /// On a GPU: the step of a small net, with the scores beside the gradients. A long batch would leave
+    /// too few blocks of gradients: it is split into parts ([`part_rows`]), which another launch sums.
     pub(super) fn whole_net_on_gpu(&mut self, largest: u64) -> Result<(), &'static str> {
         let Op::WholeNet(net) = self.op(0) else { return Ok(()) };
         let net: WholeNet = (**net).clone();
@@ -183,7 +183,7 @@ impl Routine {
         Ok(())
     }
 
-    /// The gradients kept by op `at` with the scores; with the step where nothing but that reads them.
+    /// Fuses the gradients kept by op `at` with the scores, and with the step if nothing else reads them.
     fn step_on_gpu(
         &mut self,
         at: usize,

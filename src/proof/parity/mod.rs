@@ -2,13 +2,13 @@
 //! inputs. It names the first op and tensor that differ.
 //!
 //! The rule, stated once: err(device, f64) ≤ 4 · err(CPU f32, f64) + 16 ε · scale, in the largest
-//! error of a tensor, ε = 2⁻²⁴. The scale is the largest sum of the magnitudes of the terms where
-//! an op adds terms up, inside of fused ops too (`scale`), and elsewhere the largest result. Where the
+//! error of a tensor, ε = 2⁻²⁴. The scale is the largest sum of the magnitudes of the terms if
+//! an op sums terms, inside of fused ops too (`scale`), and otherwise the largest result. Where the
 //! optimizer's step follows a gradient inside an op, the tolerance of each parameter includes the effect of
 //! the gradient's rounding, 16 ε · scale. Integers are bit-equal.
 //!
 //! A tensor that the device stores in f16 is computed in f32 by the same rule and rounded once, which
-//! both CPU backends leave out: fl(y) − x is at most |y − x| + ε₁₆ max(|y|, 2⁻¹⁴) with ε₁₆ = 2⁻¹¹. So
+//! both CPU backends don't: fl(y) − x is at most |y − x| + ε₁₆ max(|y|, 2⁻¹⁴) with ε₁₆ = 2⁻¹¹. So
 //! the tolerance of each element includes ε₁₆ max(|x|, 2⁻¹⁴), its own rounding, and the rest of the error is
 //! compared with the rule, times 1 + ε₁₆ for |y| instead of |x|. The next op's input is the f64 result,
 //! rounded to f16.
@@ -36,19 +36,19 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How many times the error of the CPU in f32 a device may have.
+/// The allowed error of a device, as a multiple of that of the CPU in f32.
 pub const FACTOR: f64 = 4.0;
-/// The error that is always allowed, as a part of the scale: 16 ε.
+/// The error that is always allowed, as a fraction of the scale: 16 ε.
 pub const FLOOR: f64 = 16.0 / (1 << 24) as f64;
 
-/// How one tensor that an op wrote compares.
+/// The comparison of a tensor that an op wrote.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct OpReport {
     /// The op, as [`Program::describe`] writes it.
     pub op: String,
     /// The tensor.
     pub tensor: String,
-    /// What multiplies, in mixed precision.
+    /// The multiplier, in mixed precision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multiplier: Option<String>,
     /// The rows of the batch.
@@ -57,13 +57,13 @@ pub struct OpReport {
     pub device_error: f64,
     /// The largest error of the CPU in f32.
     pub cpu_error: f64,
-    /// What the rule allows the device.
+    /// The tolerance of the rule.
     pub allowed: f64,
-    /// Whether the device keeps the rule.
+    /// Whether the device's error is within the tolerance.
     pub passed: bool,
 }
 
-/// How a whole program compares.
+/// The comparison of a whole program.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Report {
     /// Every tensor that an op wrote, in order.
@@ -73,15 +73,15 @@ pub struct Report {
 }
 
 /// Replays one training step of `spec` on `device`, with a full batch, a ragged one and a single
-/// row of `data`: op by op as the mathematics names them, and where the device runs the spec as a
+/// row of `data`: first the plain program, op by op, and, if the device runs the spec as a
 /// fused program, that one too; in mixed precision once with each multiplier that the device offers.
 ///
-/// A fused op computes z and its derivative at once, and a z that is zero but for rounding has
-/// either side's slope where the activation has a kink. The fused program is therefore replayed
+/// A fused op computes z and its derivative together, and a z that is zero up to rounding may get
+/// the slope of either side if the activation has a kink. The fused program is therefore replayed
 /// with tanh in place of activations with kinks, which the plain one has tested.
 ///
 /// # Errors
-/// When spec, data and device don't go together, or the device was lost.
+/// When spec, data and device don't fit together, or the device was lost.
 pub fn verify(
     spec: &Spec,
     preprocessing: &Preprocessing,
@@ -141,7 +141,7 @@ pub struct Replay<'a> {
     backends: [(Box<dyn Backend + 'a>, DataId); 3],
     /// The rows of the data set.
     rows: usize,
-    /// What each tensor holds, rounded to f32.
+    /// The values of each tensor, rounded to f32.
     values: HashMap<TensorId, Vec<f32>>,
 }
 
@@ -168,7 +168,7 @@ impl<'a> Replay<'a> {
         Ok(Replay { program, backends, rows, values })
     }
 
-    /// Sets what a tensor holds before the next op.
+    /// Sets the values of a tensor before the next op.
     pub fn set(&mut self, tensor: TensorId, mut values: Vec<f32>) {
         let precision = self.program.tensor(tensor).precision;
         if precision != Precision::F32 {
@@ -177,7 +177,7 @@ impl<'a> Replay<'a> {
         self.values.insert(tensor, values);
     }
 
-    /// What a tensor holds: the f64 result of the ops so far, rounded to what it is stored in.
+    /// The values of a tensor: the f64 result of the ops so far, rounded to its precision.
     #[must_use]
     pub fn get(&self, tensor: TensorId) -> Vec<f32> {
         self.values.get(&tensor).cloned().unwrap_or_else(|| vec![0.0; self.program.len(tensor)])
@@ -190,7 +190,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The device, to be used otherwise.
+    /// The device, for other uses.
     #[must_use]
     pub fn into_device(self) -> Box<dyn Backend + 'a> {
         let [(mut device, data), ..] = self.backends;
@@ -215,7 +215,7 @@ impl<'a> Replay<'a> {
             let divisor = spec.objective.divisor(rows, spec.net.outputs());
             let step = Step {
                 rows: rows as u32,
-                // The last rows of the order: positions beyond the first batch, where there are.
+                // The last rows of the order: positions beyond the first batch, if there are any.
                 first: (all - rows) as u32,
                 order: Permutation::new(all as u32, Some(key)).words(),
                 lr: spec.lr,
@@ -287,7 +287,7 @@ impl<'a> Replay<'a> {
         for ((device, cpu), (tensor, exact)) in device.iter().zip(cpu).zip(exact) {
             self.set(*tensor, exact.iter().map(|&x| x as f32).collect());
             let start = program.tensor(*tensor).offset;
-            // Of a tensor that holds others, each of those.
+            // For a tensor that contains others, each of those.
             let mut parts = self.parts(*tensor);
             if parts.is_empty() {
                 parts.push(*tensor);
@@ -306,7 +306,7 @@ impl<'a> Replay<'a> {
         Ok(reports)
     }
 
-    /// Holds what the device wrote against the rule.
+    /// Compares what the device wrote with the rule.
     fn compare(
         &self,
         op: &Op,
@@ -350,7 +350,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Fills tensors that hold others from those.
+    /// Fills tensors that contain others from those.
     fn gather_parts(&mut self, uses: &[(TensorId, Access)]) {
         for (whole, _) in uses {
             let parts = self.parts(*whole);
@@ -379,7 +379,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The tensors that `whole` holds, if it spans a buffer of several.
+    /// The tensors that `whole` contains, if it spans a buffer of several.
     fn parts(&self, whole: TensorId) -> Vec<TensorId> {
         let t = self.program.tensor(whole);
         if self.program.len(whole) != self.program.buffers[t.buffer] {
@@ -391,11 +391,11 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// The largest error beside an element's rounding to `precision` and its `floor`, where there is one;
-/// NaN where either side has one that the other hasn't.
+/// The largest error beyond an element's rounding to `precision` and its `floor`, if there is one;
+/// NaN if only one side has a NaN.
 fn largest_error(found: &[f64], exact: &[f64], floor: &[f64], precision: Precision) -> f64 {
     let error = |f: f64, e: f64, floor: f64| match (f - e).abs() - precision.rounding(e) - floor {
-        // What overflows is infinite, as it should be.
+        // Overflows are infinite, as they should be.
         _ if f.to_bits() == e.to_bits() || f == precision.round(e) => 0.0,
         // Not `max`, which swallows a NaN.
         left if left < 0.0 => 0.0,

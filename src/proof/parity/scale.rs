@@ -1,5 +1,5 @@
-//! The scale of what an op computes: the largest sum of the magnitudes of the terms, where it adds
-//! terms up.
+//! The scale of an op's results: the largest sum of the magnitudes of the terms, if it sums
+//! terms.
 
 use super::Replay;
 use crate::backend::{Values, ValuesMut};
@@ -17,13 +17,14 @@ use crate::kernels::{Access, Step};
 use crate::math::optim::Rule;
 use crate::plan::program::Op;
 
-/// A product inside an op that computes more than that.
+/// A product inside a fused op.
 struct Product {
-    /// What comes of it, which may still go through a function.
+    /// Its result, to which a function may be applied.
     out: TensorId,
     left: TensorId,
     weight: TensorId,
-    /// Whether each unit's row of weights is multiplied, as forward, or each column, as backward.
+    /// Whether each unit's row of weights is multiplied, as in a forward pass, or each column, as in a backward
+    /// pass.
     forward: bool,
     bias: Option<TensorId>,
 }
@@ -68,16 +69,16 @@ fn fused(op: &WholeNet) -> Vec<Product> {
     forward.chain(backward).collect()
 }
 
-/// A gradient inside an op, and the rule that takes a step on it there.
+/// A gradient inside an op, and the optimizer's rule applied to it there.
 struct Updated<'a> {
     gradient: &'a ParameterGradient,
     rule: Rule,
     state: [TensorId; 3],
-    /// In mixed precision W in f16, and what the gradient is S times of.
+    /// In mixed precision W in f16, and the loss scale in the gradient.
     mixed: Option<[TensorId; 2]>,
 }
 
-/// The updates of an op that computes their gradients itself.
+/// The updates in an op that also computes their gradients.
 fn updates(op: &Op) -> Vec<Updated<'_>> {
     match op {
         Op::Backward(op) if op.parts.is_none() => {
@@ -101,9 +102,9 @@ fn updates(op: &Op) -> Vec<Updated<'_>> {
 }
 
 impl Replay<'_> {
-    /// What the error that a gradient's sums are always allowed, `floor` times the magnitudes of their
-    /// terms, makes of each parameter by the optimiser's step: a rule that divides by the gradient makes
-    /// much of it where that is near 0.
+    /// The effect on each parameter, through the optimizer's step, of the error that a gradient's sums are
+    /// always allowed, `floor` times the magnitudes of their terms: a rule that divides by the gradient
+    /// amplifies it where the gradient is near 0.
     pub(super) fn floors_of_updates(
         &self,
         op: &Op,
@@ -115,7 +116,7 @@ impl Replay<'_> {
         let mut floors = Vec::<(TensorId, Vec<f64>)>::new();
         for Updated { gradient, rule, state, mixed } in updates(op) {
             let scale = match mixed.map(|[_, loss_scale]| value(loss_scale)).as_deref() {
-                // Behind an overflow nothing changes.
+                // After an overflow nothing changes.
                 Some([_, _, _, overflow]) if *overflow != 0.0 => continue,
                 Some([scale, ..]) => *scale,
                 _ => 1.0,
@@ -152,7 +153,7 @@ impl Replay<'_> {
         floors
     }
 
-    /// A parameter tensor after the optimiser's step by `g`, in f64.
+    /// A parameter tensor after the optimizer's step by `g`, in f64.
     fn stepped(
         &self,
         rule: Rule,
@@ -173,7 +174,7 @@ impl Replay<'_> {
         w
     }
 
-    /// The scales of those tensors whose elements `op` adds up on its way to others, from what it
+    /// The scales of those tensors whose elements `op` sums as intermediate results, from what it
     /// read and, in `value`, what it wrote.
     pub(super) fn scales_within(
         &self,
@@ -195,8 +196,8 @@ impl Replay<'_> {
         products(op).iter().map(|product| (product.out, scale(product))).collect()
     }
 
-    /// The largest sum of the magnitudes of the terms, of an op that adds terms up: the op itself
-    /// on the magnitudes of its inputs.
+    /// The largest sum of the magnitudes of the terms, for an op that sums terms: the op itself
+    /// applied to the magnitudes of its inputs.
     pub(super) fn scale(
         &mut self,
         i: usize,

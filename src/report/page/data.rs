@@ -1,4 +1,4 @@
-//! The section about the data: columns with their distributions, what was left out, the target.
+//! The section about the data: columns with their distributions, columns that were left out, the target.
 
 use super::parts::Detail;
 use super::parts::{cut, figures, note, scroll};
@@ -16,7 +16,7 @@ pub(super) fn data(report: &RunReport, detail: Detail) -> Markup {
             parts.push(format!("{} held out for validation", thousands(rows.validation as f64)));
         }
         if rows.test > 0 {
-            parts.push(format!("{} used for a test", thousands(rows.test as f64)));
+            parts.push(format!("{} used for testing", thousands(rows.test as f64)));
         }
         parts.join(", ")
     });
@@ -29,7 +29,7 @@ pub(super) fn data(report: &RunReport, detail: Detail) -> Markup {
             p {
                 (rows) "."
                 @if report.net.nets > 1 && report.evaluations.iter().any(|judged| judged.out_of_fold) {
-                    " Each net was trained on all but its own part of them, and judged on that part."
+                    " Each net was trained on all of them but its own fold, and evaluated on that fold."
                 }
             }
         }
@@ -38,7 +38,7 @@ pub(super) fn data(report: &RunReport, detail: Detail) -> Markup {
             h3 { "Columns" }
             (columns_table(&columns.columns, columns.total, detail))
             (note(&format!(
-                "Distributions of {}. A histogram whose tails are long ends at their outermost hundredths.",
+                "Distributions of {}. A histogram with long tails ends at the 1st and 99th percentiles.",
                 count(columns.sampled_rows, "training row")
             )))
             (left_out(&columns.columns, detail))
@@ -46,12 +46,12 @@ pub(super) fn data(report: &RunReport, detail: Detail) -> Markup {
     }
 }
 
-/// How frequent classes are, or how targets are distributed.
+/// The frequency of classes, or the distribution of targets.
 fn target(report: &RunReport, detail: Detail) -> Markup {
     let target = &report.target;
     let shares = &target.shares;
     let total = report.rows.map_or(0, |rows| rows.training).max(1) as f64;
-    // Of a table that is only sampled, the sample.
+    // For a table that is only sampled, the sample.
     let seen: usize = shares.iter().map(|share| share.rows).sum();
     let is_class = target.kind == crate::report::TargetKind::Classes;
     let total = if is_class && seen > 0 { seen as f64 } else { total };
@@ -109,7 +109,7 @@ fn target(report: &RunReport, detail: Detail) -> Markup {
 fn columns_table(columns: &[ColumnSummary], total: usize, detail: Detail) -> Markup {
     let used: Vec<&ColumnSummary> =
         columns.iter().filter(|column| column.left_out.is_none()).collect();
-    let caption = "What each column holds, and what it is turned into";
+    let caption = "The values and the encoding of each column";
     html! {
         (scroll(caption, &html! {
             table {
@@ -142,7 +142,7 @@ fn columns_table(columns: &[ColumnSummary], total: usize, detail: Detail) -> Mar
     }
 }
 
-/// The values of a column, small.
+/// The values of a column in small form.
 fn values(column: &ColumnSummary, detail: Detail) -> Markup {
     match &column.distribution {
         Some(Distribution::Numbers { is_time, min, median, max, .. }) => {

@@ -21,13 +21,13 @@ pub(super) fn explained(report: &RunReport, detail: Detail) -> Markup {
         (figures(&all))
         @if left_out > 0 {
             (note(&format!(
-                "{} with the smallest weights in the first layer were not shuffled, to bound the cost.",
+                "{} with the smallest weights in the first layer were not permuted, to limit the cost.",
                 count(left_out, "column")
             )))
         }
         @if !dependence.is_empty() {
             h3 { "Partial dependence" }
-            p { "The mean prediction where one column has the same value in all rows, and the others stay as they are. It shows what the model learned, which need not be what causes the target." }
+            p { "The mean prediction if one column has the same value in all rows and the others are unchanged. It shows what the model learned, which need not be what causes the target." }
             (figures(&dependence))
         }
     }
@@ -52,7 +52,7 @@ pub(super) fn net(report: &RunReport, detail: Detail) -> Markup {
 }
 
 fn first_layer(picture: &Picture) -> Markup {
-    // As large as it is legible, in whole pixels.
+    // As large as is useful, in whole pixels.
     let scale = (640 / picture.width.max(1)).clamp(1, 8);
     html! {
         figure {

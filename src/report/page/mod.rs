@@ -1,4 +1,4 @@
-//! A report as one HTML file: no script, nothing from elsewhere, for screens of any width, dark ones, and paper.
+//! A report as one HTML file: no script, no external resources, for screens of any width, dark mode, and print.
 
 mod data;
 mod explained;
@@ -16,12 +16,12 @@ use parts::section;
 
 /// The largest a page may be, in bytes.
 pub(super) const LARGEST: usize = 2_000_000;
-/// The metrics that stand at the top.
+/// The number of metrics at the top.
 const TILES: usize = 4;
-/// The nets of an ensemble whose curves are shown.
+/// The most nets of an ensemble whose curves are shown.
 const CURVES: usize = 10;
 
-/// From all that is usually wanted to what is small under all circumstances.
+/// Levels of detail, from the usual one to one that is always small.
 const DETAILS: [Detail; 3] = [
     Detail { rows: 60, figures: 12, name: 80 },
     Detail { rows: 30, figures: 6, name: 40 },
@@ -69,12 +69,12 @@ fn with(report: &RunReport, detail: Detail) -> Markup {
         main id="content" {
             @for (id, name, content) in &sections { (section(id, name, content)) }
         }
-        footer { p { "Made by wgrad " (report.version) " from report.json, which lies beside this page." } }
+        footer { p { "Made by wgrad " (report.version) " from report.json, which is in the same folder." } }
     };
     document(&format!("{title} – wgrad report"), &content)
 }
 
-/// What was trained on what, in a sentence.
+/// The net and its data, in a sentence.
 fn lead(report: &RunReport, detail: Detail) -> Markup {
     let target = &report.target;
     let what = match (&target.columns[..], target.kind) {
@@ -105,7 +105,7 @@ fn lead(report: &RunReport, detail: Detail) -> Markup {
         }
         @if let Some(epochs) = report.net.interrupted_after {
             " " strong { "It was interrupted after " (count(epochs, "epoch")) ":" }
-            " this is the model as it was then."
+            " this is the model at that point."
         }
     }
 }
@@ -138,7 +138,7 @@ fn tiles(report: &RunReport) -> Markup {
     }
 }
 
-/// What baselines have of a metric.
+/// A metric of the baselines.
 fn beside<'a>(judged: &'a Evaluation, metric: &str) -> Vec<(&'a str, f64)> {
     let all = judged.baselines.iter().filter(|baseline| baseline.name != "median");
     all.filter_map(|b| Some((shown(&b.name).0, *b.values.get(metric)?))).collect()
@@ -157,7 +157,7 @@ fn training(report: &RunReport, detail: Detail) -> Markup {
             "The training loss is the mean over each epoch while it runs, with dropout and augmentation where they are used"
             @match watched {
                 Some(part) => { "; the " (part) " loss is measured after the epoch." },
-                None => { "; no rows were held out to watch it." },
+                None => { "; no rows were held out for evaluation." },
             }
             @if let Some(kept) = &report.net.kept {
                 " The weights of epoch " (kept.epoch) " were kept, the best by " (shown(&kept.metric).0) "."
@@ -188,7 +188,7 @@ fn doubts(report: &RunReport, detail: Detail) -> Markup {
     }
     html! {
         (list("Warnings about the data and settings", &report.warnings))
-        (list("What the weights tell", &report.findings))
+        (list("Findings from the weights", &report.findings))
         (list("Not in this report", &left_out))
     }
 }

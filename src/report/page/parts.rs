@@ -35,7 +35,7 @@ pub(in crate::report) fn section(id: &str, name: &str, content: &Markup) -> Mark
     }
 }
 
-/// Figures, side by side where there is room.
+/// Figures, side by side if there is room.
 pub(in crate::report) fn figures(all: &[Figure]) -> Markup {
     html! {
         @if !all.is_empty() {
@@ -52,7 +52,7 @@ pub(in crate::report) fn figures(all: &[Figure]) -> Markup {
     }
 }
 
-/// What each series is: its color, and its dashes and shape.
+/// The legend: the color, dashes and shape of each series.
 fn legend(names: &[String]) -> Markup {
     html! {
         ul class="legend" {
@@ -68,7 +68,7 @@ fn legend(names: &[String]) -> Markup {
     }
 }
 
-/// What may be wider than the screen: it scrolls by itself, with the keyboard too.
+/// Content that may be wider than the screen: it scrolls separately, also with the keyboard.
 pub(in crate::report) fn scroll(label: &str, content: &Markup) -> Markup {
     html! { div class="scroll" tabindex="0" role="region" aria-label=(label) { (content) } }
 }
@@ -97,7 +97,7 @@ pub(super) struct Detail {
     pub name: usize,
 }
 
-/// The part that is told first: test rows tell more than validation rows, by which an epoch was chosen.
+/// The part that comes first: test rows are more reliable than validation rows, on which an epoch was chosen.
 pub(super) fn first(report: &RunReport) -> Option<&Evaluation> {
     report.evaluations.iter().find(|e| e.part == "test").or(report.evaluations.first())
 }

@@ -34,7 +34,7 @@ fn title(judged: &Evaluation) -> String {
 
 /// Metrics with their intervals, beside those of baselines.
 fn metrics(judged: &Evaluation, nets: usize) -> Markup {
-    let caption = format!("Metrics on the {} rows, beside the baselines", judged.part);
+    let caption = format!("Metrics on the {} rows, compared with the baselines", judged.part);
     let has_intervals = judged.metrics.iter().any(|metric| metric.interval.is_some());
     html! {
         (scroll(&caption, &html! {
@@ -78,7 +78,7 @@ fn metrics(judged: &Evaluation, nets: usize) -> Markup {
         }))
         @if judged.out_of_fold {
             @if nets > 1 {
-                (note("Each row is predicted by the one net that was not trained on it; the model averages all nets, and is better as a rule."))
+                (note("Each row is predicted by the one net that was not trained on it; the model averages all nets, which is usually better."))
             } @else {
                 (note("Each row is predicted by the net of the fold that was not trained on it; the model itself was trained on all rows."))
             }
@@ -94,7 +94,7 @@ fn metrics(judged: &Evaluation, nets: usize) -> Markup {
     }
 }
 
-/// Each class, or of many the worst.
+/// Each class; of many the worst.
 fn classes(judged: &Evaluation, kind: TargetKind, detail: Detail) -> Markup {
     let what = if kind == TargetKind::Labels { "label" } else { "class" };
     let all = judged.classes.len();
@@ -105,7 +105,7 @@ fn classes(judged: &Evaluation, kind: TargetKind, detail: Detail) -> Markup {
     }
     let caption = match all > detail.rows {
         true => {
-            format!("The {} of the lowest F1 of {}", count(detail.rows, what), count(all, what))
+            format!("The {} with the lowest F1 of {}", count(detail.rows, what), count(all, what))
         }
         false => format!("Each {what} on the {} rows", judged.part),
     };
@@ -140,11 +140,11 @@ fn classes(judged: &Evaluation, kind: TargetKind, detail: Detail) -> Markup {
 }
 
 fn frequent_mistakes(judged: &Evaluation, detail: Detail) -> Markup {
-    // Of two classes the matrix says it.
+    // For two classes the matrix suffices.
     if judged.mistakes.is_empty() || judged.classes.len() < 3 {
         return html! {};
     }
-    let caption = "The most frequent mistakes";
+    let caption = "The most frequent confusions";
     scroll(
         caption,
         &html! {
@@ -165,7 +165,7 @@ fn frequent_mistakes(judged: &Evaluation, detail: Detail) -> Markup {
     )
 }
 
-/// The rows that are predicted worst, of the part that is told first.
+/// The rows that are predicted worst, of the part that comes first.
 pub(super) fn mistakes(report: &RunReport, detail: Detail) -> Markup {
     let Some(judged) = super::parts::first(report).filter(|judged| !judged.wrong_rows.is_empty())
     else {
@@ -173,7 +173,7 @@ pub(super) fn mistakes(report: &RunReport, detail: Detail) -> Markup {
     };
     let what = match report.target.kind {
         TargetKind::Numbers => "The largest errors",
-        _ => "The rows whose true outcome was given the lowest probability",
+        _ => "The rows whose true outcome got the lowest probability",
     };
     let rows: Vec<&WrongRow> = judged.wrong_rows.iter().take(detail.rows).collect();
     let has_images = rows.iter().any(|row| row.picture.is_some());

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 /// The width of a drawing, and of the names in it.
 const WIDTH: [f64; 2] = [360.0, 124.0];
-/// The height of a bar with what is around it.
+/// The height of a bar with its margins.
 const ROW: f64 = 22.0;
 /// The size of a small histogram.
 const SMALL: [f64; 2] = [112.0, 26.0];
@@ -21,7 +21,7 @@ pub(in crate::report) struct Bar {
     pub text: String,
 }
 
-/// Bars from a common zero, one below the other.
+/// Horizontal bars from a common zero.
 pub(in crate::report) fn bars(title: &str, about: &str, all: &[Bar]) -> Drawing {
     let ends = all.iter().flat_map(|bar| [bar.value - bar.deviation, bar.value + bar.deviation]);
     let (low, high) = ends.fold((0.0f64, 0.0f64), |(a, b), x| (a.min(x), b.max(x)));
@@ -49,7 +49,7 @@ pub(in crate::report) fn bars(title: &str, about: &str, all: &[Bar]) -> Drawing 
     Drawing { size: [WIDTH[0], height], title: title.into(), about: about.into(), shapes }
 }
 
-/// The histogram of a column, small enough for a row of a table; none of names.
+/// The histogram of a column, small enough for a row of a table; none for names.
 pub(in crate::report) fn small_histogram(
     title: &str,
     distribution: &Distribution,
@@ -60,7 +60,7 @@ pub(in crate::report) fn small_histogram(
     let mut path = String::new();
     for (i, &count) in counts.iter().enumerate() {
         if count > 0 {
-            // What is there at all is seen.
+            // Nonzero bins are always visible.
             let height = ((SMALL[1] - 1.0) * count as f64 / most).max(1.0);
             let (from, to) = (width * i as f64 + 0.4, width * (i + 1) as f64 - 0.4);
             let bottom = SMALL[1];

@@ -7,7 +7,7 @@ use super::{SERIES, Scale, cut};
 const SIZE: [f64; 2] = [360.0, 232.0];
 /// The margins: left, top, right, bottom.
 const MARGINS: [f64; 4] = [50.0, 26.0, 20.0, 40.0];
-/// The shape of a point of a series: never color alone tells series apart.
+/// The shape of a point of a series: series are never distinguished by color alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::report) enum Mark {
     /// A dot.
@@ -29,7 +29,7 @@ pub(in crate::report) struct Chart {
 }
 
 impl Chart {
-    /// An empty plot with what its axes show, a title and a description in words.
+    /// An empty plot with its axes, a title and a description.
     pub fn new(title: &str, about: &str, x: (Scale, &str), y: (Scale, &str)) -> Self {
         Chart {
             title: title.into(),
@@ -56,7 +56,7 @@ impl Chart {
         SIZE[1] - MARGINS[3] - (SIZE[1] - MARGINS[1] - MARGINS[3]) * self.y.at(y)
     }
 
-    /// The places of those points that are finite.
+    /// The places of the finite points.
     fn places(&self, points: &[[f64; 2]]) -> Vec<[f64; 2]> {
         let finite = points.iter().filter(|p| p.iter().all(|x| x.is_finite()));
         finite.map(|&[x, y]| [self.px(x), self.py(y)]).collect()
@@ -117,7 +117,7 @@ impl Chart {
         let is_right = place > SIZE[0] - 110.0;
         let (anchor, at) =
             if is_right { (Anchor::End, place) } else { (Anchor::Start, place + 5.0) };
-        // Above the plot, but where what the axis shows is written there.
+        // Above the plot, except where the axis label is.
         let is_free = place > MARGINS[0] + 130.0;
         let y = if is_free { MARGINS[1] - 6.0 } else { SIZE[1] - MARGINS[3] - 7.0 };
         let (from, to) = ([place, MARGINS[1]], [place, SIZE[1] - MARGINS[3]]);

@@ -1,4 +1,4 @@
-//! A drawing as shapes, of which a page has SVG and a file of its own may have pixels.
+//! A drawing as shapes, rendered as SVG in a page, or as pixels in a separate file.
 
 use super::{cut, round};
 use crate::math::random::text_hash;
@@ -8,18 +8,18 @@ use std::fmt::Write;
 /// The height of a line of the legend.
 const LEGEND: f64 = 18.0;
 
-/// A drawing with a title and a description in words.
+/// A drawing with a title and a description.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::report) struct Drawing {
     /// Its width and height.
     pub size: [f64; 2],
     pub title: String,
     pub about: String,
-    /// What is drawn first lies below.
+    /// Its shapes, from back to front.
     pub shapes: Vec<Shape>,
 }
 
-/// One of its shapes. Classes of styles say how it looks: those of `plots.css`, and for pixels `Look`.
+/// A shape of a drawing. Its style class decides how it looks: from `plots.css`, and for pixels `Look`.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::report) enum Shape {
     /// A straight line.
@@ -28,7 +28,7 @@ pub(in crate::report) enum Shape {
     Polyline { class: String, points: Vec<[f64; 2]> },
     /// A rectangle: its least corner and its size.
     Rect { class: &'static str, at: [f64; 2], size: [f64; 2], opacity: Option<f64> },
-    /// Parts that are filled alike.
+    /// Parts with the same fill.
     Parts { class: String, opacity: Option<f64>, parts: Vec<Part> },
     /// A text at a place of its baseline.
     Text { class: &'static str, at: [f64; 2], anchor: Anchor, is_upright: bool, text: String },
@@ -64,7 +64,7 @@ impl Shape {
         Shape::Text { class, at, anchor, is_upright: false, text: text.into() }
     }
 
-    /// It as an element of SVG.
+    /// The shape as an element of SVG.
     pub fn svg(&self) -> Markup {
         match self {
             Shape::Line { class, from: [x1, y1], to: [x2, y2] } => {
@@ -112,7 +112,7 @@ impl Part {
         }
     }
 
-    /// It as a path of SVG.
+    /// The part as a path of SVG.
     pub fn path(&self) -> String {
         match self {
             Part::Rect(ends) => {
@@ -136,7 +136,7 @@ impl Part {
 }
 
 impl Drawing {
-    /// It as an element of a page, an image with title and description for screen readers.
+    /// The drawing as an element of a page, an image with title and description for screen readers.
     pub fn svg(&self) -> Markup {
         let Drawing { size: [width, height], title, about, shapes } = self;
         let id = format!("p{:016x}", text_hash(&format!("{title}\n{about}")));
@@ -151,7 +151,7 @@ impl Drawing {
         }
     }
 
-    /// With what each series is, below: a page has that beside the drawing.
+    /// With a legend below; a page has the legend beside the drawing.
     pub fn with_legend(mut self, names: &[String]) -> Self {
         for (i, name) in names.iter().enumerate() {
             let y = self.size[1] + LEGEND * (i as f64 + 0.5);

@@ -13,31 +13,31 @@ const DEEPEST: f64 = 0.45;
 /// The bands of a predicted value.
 const BANDS: usize = 8;
 
-/// A matrix of shares.
+/// A matrix of counts, shaded by their fraction of the row.
 pub(in crate::report) struct Heat<'a> {
     pub title: &'a str,
     pub about: &'a str,
     /// The names of rows and columns.
     pub names: &'a [String],
-    /// What rows and columns are.
+    /// The labels of rows and columns.
     pub axes: [&'a str; 2],
     pub values: &'a [Vec<f64>],
 }
 
 impl Heat<'_> {
-    /// The drawing: each cell is filled by its share of its row.
+    /// The drawing: each cell is filled by its fraction of its row.
     pub fn draw(&self) -> Drawing {
         let count = self.values.len().max(1);
         let longest = self.names.iter().map(|n| n.chars().count()).max().unwrap_or(0).min(12);
         let names = 22.0 + longest as f64 * 6.6 + 8.0;
         let side = ((WIDTH - names - 4.0) / count as f64).min(72.0);
-        // Few cells stand in the middle.
+        // Few cells are centered.
         let left = names.max((WIDTH - side * count as f64) / 2.0);
-        // Names stand upright where they don't fit into the width of a cell.
+        // Names are vertical if they don't fit the width of a cell.
         let is_upright = longest as f64 * 6.6 > side - 4.0;
         let top = if is_upright { 26.0 + longest as f64 * 6.6 } else { 40.0 };
         let height = top + side * count as f64 + 4.0;
-        // Of many classes each second or third name has room.
+        // With many classes only every second or third name fits.
         let every = (13.0 / side).ceil().max(1.0) as usize;
         let named = |i: usize| cut(&self.names[i], 12);
         let whole = side * count as f64;
@@ -100,7 +100,7 @@ fn number(x: f64, side: f64) -> String {
     }
 }
 
-/// The predictions over a plane, with training rows as points; `is_class` where cells hold classes.
+/// The predictions over a plane, with training rows as points; `is_class` if cells hold classes.
 pub(in crate::report) fn plane(
     regions: &Regions,
     is_class: bool,
@@ -120,7 +120,7 @@ pub(in crate::report) fn plane(
         }
         false => 0,
     };
-    // Neighboring cells of one band make one rectangle of a row.
+    // Neighboring cells of a row in the same band become one rectangle.
     let bands = if is_class { 1 + most.max(0.0) as usize } else { BANDS };
     let mut cells = vec![Vec::new(); bands];
     for row in 0..regions.side {

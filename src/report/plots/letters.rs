@@ -1,4 +1,4 @@
-//! Texts in drawings as pixels, in the bitmap fonts of embedded-graphics: no font has to be there.
+//! Texts in drawings as pixels, in the bitmap fonts of embedded-graphics: no system font is needed.
 
 use super::drawing::Anchor;
 use super::drawing::SCALE;
@@ -38,8 +38,8 @@ fn fonts(face: Face) -> [&'static MonoFont<'static>; 4] {
     }
 }
 
-/// Writes a text: where its baseline begins, is halved or ends, upright where that is wanted; in a color, and
-/// with another around the letters.
+/// Writes a text: anchored at the start, middle or end of its baseline, vertical if asked for; in a color,
+/// outlined with another.
 pub(super) fn write(
     pixels: &mut Pixmap,
     text: &str,
@@ -94,7 +94,7 @@ fn font_for(text: &str, face: Face) -> &'static MonoFont<'static> {
     fonts.into_iter().find(|font| has(font)).unwrap_or(fonts[0])
 }
 
-/// Signs that no such font has, in others.
+/// Replaces characters that no such font has.
 fn simplified(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

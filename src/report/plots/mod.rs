@@ -1,5 +1,5 @@
-//! Plots: shapes whose colors are classes, which a page styles for light, dark and print, and which become
-//! pixels for programs that take no SVG.
+//! Plots: shapes whose colors are classes, which a page styles for light, dark and print, and which are also
+//! rendered as pixels for programs that can't show SVG.
 //!
 //! SVG is written with maud, which escapes all text; pixels are filled by tiny-skia. plotters, which the
 //! benches use, writes fixed colors into each element and gives a plot no title and description for screen
@@ -19,7 +19,7 @@ pub(super) use heat::{Heat, plane};
 pub(super) use pixels::png;
 pub(super) use scale::Scale;
 
-/// The styles that the classes of plots have in a standalone file; a page has its own.
+/// The styles of plots in a standalone file; a page has its own.
 pub(super) const STYLE: &str = include_str!("plots.css");
 
 /// The colors of a standalone drawing: those of the page's light scheme.
@@ -35,17 +35,17 @@ pub(super) const COLORS: [(&str, &str); 9] = [
     ("--c3", "#98447a"),
 ];
 
-/// The series that are told apart by color and by dashes or shape; more begin again.
+/// The number of series with distinct color and dashes or shape; more start over.
 const SERIES: usize = 4;
 
-/// A coordinate with one decimal, which is exact enough.
+/// A coordinate with one decimal, which is precise enough.
 pub(super) fn round(x: f64) -> f64 {
     (x * 10.0).round() / 10.0 + 0.0
 }
 
-/// A text of at most `most` characters; what is left out shows as an ellipsis.
+/// A text of at most `most` characters; longer ones end with an ellipsis.
 pub(super) fn cut(text: &str, most: usize) -> String {
-    // Line breaks and control characters would tear labels and rows apart.
+    // Line breaks and control characters would break labels and rows.
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     let mut kept: String = text.chars().take(most).map(plain).collect();
     if text.chars().nth(most).is_some() {

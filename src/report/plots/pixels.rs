@@ -12,7 +12,7 @@ use tiny_skia::{
     Transform,
 };
 
-/// How shapes of a class look: what `plots.css` says in words of SVG.
+/// The look of shapes of a class, as `plots.css` has it for SVG.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Look {
     /// The color that it is filled with, and how opaque.
@@ -62,7 +62,7 @@ fn color(name: &str) -> [u8; 3] {
     [byte(0), byte(1), byte(2)]
 }
 
-/// A drawing as a file of PNG.
+/// A drawing as a PNG file.
 ///
 /// # Errors
 /// When it is too large, or can't be encoded.
@@ -115,7 +115,7 @@ fn outline(pixels: &mut Pixmap, class: &str, points: &[[f64; 2]]) {
             _ => path.line_to(*x as f32, *y as f32),
         }
     }
-    // Of fewer than two points there is none.
+    // There is no line through fewer than two points.
     if let Some(path) = path.finish() {
         stroke(pixels, &Look::of(class), &path);
     }
@@ -140,7 +140,7 @@ fn fill(pixels: &mut Pixmap, class: &str, opacity: Option<f64>, parts: &[Part]) 
             Part::Rect(ends) => {
                 let [left, top, right, bottom] = ends.map(|x| x as f32);
                 let rect = tiny_skia::Rect::from_ltrb(left, top, right, bottom);
-                // One without a width or height shows nothing.
+                // Shapes without width or height are invisible.
                 rect.into_iter().for_each(|rect| path.push_rect(rect));
             }
             Part::Circle([x, y], r) => path.push_circle(*x as f32, *y as f32, *r as f32),

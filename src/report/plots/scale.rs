@@ -21,7 +21,7 @@ impl Scale {
     pub fn exact(low: f64, high: f64) -> Self {
         let (low, high) = match high > low {
             true => (low, high),
-            // One value alone stands in the middle.
+            // A single value is centered.
             false => (low - low.abs().max(1.0) / 2.0, low + low.abs().max(1.0) / 2.0),
         };
         Scale { low, high, is_log: false, is_share: false }
@@ -52,7 +52,7 @@ impl Scale {
         Self::around(values.chain([0.0]))
     }
 
-    /// Around losses: on a logarithmic axis where they are positive and far apart.
+    /// Around losses: on a logarithmic axis if they are positive and far apart.
     pub fn of_losses(values: impl Iterator<Item = f64> + Clone) -> Self {
         let (low, high) = ends(values.clone());
         match low > 0.0 && high / low > WIDE {
@@ -71,11 +71,11 @@ impl Scale {
         self.is_log
     }
 
-    /// Where a value lies, from 0 to 1; beyond these at the end.
+    /// The position of a value, from 0 to 1; values beyond are clamped.
     pub fn at(&self, x: f64) -> f64 {
         let place = match self.is_log {
             true => (x.max(f64::MIN_POSITIVE) / self.low).ln() / (self.high / self.low).ln(),
-            // Halved, so that no difference is infinite.
+            // Halved, so that no difference overflows.
             false => (x / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0),
         };
         if place.is_nan() { 0.5 } else { place.clamp(0.0, 1.0) }
@@ -136,7 +136,7 @@ fn power_text(x: f64) -> String {
     }
 }
 
-/// The least and the largest of those that are finite; (0, 1) of none.
+/// The least and the largest finite value; (0, 1) if there is none.
 fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let finite = values.filter(|x| x.is_finite());
     let (low, high) =

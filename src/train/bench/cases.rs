@@ -1,4 +1,4 @@
-//! The nets that this project measures itself by.
+//! The nets of this project's benchmarks.
 
 use crate::base::error::{Result, unknown};
 use crate::data::{Dataset, Features, Targets};
@@ -10,7 +10,7 @@ use crate::math::random::{Random, Stream};
 use crate::net::spec::{Net, Spec};
 use rand::RngExt;
 
-/// A net with data of the right shape, to be measured.
+/// A benchmark: a net with data of the right shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Case {
     /// Its name.
@@ -45,13 +45,13 @@ impl Case {
     /// The case called `name`.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no such case.
     pub fn find(name: &str) -> Result<Self> {
         let found = CASES.into_iter().find(|c| c.name.eq_ignore_ascii_case(name));
         found.ok_or_else(|| unknown("case", name, &CASES.map(|c| c.name)))
     }
 
-    /// What is trained.
+    /// The spec of its training.
     #[must_use]
     pub fn spec(&self) -> Spec {
         let loss = if self.classes { Loss::CrossEntropy } else { Loss::SquaredError };

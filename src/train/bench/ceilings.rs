@@ -1,4 +1,4 @@
-//! What a device can do at best, measured by programs of one op.
+//! The peak performance of a device, measured with programs of one op.
 
 use crate::backend::{Backend, ValuesMut};
 use crate::base::clock::Instant;
@@ -14,24 +14,24 @@ use crate::math::matrix::Matrix;
 use crate::plan::program::{Op, Program};
 use std::sync::Arc;
 
-/// Opens the device that is measured; each program gets a backend of its own.
+/// Opens the device to be measured; each program gets its own backend.
 pub type Open<'a> = &'a dyn Fn() -> Result<Box<dyn Backend>>;
 
-/// What a device does at best.
+/// The peak performance of a device.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Ceilings {
-    /// Its best matrix product, in 10⁹ floating-point operations a second.
+    /// Its best matrix product, in 10⁹ floating-point operations per second.
     #[serde(rename = "ceiling_gflops")]
     pub gflops: f64,
-    /// What a copy reads and writes, in 10⁹ bytes a second.
+    /// The bandwidth of a copy, reads and writes, in 10⁹ bytes per second.
     pub copy_gigabytes: f64,
     /// The smallest op, in seconds.
     pub smallest_op_seconds: f64,
 }
 
 impl Ceilings {
-    /// Measures them; the copy moves about `bytes` bytes, so that what fits into a cache is
-    /// compared with the cache.
+    /// Measures them; the copy moves about `bytes` bytes, so that data that fit into a cache are
+    /// compared with the bandwidth of the cache.
     ///
     /// # Errors
     /// When the device can't be opened or was lost.
@@ -45,7 +45,7 @@ impl Ceilings {
     }
 }
 
-/// The best of square matrix products, in 10⁹ floating-point operations a second. A slow device
+/// The best of square matrix products, in 10⁹ floating-point operations per second. A slow device
 /// stops at a small one.
 ///
 /// # Errors
@@ -78,13 +78,13 @@ pub fn product(form: Form, [m, n, k]: [usize; 3], open: Open<'_>) -> Result<f64>
     seconds(program, c, open()?)
 }
 
-/// Seconds of a copy of so many elements from one tensor to another.
+/// Seconds of a copy of `elements` elements from one tensor to another.
 fn copy(elements: usize, open: Open<'_>) -> Result<f64> {
     let mut program = Program::new(1);
     let mut add = |name| program.add(name, Role::Transient, Extent::Batch, elements);
     let (z, a) = (add("z"), add("a"));
     let functions = UnitFunctions::Same(Activation::Identity);
-    // Several of them, since a backend may give a program with little to do to one thread.
+    // Several copies, since a backend may run a program with little work on one thread.
     let copies = ((1 << 23) / elements).clamp(1, 256);
     program.ops = vec![Op::Activation { functions, z, a }; copies];
     Ok(seconds(program, a, open()?)? / copies as f64)

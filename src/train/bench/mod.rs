@@ -1,4 +1,4 @@
-//! Measures training steps against what the device could do at best.
+//! Measures training steps, and compares them with the peak performance of the device.
 
 pub mod cases;
 pub mod ceilings;
@@ -14,59 +14,60 @@ use crate::net::spec::{Net, Spec};
 use crate::train::trainer::Trainer;
 use std::fmt;
 
-/// A training that is measured.
+/// A training to be measured.
 pub struct Bench {
     trainer: Trainer,
     spec: Spec,
     /// Rows of a step.
     batch: usize,
-    /// Steps that are timed in one.
+    /// Steps that are timed together.
     stretch: usize,
-    /// The part of a step's operations that is left out, because inputs are 0.
+    /// The fraction of a step's operations that is skipped, because inputs are 0.
     left_out: f64,
 }
 
 /// How fast a net trains.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Pace {
-    /// Training rows a second, the median of several stretches of steps.
+    /// Training rows per second, the median over several series of steps.
     pub samples_per_second: f64,
     /// Seconds for a step, the median.
     pub step_seconds: f64,
     /// The first and third quartile of that.
     pub step_seconds_quartiles: [f64; 2],
-    /// 10⁹ floating-point operations a second, by 6BP − 2B·n_0·n_1 a step.
+    /// 10⁹ floating-point operations per second, counting 6BP − 2B·n_0·n_1 per step.
     pub gflops: f64,
-    /// About what part of these operations was left out, because inputs are 0.
+    /// The approximate fraction of these operations that was skipped, because inputs are 0.
     pub left_out: f64,
-    /// Steps that were timed.
+    /// The number of steps that were timed.
     pub steps: usize,
-    /// Kernel launches of a step; on the CPU its ops.
+    /// Kernel launches per step; on the CPU its ops.
     pub dispatches_per_step: f64,
-    /// Submissions to the device's queue; none on the CPU.
+    /// Submissions to the device's queue per step; 0 on the CPU.
     pub submissions_per_step: f64,
-    /// What the host needs to encode and submit a step; nothing on the CPU.
+    /// Seconds of the host to encode and submit a step; 0 on the CPU.
     pub host_seconds: f64,
 }
 
-/// The least time that each part of a step takes on this device, by its ceilings.
+/// Lower bounds for the time of a step on this device, from its peak performance.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Floor {
-    /// Its floating-point operations, but for those left out, by the best matrix product.
+    /// The time of its floating-point operations, without skipped ones, at the speed of the best matrix
+    /// product.
     pub arithmetic_seconds: f64,
-    /// Its bytes by a copy of as many.
+    /// The time of its memory traffic, at the speed of a copy.
     pub bandwidth_seconds: f64,
-    /// Its launches by the smallest op.
+    /// The time of its launches, at that of the smallest op.
     pub dispatch_seconds: f64,
-    /// What the host does for it.
+    /// The time of the host.
     pub host_seconds: f64,
-    /// Which of these is the largest.
+    /// The largest of these.
     pub bound: Bound,
-    /// The largest of these as a part of the time of a step.
+    /// The largest of these as a fraction of the time of a step.
     pub share: f64,
 }
 
-/// What a step's time is bound by.
+/// The bound of a step's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "named as in the fields of the floor")]
@@ -92,7 +93,7 @@ impl Bench {
     /// Loads the program and the data, and trains the first step.
     ///
     /// # Errors
-    /// When the spec, the data and the device don't go together, or the device was lost.
+    /// When the spec, the data and the device don't fit together, or the device was lost.
     pub fn start(
         spec: &Spec,
         data: &Dataset,
@@ -123,7 +124,7 @@ impl Bench {
             self.trainer.run_steps(self.stretch)?;
             let took = begin.elapsed().as_secs_f64();
             steps += self.stretch;
-            // The first stretches find out how many steps take a twentieth of the time.
+            // The first series find the number of steps that takes a twentieth of the time.
             if took < seconds / 40.0 && self.stretch < 1 << 16 {
                 self.stretch *= 2;
             } else {
@@ -155,8 +156,8 @@ impl Bench {
         Ok(pace)
     }
 
-    /// What the host needs for a step: the time to hand over as many as the device takes without
-    /// letting the host wait, when it has nothing else to do.
+    /// The host's time for a step: the time to submit as many steps as an idle device accepts without
+    /// blocking the host.
     fn host_seconds(&mut self, submissions_per_step: f64) -> Result<f64> {
         let steps = ((2.0 / submissions_per_step) as usize).clamp(1, self.stretch);
         let mut best = f64::INFINITY;
@@ -169,13 +170,13 @@ impl Bench {
         Ok(best)
     }
 
-    /// The bytes that a step has to move; see [`Ceilings::measure`].
+    /// The bytes that a step must move; see [`Ceilings::measure`].
     #[must_use]
     pub fn step_bytes(&self) -> f64 {
         step_bytes(&self.spec, self.batch)
     }
 
-    /// The least time that a step could take, and how near it comes.
+    /// Lower bounds for the time of a step, and how close it comes to them.
     #[must_use]
     pub fn floor(&self, pace: &Pace, ceilings: &Ceilings) -> Floor {
         let flops = step_flops(&self.spec.net, self.batch) * (1.0 - self.left_out);
@@ -201,8 +202,8 @@ impl Bench {
     }
 }
 
-/// Operations of a step: 6BP − 2B·n_0·n_1: forward, both products of the backward pass, and none for
-/// the input.
+/// The number of operations of a step: 6BP − 2B·n_0·n_1: forward, both products of the backward pass, and none
+/// for the input.
 #[must_use]
 pub fn step_flops(net: &Net, batch: usize) -> f64 {
     let weights: Vec<f64> = net.shapes().map(|(out, cols)| (out * cols) as f64).collect();
@@ -210,7 +211,7 @@ pub fn step_flops(net: &Net, batch: usize) -> f64 {
     batch as f64 * (6.0 * weights.iter().sum::<f64>() - 2.0 * first)
 }
 
-/// The bytes of parameters and optimiser state, each read and written once, and of activations
+/// The bytes of parameters and optimizer state, each read and written once, and of activations
 /// and δ.
 fn step_bytes(spec: &Spec, batch: usize) -> f64 {
     let net = &spec.net;

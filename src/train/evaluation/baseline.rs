@@ -1,4 +1,4 @@
-//! Predictions that look at no feature: what any net has to beat.
+//! Baselines: constant predictions, which any net should beat.
 
 use super::Number;
 use super::numbers::weighted_median;
@@ -6,14 +6,14 @@ use crate::data::{Predictions, Targets};
 use crate::math::matrix::Matrix;
 use serde::{Deserialize, Serialize};
 
-/// What is predicted for every row alike, from the training targets alone.
+/// A constant prediction, from the training targets alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Constant {
-    /// The share of each class among the training rows: its likeliest class is the majority class,
+    /// The fraction of each class among the training rows: its likeliest class is the majority class,
     /// and no other constant has a lower log loss or Brier score on them.
     MajorityClass(Vec<f32>),
-    /// The share of the rows that have each label.
+    /// The fraction of the rows that have each label.
     LabelShares(Vec<f32>),
     /// The mean of each output, whose squared error is the lowest of all constants.
     Mean(Vec<f64>),
@@ -22,7 +22,7 @@ pub enum Constant {
 }
 
 impl Constant {
-    /// The constants that suit these training targets, each row weighted by `weights`.
+    /// The constants for these training targets, rows weighted by `weights`.
     #[must_use]
     pub fn fit(targets: &Targets, weights: Option<&[f32]>) -> Vec<Constant> {
         let weight = |row: usize| weights.map_or(1.0, |w| f64::from(w[row]));
@@ -58,7 +58,7 @@ impl Constant {
         }
     }
 
-    /// The prediction for each of so many rows: (rows, classes) or (rows, outputs).
+    /// The prediction for each of `rows` rows: (rows, classes) or (rows, outputs).
     #[must_use]
     pub fn predict(&self, rows: usize) -> Predictions {
         match self {

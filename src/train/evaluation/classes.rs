@@ -1,4 +1,4 @@
-//! One class a row: how often it is right, for which classes, and how good its probabilities are.
+//! Metrics of classification with one class per row.
 
 use super::probability::{CalibrationBin, bins, expected_calibration_error, scores};
 use super::{Confusion, Value, Weights, check, f1, mean, ratio, roc_auc};
@@ -8,13 +8,13 @@ use crate::math::loss::index_of_max;
 use crate::math::matrix::Matrix;
 use serde::Serialize;
 
-/// What is said of predictions of a class.
+/// Metrics of predicted classes.
 ///
-/// The predicted class is that of the largest probability, the first of several. TP_k, FP_k and
-/// FN_k are the weights of the rows that are rightly predicted as class k, wrongly as class k, and
+/// The predicted class is that of the largest probability, the first among ties. TP_k, FP_k and
+/// FN_k are the weights of the rows that are correctly predicted as class k, incorrectly as class k, and
 /// of class k but predicted as another; n_k = TP_k + FN_k.
 ///
-/// A *macro* mean goes over the classes that occur among labels or predictions, each counted once;
+/// A *macro* mean is over the classes that occur among labels or predictions, each counted once;
 /// a *weighted* mean counts each by n_k. These are the conventions of scikit-learn.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassReport {
@@ -37,9 +37,9 @@ pub struct ClassReport {
     pub recall_weighted: f64,
     /// The weighted mean of the F₁.
     pub f1_weighted: f64,
-    /// Of two classes that of the second; of more the macro mean of one class against the rest,
+    /// For two classes that of the second; for more the macro mean of one class against the rest,
     /// over the classes that have rows on both sides (Provost, Domingos, "Well-trained PETs",
-    /// 2000). None where there is only one class.
+    /// 2000). None if there is only one class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roc_auc: Option<f64>,
     /// The mean of −ln p of the true class.
@@ -47,40 +47,41 @@ pub struct ClassReport {
     /// The mean squared distance of the probabilities from the truth: 0…1 for two classes, 0…2 for
     /// more.
     pub brier: f64,
-    /// How far confidence and accuracy differ on average, over 15 bins of the confidence.
+    /// Expected calibration error: the mean difference of confidence and accuracy over 15 bins of the
+    /// confidence.
     pub calibration_error: f64,
     /// Each class, in the order of the outputs.
     pub classes: Vec<ClassScores>,
-    /// Which class was taken for which.
+    /// The confusion matrix.
     pub confusion: Confusion,
     /// The bins behind the calibration error, from low to high confidence.
     pub calibration: Vec<CalibrationBin>,
 }
 
-/// What is said of one class.
+/// Metrics of one class.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassScores {
     /// n_k: the weight of its rows.
     pub support: f64,
     /// The weight of the rows that were predicted as it.
     pub predicted: f64,
-    /// TP_k / (TP_k + FP_k); 0 where it is never predicted.
+    /// TP_k / (TP_k + FP_k); 0 if it is never predicted.
     pub precision: f64,
-    /// TP_k / n_k; 0 where it never occurs.
+    /// TP_k / n_k; 0 if it never occurs.
     pub recall: f64,
     /// 2 TP_k / (2 TP_k + FP_k + FN_k).
     pub f1: f64,
-    /// This class against the rest; none where either has no rows.
+    /// ROC AUC of this class against the rest; none if either has no rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roc_auc: Option<f64>,
 }
 
 impl ClassReport {
-    /// Judges `probabilities` (rows, classes) by the true `labels` (rows), rows weighted by
+    /// Evaluates `probabilities` (rows, classes) against the true `labels` (rows), rows weighted by
     /// `weights`.
     ///
     /// # Errors
-    /// When there are no rows, a label is none of the classes, a probability is negative, NaN or
+    /// When there are no rows, a label isn't one of the classes, a probability is negative, NaN or
     /// infinite, or a weight is.
     pub fn new(
         probabilities: &Matrix<f32>,

@@ -1,13 +1,13 @@
-//! Which class was taken for which.
+//! The confusion matrix.
 
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
-/// The most classes whose confusion is written as a whole matrix.
+/// The most classes for which the full matrix is written.
 const DENSE: usize = 100;
 
 /// The confusion matrix: the weight of the rows of each actual class that were predicted as each
-/// class. Only what occurs is kept, so that many classes take little room.
+/// class. Only nonzero entries are stored, so that many classes take little memory.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Confusion {
     classes: usize,
@@ -37,14 +37,14 @@ impl Confusion {
         self.cells.get(&(actual as u32, predicted as u32)).copied().unwrap_or(0.0)
     }
 
-    /// All of it: (actual classes, predicted classes).
+    /// The full matrix: (actual classes, predicted classes).
     #[must_use]
     pub fn dense(&self) -> Vec<Vec<f64>> {
         let row = |actual| (0..self.classes).map(|p| self.get(actual, p)).collect();
         (0..self.classes).map(row).collect()
     }
 
-    /// The most frequent mistakes, (actual, predicted, weight), the worst first.
+    /// The most frequent confusions, (actual, predicted, weight), the worst first.
     #[must_use]
     pub fn most_confused(&self, count: usize) -> Vec<(usize, usize, f64)> {
         let mut wrong: Vec<_> = self
@@ -58,7 +58,7 @@ impl Confusion {
         wrong
     }
 
-    /// For each class: (right, predicted, actual).
+    /// For each class: (correct, predicted, actual).
     pub(super) fn sums(&self) -> Vec<(f64, f64, f64)> {
         let mut sums = vec![(0.0, 0.0, 0.0); self.classes];
         for (&(actual, predicted), &weight) in &self.cells {
@@ -72,7 +72,7 @@ impl Confusion {
     }
 }
 
-/// A matrix of numbers, rows by actual class; of more than 100 classes the 100 worst mistakes
+/// A matrix of numbers, rows by actual class; for more than 100 classes the 100 worst confusions
 /// instead, as objects with `actual`, `predicted` and `weight`.
 impl Serialize for Confusion {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {

@@ -1,4 +1,4 @@
-//! Several labels a row, each there or not.
+//! Metrics of multilabel classification.
 
 use super::{ClassScores, Value, Weights, check, f1, mean, ratio, roc_auc};
 use crate::base::error::Result;
@@ -6,19 +6,19 @@ use crate::base::parallel::*;
 use crate::math::matrix::Matrix;
 use serde::Serialize;
 
-/// From this probability on a label is predicted.
+/// The probability from which a label is predicted.
 const THRESHOLD: f32 = 0.5;
 
-/// What is said of predictions of several labels a row. TP, FP and FN are summed over rows for
-/// each label, and over labels too for what is called *micro*; a *macro* mean counts each label
+/// Metrics of predictions of several labels per row. TP, FP and FN are summed over rows for
+/// each label, and for *micro* averages also over labels; a *macro* mean counts each label
 /// once (Tsoumakas, Katakis, Vlahavas, "Mining multi-label data", 2010).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LabelReport {
     /// The number of rows.
     pub rows: usize,
-    /// The part of the rows all of whose labels are right.
+    /// The fraction of rows for which all labels are correct.
     pub subset_accuracy: f64,
-    /// The part of all labels of all rows that are wrong.
+    /// The fraction of all labels of all rows that are wrong.
     pub hamming_loss: f64,
     /// TP / (TP + FP).
     pub precision_micro: f64,
@@ -32,19 +32,19 @@ pub struct LabelReport {
     pub recall: f64,
     /// The mean of the labels' F₁.
     pub f1: f64,
-    /// The mean of the labels' areas, over those that are there in some rows and not in others.
+    /// The mean of the labels' areas, over those that are present in some rows and absent in others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roc_auc: Option<f64>,
-    /// The mean over rows and labels of −ln of the probability of what is the case, where that is
-    /// kept within 2⁻⁵² of 0 and 1.
+    /// The mean over rows and labels of −ln of the probability of the true value, clipped to
+    /// [2⁻⁵², 1 − 2⁻⁵²].
     pub log_loss: f64,
     /// Each label, in the order of the outputs.
     pub labels: Vec<ClassScores>,
 }
 
 impl LabelReport {
-    /// Judges `probabilities` (rows, labels) by `truth` (rows, labels), which holds 1 where a label
-    /// is there and 0 where not, rows weighted by `weights`.
+    /// Evaluates `probabilities` (rows, labels) against `truth` (rows, labels), which is 1 for a label
+    /// that is present and 0 otherwise, rows weighted by `weights`.
     ///
     /// # Errors
     /// When there are no rows, the shapes differ, or a probability or weight is NaN or infinite.

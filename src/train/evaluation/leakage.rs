@@ -1,7 +1,7 @@
-//! What makes held-out metrics look better than they are: rows that were trained on, and columns
-//! that hold the answer.
+//! Leakage, which makes held-out metrics look too good: rows that are also training rows, and columns
+//! that reveal the target.
 //!
-//! Both are signs, not proofs, and speak up only where chance is no explanation.
+//! Both are signs, not proofs, and are reported only if chance isn't an explanation.
 
 use super::ratio;
 use crate::base::parallel::*;
@@ -9,32 +9,32 @@ use crate::data::{Dataset, Features, Targets};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 
-/// The share of held-out rows with a twin that is worth a word: single ones come up by chance.
+/// The fraction of held-out duplicates from which they are reported: single ones occur by chance.
 const TWINS: f64 = 0.005;
-/// A table of less different rows than this share of them is coarse: rows repeat by nature.
+/// A table whose fraction of distinct rows is below this is coarse: its rows repeat naturally.
 const DISTINCT: f64 = 0.5;
-/// A rule on one column gives the target away if it leaves this part of what a constant leaves:
-/// of the mistakes, or of the variance.
+/// A rule on one column reveals the target if it leaves at most this fraction of a constant's
+/// errors, or of the variance.
 const LEFT: [f64; 2] = [0.01, 0.001];
-/// 1 − the rank correlation of a column that orders rows as the target does.
+/// 1 − the rank correlation of a column that orders rows like the target.
 const RANKS: f64 = 1e-4;
-/// Below so many rows outside the majority class, or so many different numbers, chance can't be
-/// told from a rule.
+/// With fewer rows outside the majority class, or fewer distinct numbers, chance can't be
+/// distinguished from a rule.
 const FEWEST: usize = 20;
 
-/// Held-out rows that stand in the training data too.
+/// Held-out rows that are also in the training data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overlap {
-    /// How many of them.
+    /// The number of them.
     pub rows: usize,
-    /// One of them, as its row in the held-out data and that of its twin in the training data,
+    /// One of them, as its row in the held-out data and that of its duplicate in the training data,
     /// from 0 on.
     pub example: (usize, usize),
 }
 
 /// The rows of `held_out` that equal a row of `training` in all features and in the target. None
-/// where they are fewer than 0.5%, or where the training rows themselves are coarse, most of them
-/// having twins. Rows are found by a hash and then compared. O(n log n).
+/// if they are fewer than 0.5%, or if the training rows themselves are coarse, most of them
+/// having duplicates. Rows are found by a hash and then compared. O(n log n).
 #[must_use]
 pub fn overlap(training: &Dataset, held_out: &Dataset) -> Option<Overlap> {
     if training.features().cols() != held_out.features().cols() {
@@ -59,7 +59,7 @@ pub fn overlap(training: &Dataset, held_out: &Dataset) -> Option<Overlap> {
     (many && !coarse).then_some(Overlap { rows: twins.len(), example })
 }
 
-/// A hash of the features of a row: of bytes as such where both sets have bytes, else by value.
+/// A hash of the features of a row: of the bytes if both sets have bytes, else of the values.
 fn hash(data: &Dataset, row: usize, bytes: bool) -> u64 {
     let mut hasher = DefaultHasher::new();
     match data.features() {
@@ -67,7 +67,7 @@ fn hash(data: &Dataset, row: usize, bytes: bool) -> u64 {
         Features::U8(m) => {
             m.row(row).iter().for_each(|&x| hasher.write_u32(f32::from(x).to_bits()))
         }
-        // A sum with 0 makes 0 of −0.
+        // Adding 0 turns −0 into 0.
         Features::F32(m) => m.row(row).iter().for_each(|&x| hasher.write_u32((x + 0.0).to_bits())),
     }
     hasher.finish()
@@ -95,7 +95,7 @@ fn same(a: &Dataset, i: usize, b: &Dataset, j: usize) -> bool {
 /// A column of a table.
 #[derive(Debug, Clone, Copy)]
 pub enum Column<'a> {
-    /// Numbers, NaN where one is missing.
+    /// Numbers, NaN if missing.
     Numbers(&'a [f64]),
     /// Categories, by number.
     Codes(&'a [u32]),
@@ -122,17 +122,17 @@ impl Column<'_> {
         order.chunk_by(|&a, &b| same(a, b)).map(<[usize]>::to_vec).collect()
     }
 
-    /// Whether groups of equal values are too many to say anything of their rows.
+    /// Whether there are too many groups of equal values for a conclusion.
     fn is_too_fine(&self, groups: usize, evidence: usize) -> bool {
         matches!(self, Column::Codes(_)) && groups * 5 > evidence
     }
 }
 
-/// Whether a column alone tells the class of nearly every row, so that it likely was filled in
+/// Whether a column alone determines the class of nearly every row, so that it was probably filled in
 /// when the class was known.
 ///
-/// Of numbers: sorted by them, the classes lie in one stretch each. Of categories: each has rows
-/// of one class. Either but for 1% of the mistakes that the majority class makes, of which there
+/// Numbers: sorted by them, each class is contiguous. Categories: each has rows
+/// of one class. Both up to 1% of the errors of the majority class, of which there
 /// must be 20.
 #[must_use]
 pub fn tells_class(column: Column<'_>, labels: &[u32]) -> bool {
@@ -162,14 +162,14 @@ pub fn tells_class(column: Column<'_>, labels: &[u32]) -> bool {
         }
     }
     if matches!(column, Column::Numbers(_)) {
-        // A row that stands among those of another class makes two stretches more.
+        // A row among those of another class adds two runs.
         let occurring = all.iter().filter(|&&n| n > 0).count();
         mistakes += stretches.saturating_sub(occurring) as f64 / 2.0;
     }
     mistakes <= LEFT[0] * base as f64
 }
 
-/// Whether a column alone tells the number to be learnt nearly exactly: by a line, by its order, or
+/// Whether a column alone determines a numeric target nearly exactly: by a line, by its order, or
 /// as a category.
 #[must_use]
 pub fn tells_number(column: Column<'_>, target: &[f64]) -> bool {
@@ -205,7 +205,7 @@ pub fn tells_number(column: Column<'_>, target: &[f64]) -> bool {
     }
 }
 
-/// Pearson's r; 0 where one of them doesn't vary.
+/// Pearson's r; 0 if one of them is constant.
 fn correlation(a: &[f64], b: &[f64]) -> f64 {
     let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
     let (mean_a, mean_b) = (mean(a), mean(b));
@@ -218,7 +218,7 @@ fn correlation(a: &[f64], b: &[f64]) -> f64 {
     if scale > 0.0 { ab / scale } else { 0.0 }
 }
 
-/// The rank of each value, equal ones sharing the mean of theirs.
+/// The rank of each value, equal values sharing the mean of their ranks.
 fn ranks(values: &[f64]) -> Vec<f64> {
     let mut ranks = vec![0.0; values.len()];
     let mut first = 0;
@@ -230,7 +230,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// The class that most rows are of, and its share of them.
+/// The majority class, and its fraction of the rows.
 #[must_use]
 pub fn majority(labels: &[u32]) -> Option<(usize, f64)> {
     let mut counts = vec![0usize; labels.iter().max().map_or(0, |&l| l as usize + 1)];

@@ -22,7 +22,7 @@ fn rows_in_both_parts_are_counted_and_one_is_named() {
     let held_out = dataset(&[[99.0, 0.0], [7.0, 3.5], [-0.0, 0.0]], &[0, 1, 0]);
     assert_eq!(overlap(&training, &held_out), Some(Overlap { rows: 2, example: (1, 7) }));
     let other_class = dataset(&[[7.0, 3.5]], &[0]);
-    assert_eq!(overlap(&training, &other_class), None, "another target is no twin");
+    assert_eq!(overlap(&training, &other_class), None, "another target is not a twin");
     let nearly = dataset(&[[7.0, 3.500_000_2]], &[1]);
     assert_eq!(overlap(&training, &nearly), None);
 }

@@ -1,7 +1,7 @@
-//! How good predictions are: what people quote of a net, from predictions and the truth.
+//! Metrics of predictions against true targets.
 //!
 //! Pure functions on matrices and slices; sums in f64, at most O(n log n) for each class or
-//! output. Rows may have weights; without, each has weight 1. Predictions, targets and weights
+//! output. Rows may have weights; without weights, each row has weight 1. Predictions, targets and weights
 //! that are NaN or infinite are refused with their row.
 
 mod baseline;
@@ -35,15 +35,15 @@ impl<T: Float + Into<f64> + Display> Number for T {}
 /// A metric by its name.
 pub type Value = (&'static str, f64);
 
-/// The weights of rows; without any, each row counts once.
+/// The weights of rows; without weights, each row counts once.
 #[derive(Debug, Clone, Copy)]
 struct Weights<'a>(Option<&'a [f32]>);
 
 impl<'a> Weights<'a> {
-    /// Checks that there is one weight a row, none negative, and not all 0.
+    /// Checks that there is one weight per row, none negative, and not all 0.
     fn new(weights: Option<&'a [f32]>, rows: usize) -> Result<Self> {
         if rows == 0 {
-            return Err(Error::data("there are no rows to measure on")
+            return Err(Error::data("there are no rows to evaluate on")
                 .help("give data with at least one row"));
         }
         let Some(given) = weights else { return Ok(Weights(None)) };
@@ -53,10 +53,12 @@ impl<'a> Weights<'a> {
         if let Some(row) = given.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
             return Err(Error::data(format!("a weight is {}", given[row]))
                 .at(format!("row {}", row + 1))
-                .help("weights are finite numbers from 0 on"));
+                .help("weights must be finite numbers of 0 or more"));
         }
         if given.iter().all(|w| *w == 0.0) {
-            return Err(Error::data("all weights are 0").help("give some row a weight"));
+            return Err(
+                Error::data("all weights are 0").help("give at least one row a positive weight")
+            );
         }
         Ok(Weights(Some(given)))
     }
@@ -70,7 +72,7 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// Refuses values that are no finite numbers, and another shape than (rows, cols).
+/// Refuses values that aren't finite numbers, and another shape than (rows, cols).
 fn check<T: Number>(values: &Matrix<T>, rows: usize, cols: usize, what: &str) -> Result<()> {
     if (values.rows(), values.cols()) != (rows, cols) {
         return Err(Error::usage(format!(
@@ -83,11 +85,11 @@ fn check<T: Number>(values: &Matrix<T>, rows: usize, cols: usize, what: &str) ->
         None => Ok(()),
         Some(i) => Err(Error::data(format!("a {what} is {}", values.data()[i]))
             .at(format!("row {}, column {}", i / cols + 1, i % cols + 1))
-            .help("only finite numbers can be measured")),
+            .help("only finite numbers can be evaluated")),
     }
 }
 
-/// a / b, and 0 where b is 0: a class that is never predicted has precision 0.
+/// a / b, or 0 if b is 0: a class that is never predicted has precision 0.
 fn ratio(a: f64, b: f64) -> f64 {
     if b > 0.0 { a / b } else { 0.0 }
 }
@@ -98,7 +100,7 @@ fn f1(right: f64, predicted: f64, actual: f64) -> f64 {
     ratio(2.0 * right, predicted + actual)
 }
 
-/// The mean of those that there are.
+/// The mean; none if there are no values.
 fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.into_iter().fold((0.0, 0usize), |(s, n), x| (s + x, n + 1));
     (count > 0).then(|| sum / count as f64)

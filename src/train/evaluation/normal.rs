@@ -1,13 +1,13 @@
-//! How good predicted normal distributions are: means with standard deviations.
+//! Metrics of predicted normal distributions: means with standard deviations.
 
 use super::{Number, Weights};
 use crate::math::matrix::Matrix;
 
-/// A normal variable lies within so many deviations of its mean with a probability of 95%.
+/// A normal variable is within this many standard deviations of its mean with a probability of 95%.
 const WITHIN_95: f64 = 1.959963984540054;
 
 /// The mean of −ln of the predicted density at the truth, ½ ln(2πσ²) + (t − μ)²/2σ² (Good, "Rational
-/// decisions", 1952), and the share of the truth within the central 95% of its distribution, over all
+/// decisions", 1952), and the fraction of the truth within the central 95% of its distribution, over all
 /// values, rows weighted. predictions: (rows, 2k), means and then deviations; targets: (rows, k).
 pub(super) fn normal_scores<P: Number, T: Number>(
     predictions: &Matrix<P>,
@@ -19,7 +19,7 @@ pub(super) fn normal_scores<P: Number, T: Number>(
     for (r, (predicted, truth)) in predictions.iter_rows().zip(targets.iter_rows()).enumerate() {
         let (means, deviations) = predicted.split_at(cols);
         for ((&mean, &deviation), &t) in means.iter().zip(deviations).zip(truth) {
-            // A deviation that f32 has lost is taken for the smallest that it knows.
+            // A deviation that underflowed in f32 is replaced by the smallest positive one.
             let deviation = match deviation.into() {
                 0.0 => f64::from(f32::MIN_POSITIVE),
                 deviation => deviation,

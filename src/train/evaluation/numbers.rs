@@ -1,4 +1,4 @@
-//! Numbers: how far predictions are from the truth, in its own units.
+//! Metrics of regression, in the units of the targets.
 
 use super::normal::normal_scores;
 use super::{Number, Value, Weights, check, mean};
@@ -6,9 +6,9 @@ use crate::base::error::Result;
 use crate::math::matrix::Matrix;
 use serde::Serialize;
 
-/// What is said of predicted numbers. With e = prediction − truth and weighted means:
+/// Metrics of predicted numbers. With e = prediction − truth and weighted means:
 ///
-/// Over several outputs RMSE and MAE go over all values, R² weights each output by its variance,
+/// Over several outputs RMSE and MAE are over all values, R² weights each output by its variance,
 /// and median error and MAPE are the means of those of the outputs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NumberReport {
@@ -18,30 +18,30 @@ pub struct NumberReport {
     pub rmse: f64,
     /// mean |e|.
     pub mae: f64,
-    /// The median of |e|: the smallest value that half of the weight doesn't exceed, and where a
+    /// The median of |e|: the smallest value that half of the weight doesn't exceed, and if a
     /// value ends at exactly half, its mean with the next.
     pub median_absolute_error: f64,
-    /// 1 − Σ e² / Σ (t − mean t)² (Draper, Smith, "Applied regression analysis", 1998). None where
-    /// the truth doesn't vary.
+    /// 1 − Σ e² / Σ (t − mean t)² (Draper, Smith, "Applied regression analysis", 1998). None if
+    /// the true values are constant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub r2: Option<f64>,
-    /// mean |e| / |t| over the values whose truth is not 0. None where all are.
+    /// mean |e| / |t| over the values whose truth is not 0. None if all are 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mape: Option<f64>,
-    /// Where deviations are predicted, the mean of −ln of the predicted normal density.
+    /// The mean of −ln of the predicted normal density, if deviations are predicted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nll: Option<f64>,
-    /// Where deviations are predicted, the share of the truth within the central 95% of the predicted
-    /// normal distribution: 0.95 where the deviations are right.
+    /// The fraction of true values within the central 95% of the predicted
+    /// normal distribution, if deviations are predicted: ideally 0.95.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage_95: Option<f64>,
-    /// How many values MAPE leaves out because their truth is 0.
+    /// The number of values that MAPE excludes because their true value is 0.
     pub zero_targets: usize,
     /// Each output.
     pub outputs: Vec<NumberScores>,
 }
 
-/// What is said of one output; the names are those of [`NumberReport`].
+/// Metrics of one output; the names are those of [`NumberReport`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NumberScores {
     /// √(mean e²).
@@ -56,7 +56,7 @@ pub struct NumberScores {
     /// mean |e| / |t|.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mape: Option<f64>,
-    /// Values whose truth is 0.
+    /// The number of values whose true value is 0.
     pub zero_targets: usize,
     /// Σ w e² and Σ w (t − mean t)².
     #[serde(skip)]
@@ -64,8 +64,8 @@ pub struct NumberScores {
 }
 
 impl NumberReport {
-    /// Judges `predictions` (rows, outputs) by `targets` (rows, outputs), both in the units of the
-    /// targets, rows weighted by `weights`. Predictions of twice as many columns are means and then
+    /// Evaluates `predictions` (rows, outputs) against `targets` (rows, outputs), both in the units of the
+    /// targets, rows weighted by `weights`. Predictions with twice as many columns are means followed by
     /// standard deviations.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl NumberScores {
                 relative_weight += weight;
             }
         }
-        // Of equal targets what remains is rounding of their mean.
+        // With equal targets what remains is the rounding of their mean.
         let varies = targets.iter().any(|t| *t != targets[0]);
         let variation = if varies { variation } else { 0.0 };
         NumberScores {
@@ -158,8 +158,8 @@ impl NumberScores {
     }
 }
 
-/// The median of (value, weight): the smallest value below or at which more than half of the
-/// weight lies, and where that is exactly half, the mean with the next.
+/// The median of (value, weight): the smallest value at or below which more than half of the
+/// weight is, and if that is exactly half, the mean with the next.
 pub(super) fn weighted_median(values: &mut [(f64, f64)]) -> f64 {
     values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let half = values.iter().map(|v| v.1).sum::<f64>() / 2.0;

@@ -1,4 +1,4 @@
-//! How good probabilities are, beyond which class is the likeliest.
+//! Metrics of probabilities: log loss, Brier score and calibration.
 
 use super::{Weights, ratio};
 use crate::math::matrix::Matrix;
@@ -9,14 +9,14 @@ pub(super) const BINS: usize = 15;
 
 /// Log loss and Brier score, each the weighted mean over rows.
 ///
-/// Log loss: −ln p of the true class (Good, "Rational decisions", 1952), where p is kept within
-/// 2⁻⁵² of 0 and 1, so that one certain mistake costs 36 and not ∞.
+/// Log loss: −ln p of the true class (Good, "Rational decisions", 1952), where p is clipped to
+/// [2⁻⁵², 1 − 2⁻⁵²], so that one certain mistake costs 36 and not ∞.
 ///
 /// Brier: Σ_k (p_k − y_k)² with y the one-hot truth (Brier, "Verification of forecasts expressed in
 /// terms of probability", 1950), in 0…2; for two classes half of that, (p₁ − y₁)², in 0…1.
 ///
 /// Rows are divided by their sum first: the probabilities of independent sigmoids don't add up to
-/// 1. A row of zeros says nothing: all classes are then equally likely.
+/// 1. For a row of zeros all classes count as equally likely.
 pub(super) fn scores(p: &Matrix<f32>, labels: &[u32], weights: Weights<'_>) -> (f64, f64) {
     let classes = p.cols();
     let halved = if classes == 2 { 0.5 } else { 1.0 };
@@ -38,18 +38,18 @@ pub(super) fn scores(p: &Matrix<f32>, labels: &[u32], weights: Weights<'_>) -> (
     (log_loss / total, brier / total)
 }
 
-/// The predictions whose confidence lies in one stretch of (0, 1].
+/// The predictions whose confidence is in one bin of (0, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct CalibrationBin {
     /// The weight of the rows in it.
     pub weight: f64,
     /// The mean confidence: the probability of the class that was predicted.
     pub confidence: f64,
-    /// The part of them that was right.
+    /// The fraction of them that was correct.
     pub accuracy: f64,
 }
 
-/// Deals (confidence, whether right, weight) to 15 bins of equal width, each with its upper end.
+/// Distributes (confidence, whether correct, weight) over 15 bins of equal width, each with its upper end.
 pub(super) fn bins(predictions: impl Iterator<Item = (f32, bool, f64)>) -> Vec<CalibrationBin> {
     let mut bins = vec![CalibrationBin::default(); BINS];
     for (confidence, is_right, weight) in predictions {

@@ -1,4 +1,4 @@
-//! How well scores rank.
+//! Ranking metrics: ROC AUC.
 
 /// The area under the receiver operating characteristic: the probability that a positive row
 /// scores higher than a negative one, ties counted half (Hanley, McNeil, "The meaning and use of
@@ -6,8 +6,8 @@
 ///
 /// AUC = Σ_{i positive, j negative} w_i w_j (1{s_i > s_j} + ½ 1{s_i = s_j}) / (W⁺ W⁻)
 ///
-/// `rows` gives (score, whether it is positive, weight), no score NaN. None where the positive or
-/// the negative rows weigh nothing. O(n log n).
+/// `rows` gives (score, whether it is positive, weight), no score NaN. None if the positive or
+/// the negative rows have no weight. O(n log n).
 #[must_use]
 pub fn roc_auc(rows: impl IntoIterator<Item = (f32, bool, f64)>) -> Option<f64> {
     let mut rows: Vec<_> = rows.into_iter().collect();

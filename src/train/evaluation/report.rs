@@ -1,4 +1,4 @@
-//! All that is said of predictions.
+//! The metrics of predictions of any kind.
 
 use crate::base::error::Result;
 use crate::data::{Predictions, Targets};
@@ -8,21 +8,21 @@ use crate::train::evaluation::labels::LabelReport;
 use crate::train::evaluation::numbers::NumberReport;
 use serde::Serialize;
 
-/// All that is said of predictions. Serialises as one object.
+/// The metrics of predictions. Serializes as one object.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Report {
-    /// One class a row.
+    /// One class per row.
     Classes(ClassReport),
-    /// Several labels a row, each there or not.
+    /// Several labels per row.
     Labels(LabelReport),
     /// Numbers.
     Numbers(NumberReport),
 }
 
 impl Report {
-    /// Judges predictions (rows, classes), (rows, targets), or (rows, 2 · targets) where they are means
-    /// and then standard deviations, by the truth, in its own units.
+    /// Evaluates predictions (rows, classes), (rows, targets), or (rows, 2 · targets) if they are means
+    /// followed by standard deviations, against the true targets, in their units.
     ///
     /// # Errors
     /// As [`ClassReport::new`] and [`NumberReport::new`].
@@ -55,8 +55,8 @@ impl Report {
         }
     }
 
-    /// The metrics over all rows by name, those first that people look at first. What these
-    /// predictions have no value of is left out, as the ROC AUC where there is only one class.
+    /// The metrics over all rows by name, most important first. Metrics without a value for these
+    /// predictions are left out, such as ROC AUC if there is only one class.
     #[must_use]
     pub fn values(&self) -> Vec<Value> {
         match self {

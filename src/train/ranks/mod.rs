@@ -20,19 +20,20 @@ pub use tree::{
 use crate::base::error::Result;
 use std::ops::Range;
 
-/// Blocks of a batch whose gradients are summed in a fixed order, unless something else is asked for.
+/// The default number of blocks of a batch whose gradients are summed in a fixed order.
 pub const BLOCKS: usize = 8;
 
-/// In what order the gradients of a batch are summed.
+/// The order in which the gradients of a batch are summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reduction {
-    /// Over this many blocks of rows, a power of two, by a binary tree: the weights are the same to the bit for every
+    /// Over this many blocks of rows, a power of two, by a binary tree: the weights are bit-identical for every
     /// number of ranks up to the number of blocks.
     Reproducible {
         /// The number of blocks.
         blocks: usize,
     },
-    /// Over one part of the rows for each rank, in the order that is fastest. The parts follow the speed of the ranks.
+    /// Over one part of the rows for each rank, in the fastest order. The sizes of the parts follow the speed
+    /// of the ranks.
     Fastest,
 }
 
@@ -51,7 +52,7 @@ pub trait Ranks: Send {
     /// When another rank is gone, or has failed.
     fn exchange(&mut self, to: usize, out: &[f32], from: usize, into: &mut [f32]) -> Result<()>;
 
-    /// Replaces `values` by their sums over all ranks, in the order that is fastest. All ranks get the same bits.
+    /// Replaces `values` by their sums over all ranks, in the fastest order. All ranks get the same bits.
     ///
     /// # Errors
     /// When another rank is gone, or has failed.
@@ -101,7 +102,7 @@ impl Ranks for Alone {
     }
 }
 
-/// Part `part` of `count` things that are dealt out to `parts` as evenly as possible, in order.
+/// Part `part` of `count` items that are split into `parts` parts as evenly as possible, in order.
 #[must_use]
 pub fn share(count: usize, part: usize, parts: usize) -> Range<usize> {
     let start = |part: usize| (count as u128 * part as u128 / parts.max(1) as u128) as usize;

@@ -1,8 +1,8 @@
 //! Ranks that are the processes of an MPI job, as `mpirun` and `srun` start them.
 //!
 //! A rank that waits for another looks for notices of failure at the same time, so that an error of one rank ends all of
-//! them, and is said once: by the rank that has it, or by the lowest of several. A rank that dies without a word is
-//! noticed by the launcher, which ends the job.
+//! them, and is reported once: by the rank that has it, or by the lowest of several. A rank that dies without a
+//! notice is detected by the launcher, which ends the job.
 
 use super::Ranks;
 use crate::base::error::Result;
@@ -20,19 +20,19 @@ use std::time::{Duration, Instant};
 const DATA: i32 = 1;
 const FAILED: i32 = 2;
 const DONE: i32 = 3;
-/// What a notice says is its tag.
+/// The tags of notices of failure.
 static NOTICE: [i32; 1] = [0];
-/// Elements of a message, whose number MPI counts in 32 bits.
+/// The most elements of a message, as MPI counts them in 32 bits.
 const MESSAGE: usize = 1 << 28;
-/// Looks for the end of an operation between two looks for a failure.
+/// The number of polls of an operation between two checks for a failure.
 const LOOKS: u32 = 64;
-/// How long a rank looks without a pause: other ranks of the machine may need the processor.
+/// How long a rank polls without a pause: other ranks of the machine may need the processor.
 const BUSY: Duration = Duration::from_millis(50);
-/// The pause between looks from then on.
+/// The pause between polls from then on.
 const PAUSE: Duration = Duration::from_micros(200);
 /// How long a rank with an error waits for the same error of each lower rank, at most for ten of them.
 const LOWER_RANK: Duration = Duration::from_millis(100);
-/// How long it waits where rank 0 has the same error, and saves what can be saved first.
+/// How long it waits if rank 0 has the same error, and first saves what it can.
 const SAME_ERROR: Duration = Duration::from_secs(60);
 /// How long the other ranks have to notice a failure before the job is ended.
 const GRACE: Duration = Duration::from_millis(500);
@@ -42,7 +42,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// MPI, from its start to its end.
 static UNIVERSE: Mutex<Option<Universe>> = Mutex::new(None);
 
-/// What a rank does before it waits for the end of a job that failed elsewhere.
+/// Called by a rank before it waits for the end of a job that failed elsewhere.
 static ON_FAILURE: Mutex<Option<fn()>> = Mutex::new(None);
 
 /// This process, as one of an MPI job.
@@ -51,15 +51,15 @@ pub struct Mpi {
     rank: usize,
     size: usize,
     local: [usize; 2],
-    /// What is summed, which MPI reads while it writes the sums.
+    /// The send buffer of sums, which MPI reads while it writes the result.
     sent: Vec<f32>,
 }
 
 impl Mpi {
-    /// Joins the job that the process was started in; none where MPI was started before, or ended. `on_failure` is
-    /// called in a rank that is ended by the failure of another.
+    /// Joins the job that the process was started in; none if MPI was started before, or has ended.
+    /// `on_failure` is called in a rank that is ended by the failure of another.
     ///
-    /// MPI is called by one thread at a time from then on, which need not be the same one.
+    /// From then on MPI is called by one thread at a time, but not always the same one.
     #[must_use]
     pub fn start(on_failure: fn()) -> Option<Mpi> {
         let (universe, _) = mpi::initialize_with_threading(Threading::Serialized)?;
@@ -79,7 +79,7 @@ impl Mpi {
     }
 }
 
-/// Whether this process is a rank of a job that goes on.
+/// Whether this process is a rank of a running job.
 #[must_use]
 pub fn is_running() -> bool {
     lock(&UNIVERSE).is_some()
@@ -95,7 +95,7 @@ pub fn finish() {
         let root = world.process_at_rank(0);
         while root.immediate_probe_with_tag(DONE).is_none() {
             end_if_failed();
-            // Rank 0 has the processors for itself.
+            // Rank 0 then has the processors for itself.
             thread::sleep(Duration::from_millis(2));
         }
         let _ = root.receive_with_tag::<i32>(DONE);
@@ -103,8 +103,8 @@ pub fn finish() {
     drop(universe);
 }
 
-/// Ends the job with an error of this rank: `say` is called where no other rank has said its error before. `code` is the
-/// exit code of the job. `is_of_all`: rank 0 has the same error.
+/// Ends the job with an error of this rank: `say` is called if no other rank has reported its error before.
+/// `code` is the exit code of the job. `is_of_all`: rank 0 has the same error.
 pub fn fail(code: u8, is_of_all: bool, say: impl FnOnce(usize)) -> ! {
     let world = SimpleCommunicator::world();
     let rank = world.rank();
@@ -129,12 +129,12 @@ fn notify(world: &SimpleCommunicator, tag: i32) {
     for rank in (0..world.size()).filter(|rank| *rank != world.rank()) {
         let to = world.process_at_rank(rank);
         let request = to.immediate_send_with_tag(StaticScope, &NOTICE[..], tag);
-        // It is as short as MPI sends at once, its text is static, and nobody waits for it.
+        // It is short enough to be sent eagerly, its buffer is static, and nothing waits for it.
         std::mem::forget(request);
     }
 }
 
-/// Waits for the end of the job where another rank has failed.
+/// Waits for the end of the job if another rank has failed.
 fn end_if_failed() {
     let world = SimpleCommunicator::world();
     if world.any_process().immediate_probe_with_tag(FAILED).is_none() {
@@ -147,7 +147,7 @@ fn end_if_failed() {
     std::process::exit(1)
 }
 
-/// Waits for an operation, or for the end of the job where another rank fails.
+/// Waits for an operation, or for the end of the job if another rank fails.
 fn wait<'a, D: ?Sized, S: Scope<'a>>(request: Request<'a, D, S>) {
     let mut request = request;
     let (begin, mut looks) = (Instant::now(), 0_u32);
@@ -161,7 +161,7 @@ fn wait<'a, D: ?Sized, S: Scope<'a>>(request: Request<'a, D, S>) {
             end_if_failed();
             match begin.elapsed() > BUSY {
                 true => thread::sleep(PAUSE),
-                // Where ranks share a processor the other one may be what this one waits for.
+                // If ranks share a processor, the other one may be the one that this one waits for.
                 false => thread::yield_now(),
             }
         }

@@ -1,9 +1,9 @@
-//! How a batch is cut for the ranks.
+//! How a batch is split over the ranks.
 
 use super::share;
 use std::ops::Range;
 
-/// How a batch is cut for the ranks.
+/// How a batch is split over the ranks.
 #[derive(Debug, Clone)]
 pub enum Parts {
     /// Into blocks of equal size, of which each rank computes a range.
@@ -13,8 +13,8 @@ pub enum Parts {
 }
 
 impl Parts {
-    /// The ranges of rows that rank `rank` of `size` computes where the batch size is `rows`, each with the number of its
-    /// block. All ranges but the last have a multiple of `step` rows.
+    /// The ranges of rows that rank `rank` of `size` computes for a batch size of `rows`, each with the number
+    /// of its block. All ranges but the last have a multiple of `step` rows.
     #[must_use]
     pub fn of(
         &self,
@@ -43,8 +43,8 @@ impl Parts {
     }
 }
 
-/// The rows of a rank's only part in as many parts as the program takes, numbered from 0; the part itself where it has no
-/// rows.
+/// The rows of a rank's only part, split into micro-batches that fit the program, numbered from 0; the part
+/// itself if it has no rows.
 #[must_use]
 pub fn micro_batches(parts: Vec<(usize, Range<usize>)>, most: usize) -> Vec<(usize, Range<usize>)> {
     let whole = parts.into_iter().map(|(_, rows)| rows).next().unwrap_or(0..0);

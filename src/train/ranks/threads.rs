@@ -11,7 +11,7 @@ pub struct Threads {
     from: Vec<Receiver<Vec<u8>>>,
 }
 
-/// So many ranks of one process.
+/// `size` ranks of one process.
 #[must_use]
 pub fn threads(size: usize) -> Vec<Threads> {
     let mut all: Vec<Threads> =
@@ -38,10 +38,10 @@ impl Threads {
 
 fn gone(rank: usize) -> Error {
     Error::failed(format!("rank {rank} is gone"))
-        .help("its own error says why; go on from the last checkpoint")
+        .help("its own error says why; resume from the last checkpoint")
 }
 
-/// Copies the bytes of a message, which every rank makes of the same length.
+/// Copies the bytes of a message, which has the same length on every rank.
 fn copy<T: bytemuck::Pod>(bytes: &[u8], into: &mut [T]) -> Result<()> {
     let into: &mut [u8] = bytemuck::cast_slice_mut(into);
     if bytes.len() != into.len() {

@@ -2,9 +2,9 @@
 //!
 //! Node i of level l is the sum of blocks 2ˡ i to 2ˡ (i + 1) − 1: that of its left child plus that of its right child.
 //! A rank has a range of blocks, so it has whole nodes, a single one where ranks and blocks are powers of two. Every
-//! rank then adds up the nodes of all ranks for its own chunk of the elements (a reduce-scatter), and the chunks are
-//! exchanged (an all-gather). Each rank sends and receives about two times the bytes of a gradient, in 2 log₂ N messages
-//! where the number of ranks N is a power of two, else in 2 (N − 1).
+//! rank then sums the nodes of all ranks for its own chunk of the elements (a reduce-scatter), and the chunks
+//! are exchanged (an all-gather). Each rank sends and receives about twice the bytes of a gradient, in 2 log₂ N messages
+//! if the number of ranks N is a power of two, else in 2 (N − 1).
 
 use super::{Ranks, share};
 use crate::base::error::Result;
@@ -27,7 +27,7 @@ pub struct Tree {
 impl Tree {
     /// An array of `len` elements to fill for the next block; their values are arbitrary.
     pub fn buffer(&mut self, len: usize) -> Vec<f32> {
-        // One that is long enough needs no zeros first.
+        // One that is long enough needn't be zeroed.
         let fits = self.spare.iter().position(|spare| spare.capacity() >= len);
         let mut buffer = fits.map_or_else(Vec::new, |place| self.spare.swap_remove(place));
         buffer.resize(len, 0.0);
@@ -59,7 +59,7 @@ impl Tree {
 }
 
 impl Tree {
-    /// As [`Tree::push`], of values that lie elsewhere.
+    /// As [`Tree::push`], copying the values.
     pub fn push_copy(&mut self, block: usize, values: &[f32]) {
         let left = self.nodes.pop_if(|left| left.level == 0 && is_pair(left.index, block));
         match left {
@@ -75,8 +75,8 @@ impl Tree {
         }
     }
 
-    /// As [`Tree::push`] for the last block of a rank that has one node: `values` are that node then, and the tree holds
-    /// nothing. x + y has the bits of y + x.
+    /// As [`Tree::push`] for the last block of a rank that has one node: `values` are then that node, and the
+    /// tree is empty. x + y has the bits of y + x.
     pub fn push_last(&mut self, values: &mut [f32]) {
         while let Some(left) = self.nodes.pop() {
             add(values, &left.values);
@@ -107,7 +107,7 @@ fn nodes(blocks: Range<usize>) -> Vec<(u32, usize)> {
 }
 
 /// The sum of all blocks, on every rank: `len` elements, to be given back to the tree. `tree` holds this rank's share of
-/// `blocks`, a power of two not below the number of ranks; then it holds nothing.
+/// `blocks`, a power of two not below the number of ranks; afterwards it is empty.
 ///
 /// # Errors
 /// When another rank is gone, or has failed.
@@ -206,7 +206,7 @@ fn all_gather(ranks: &mut dyn Ranks, total: &mut [f32], chunks: Chunks) -> Resul
     Ok(())
 }
 
-/// The elements that each rank adds up.
+/// The elements that each rank sums.
 #[derive(Clone, Copy)]
 struct Chunks {
     len: usize,
@@ -263,7 +263,7 @@ fn add_nodes(
 ) -> Result<()> {
     let (rank, size) = (ranks.rank(), ranks.size());
     let width = chunks.of(rank).len();
-    // The nodes of every rank for the own chunk, one behind the other.
+    // The nodes of every rank for the own chunk, one after the other.
     let mut found: Vec<Vec<f32>> = Vec::with_capacity(size);
     found.resize_with(size, Vec::new);
     let mut out = Vec::new();

@@ -1,4 +1,4 @@
-//! Averaged weights: taken after an epoch, and put in the place of the trained ones for
+//! Averaged weights: updated after an epoch, and exchanged with the trained ones for
 //! predictions.
 
 use super::Trainer;
@@ -8,8 +8,8 @@ use crate::kernels::Step;
 use crate::math::optim::Averaging;
 
 impl Trainer {
-    /// Takes the weights of the epoch that just ended into their average over epochs, if that is
-    /// asked for.
+    /// Adds the weights of the epoch that just ended to their average over epochs, if there is
+    /// one.
     pub(super) fn average_epoch(&mut self) -> Result<()> {
         let routine = self.session.plan().program.routines.average.clone();
         let ended = self.at.epoch - 1;
@@ -20,7 +20,7 @@ impl Trainer {
         self.session.backend_mut().run(routine, self.training.id, &[step]).block_on()
     }
 
-    /// Puts the weights that are trained in their place, where the best or the averaged ones are there.
+    /// Restores the trained weights, if the best or the averaged ones are in their place.
     pub(super) fn for_training(&mut self) -> Result<()> {
         if let Some(trained) = &self.trained {
             self.session.write_tensors(trained)?;
@@ -29,8 +29,8 @@ impl Trainer {
         self.use_average(false)
     }
 
-    /// Puts the averaged weights in the place of the trained ones, for predictions, or back, for
-    /// training; where nothing is averaged yet, the trained ones stay.
+    /// Exchanges the trained weights with the averaged ones, for predictions, or back, for
+    /// training; if nothing is averaged yet, the trained ones stay.
     pub(super) fn use_average(&mut self, wanted: bool) -> Result<()> {
         let first = self.spec.averaging.first_epoch(self.spec.epochs);
         let is_there = match self.spec.averaging {

@@ -17,10 +17,10 @@ use crate::train::ranks::{
 };
 use std::ops::Range;
 
-/// The sums of losses and scores, which go with the gradients.
+/// The number of sums of losses and scores, which are appended to the gradients.
 pub(super) const SUMS: usize = 4;
 
-/// What data-parallel steps need beside the session.
+/// The state of data-parallel steps besides the session.
 pub(super) struct DataParallel {
     pub ranks: Box<dyn Ranks>,
     pub parts: Parts,
@@ -41,7 +41,7 @@ impl DataParallel {
         let parts = self.parts.of(spec.batch_size, multiple(spec), of);
         let most = parts.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
         match self.parts {
-            // The same program everywhere.
+            // The same program on all ranks.
             Parts::Blocks(blocks) => {
                 spec.batch_size.div_ceil(blocks).next_multiple_of(multiple(spec))
             }
@@ -65,7 +65,7 @@ impl DataParallel {
         let after: [f32; SUMS] = std::array::from_fn(|i| before[i] + sums[i]);
         backend.write(plan.sums, Values::F32(&after)).block_on()?;
         let update = plan.program.routines.update.clone();
-        // The update is that of the whole batch, of which the program holds no more rows.
+        // The update is for the whole batch, though the program holds only some of its rows.
         let rows = step.rows.min(plan.program.batch as u32);
         backend.run(update, data, &[Step { rows, ..*step }]).block_on()?;
         match &mut self.shard {
@@ -74,7 +74,7 @@ impl DataParallel {
         }
     }
 
-    /// Puts the gradients of the whole batch of a step into their places: the sums of its losses and scores.
+    /// Writes the gradients of the whole batch of a step; returns the sums of its losses and scores.
     fn gradients(
         &mut self,
         plan: &Plan,
@@ -96,7 +96,7 @@ impl DataParallel {
                 (gradients, parts),
             );
         }
-        // Gradients, and behind them the sums of losses and scores.
+        // Gradients, and then the sums of losses and scores.
         let len = self.seam.len() + SUMS;
         let mut norms = self.norms.take();
         let total = match (&mut norms, &self.parts) {
@@ -106,7 +106,7 @@ impl DataParallel {
                 for (block, rows) in parts {
                     let mut values = self.tree.buffer(len);
                     match rows.is_empty() {
-                        // What adds nothing to a sum, not even the sign of 0.
+                        // −0 adds nothing to a sum, not even the sign of 0.
                         true => values.fill(-0.0),
                         false => {
                             self.part(plan, backend, data, &of_rows(step, &rows), &mut values)?
@@ -197,7 +197,7 @@ impl DataParallel {
         }
     }
 
-    /// The tensor of all gradients where it can be summed in the place where it lies.
+    /// The tensor of all gradients, if it can be summed in place.
     pub(super) fn in_place(&self, backend: &mut dyn Backend) -> Option<TensorId> {
         let is_single = match self.parts {
             Parts::Blocks(_) => self.ranks.size().is_power_of_two(),
@@ -208,7 +208,7 @@ impl DataParallel {
         backend.host_mut(gradients).map(|_| gradients)
     }
 
-    /// As [`DataParallel::gradients`], where they are summed in their places.
+    /// As [`DataParallel::gradients`], summed in place.
     fn gradients_in_place(
         &mut self,
         plan: &Plan,
@@ -262,7 +262,8 @@ impl DataParallel {
         Ok(sums)
     }
 
-    /// The gradients, losses and scores of this rank's rows of a step, in as many parts as the program takes.
+    /// The gradients, losses and scores of this rank's rows of a step, in as many parts as the program
+    /// requires.
     fn add_up(
         &mut self,
         plan: &Plan,
@@ -308,7 +309,7 @@ impl DataParallel {
     }
 }
 
-/// The most rows that the program takes, as a multiple.
+/// The most rows of the program, rounded down to a multiple.
 fn most(plan: &Plan, multiple: usize) -> usize {
     (plan.program.batch / multiple * multiple).max(1)
 }
@@ -323,7 +324,7 @@ pub(super) fn of_rows(step: &Step, rows: &Range<usize>) -> Step {
     Step { rows: rows.len() as u32, ..step.from_row(rows.start as u32) }
 }
 
-/// What the rows of a part are a multiple of: mixup mixes pairs of neighbors.
+/// The number that rows of a part must be a multiple of: mixup mixes pairs of neighbors.
 pub(super) fn multiple(spec: &Spec) -> usize {
     if spec.mixup.is_some() { 2 } else { 1 }
 }

@@ -1,7 +1,7 @@
-//! The op, the layer and the rows in which a step meets the first value that isn't finite.
+//! Finds the op, the layer and the rows of the first value of a step that isn't finite.
 //!
-//! The step is replayed as the plain program, with a look at all that each op writes: on the device
-//! itself, in the parts that its batch goes in, or in smaller ones where it doesn't hold that program
+//! The step is replayed with the plain program, with a check of all that each op writes: on the device
+//! itself, in the run's micro-batches, or in smaller ones if the device can't hold that program
 //! beside the run's; else on the CPU.
 
 use super::Trainer;
@@ -22,33 +22,33 @@ use crate::train::event::Diverged;
 use crate::train::snapshot::{Position, Snapshot};
 use std::sync::Arc;
 
-/// What to do about values that f16 can't hold.
+/// The advice for values that f16 can't represent.
 const OVERFLOW_IN_F16: &str =
     "values beyond 65,504 overflow in f16: scale the inputs, lower --lr, or train in f32";
-/// Rows that are named at most.
+/// The most rows that are named.
 const NAMED: usize = 5;
 
-/// What a replay found.
+/// The result of a replay.
 pub(super) struct Found {
-    /// The step in which the first value stopped being finite: steps done before it.
+    /// The step of the first value that isn't finite, as the number of steps before it.
     pub step: u64,
     layer: Option<usize>,
     tensor: String,
     op: String,
-    /// The rows of the batch, where the tensor has a row for each.
+    /// The affected rows of the batch, if the tensor has a row for each.
     rows: Vec<usize>,
-    /// Where the first of them isn't.
+    /// The column of the first value.
     column: usize,
     batch: usize,
 }
 
-/// Loads the watched program of a spec by `load`, in smaller parts of the batch where the device doesn't
-/// hold it: the spec with these parts, and what `load` returned.
+/// Loads the watched program of a spec with `load`, with smaller micro-batches if the device can't
+/// hold it; returns the spec with these, and the result of `load`.
 fn load_watched<T>(
     spec: &Spec,
     mut load: impl FnMut(Plan) -> Result<T>,
 ) -> Result<(Spec, [Vec<Watch>; 2], T)> {
-    // Looks are at f32.
+    // The checks are in f32.
     let mut spec = Spec { precision: Precision::F32, ..spec.clone() };
     loop {
         let rows = spec.rows_at_a_time();
@@ -64,8 +64,8 @@ fn load_watched<T>(
 }
 
 impl Trainer {
-    /// Replays the steps from `before`, where the trainer is, up to step `last`, counted from 0: the first
-    /// op whose result isn't finite, if there is one.
+    /// Replays the steps from `before`, where the trainer is, up to step `last`, counted from 0; returns the
+    /// first op whose result isn't finite, if there is one.
     ///
     /// # Errors
     /// When they can't be replayed, neither on the device nor on the CPU.
@@ -79,7 +79,7 @@ impl Trainer {
         if let Ok((spec, watches, plan)) = load_watched(&self.spec, |plan| session.replace(plan)) {
             let found = self.watch(&Run::new(spec, run.rows), before, last, &watches);
             self.is_intact = false;
-            // Where this fails the run can't go on, which `is_intact` says; what was found is told.
+            // If this fails the run can't continue, which `is_intact` says; the finding is still reported.
             let _ = self.session.replace(plan).and_then(|_| self.restore(before));
             if found.is_ok() {
                 return found;
@@ -107,7 +107,7 @@ impl Trainer {
         let rows = std::mem::replace(&mut self.training, rows);
         let found = self.watch(&Run::new(spec, run.rows), before, last, &watches);
         (self.session, self.training) = (session, rows);
-        // The device has another window, where a replay asked for one.
+        // The device may have another window, if a replay needed one.
         self.forget_window();
         (self.at, self.is_intact, self.skipped_before) = (before.position, is_intact, skipped);
         found
@@ -125,7 +125,7 @@ impl Trainer {
         while self.at.step <= last {
             self.at = self.page(run, self.at);
             self.steps_at_hand(run)?;
-            // None where it is passed over.
+            // None if the step is skipped.
             let step = self.next_steps(run, 1).pop();
             if let Some(step) = &step
                 && let Some(found) = self.watch_gradient(run, step, gradient)?
@@ -145,8 +145,8 @@ impl Trainer {
         Ok(None)
     }
 
-    /// The first op of the gradient of a step whose result isn't finite, in whatever parts its batch
-    /// goes: rows are those of the batch. Nothing that training reads is changed by it.
+    /// The first op of the gradient of a step whose result isn't finite, with any micro-batches:
+    /// rows are those of the batch. Nothing that training reads is changed.
     fn watch_gradient(
         &mut self,
         run: &Run,
@@ -159,7 +159,7 @@ impl Trainer {
             let routine = self.session.plan().program.routines.gradient.clone();
             self.session.backend_mut().run(routine, self.training.id, &[part]).block_on()?;
             let before = part.first.wrapping_sub(step.first) as usize;
-            // What comes behind the first so far doesn't matter.
+            // Ops after the first one found so far don't matter.
             let end = first.as_ref().map_or(watches.len(), |(at, _)| at + 1);
             for (at, watch) in watches[..end].iter().enumerate() {
                 let Some(mut found) = self.look(watch, &part)? else { continue };
@@ -176,7 +176,7 @@ impl Trainer {
         Ok(first.map(|(_, found)| Found { step: number, batch, ..found }))
     }
 
-    /// What the device found in one tensor, when `step` was run.
+    /// The result of the check of one tensor, after `step` was run.
     fn look(&mut self, watch: &Watch, step: &Step) -> Result<Option<Found>> {
         let batch = step.rows as usize;
         let program = &self.session.plan().program;
@@ -191,7 +191,7 @@ impl Trainer {
         let number = number.and_then(|l| l.parse::<usize>().ok());
         Ok(Some(Found {
             step: self.at.step,
-            // What the first layer takes counts as its own.
+            // The inputs of the first layer count as its own.
             layer: number.or(is_input(&tensor).then_some(0)).map(|l| l + 1),
             op: op.split_whitespace().collect::<Vec<_>>().join(" "),
             tensor,
@@ -201,7 +201,7 @@ impl Trainer {
         }))
     }
 
-    /// What observers are told of it.
+    /// The event for observers.
     pub(super) fn describe(
         &self,
         run: &Run,
@@ -231,7 +231,7 @@ impl Trainer {
     pub(super) fn report(&self, diverged: &Diverged, found: Option<&Found>, what: &str) -> Error {
         let error = error(&self.spec, diverged, found, what);
         match self.spec.precision {
-            // A run of several ranks goes around no divergence.
+            // A run of several ranks always stops on divergence.
             _ if self.parallel.is_some() => error.help(lower_rate(&self.spec, self.spec.lr)),
             Precision::F16 => error.help(OVERFLOW_IN_F16),
             Precision::F32 => error,
@@ -239,12 +239,12 @@ impl Trainer {
     }
 }
 
-/// Whether a tensor is what the net takes: rows as they are gathered, and tables of embeddings.
+/// Whether a tensor is an input of the net: gathered rows, or tables of embeddings.
 fn is_input(tensor: &str) -> bool {
     ["input", "features", "embeddings"].contains(&tensor.split('.').next().unwrap_or_default())
 }
 
-/// A snapshot for the watched program, which is in f32 and scales no loss.
+/// A snapshot for the watched program, which is in f32 without loss scaling.
 fn in_f32(snapshot: &Snapshot) -> Snapshot {
     let mut snapshot = snapshot.clone();
     snapshot.tensors.retain(|tensor| tensor.name != "loss_scale");
@@ -276,11 +276,11 @@ fn error(spec: &Spec, diverged: &Diverged, found: Option<&Found>, what: &str) ->
             let of = format!("in {} of the {batch} rows of the batch", rows.len());
             place += &format!("; {of}: {}{more}", diverged.rows.join(", "));
         }
-        // What only some rows do is theirs; a rate that is too high shows in all of them.
+        // If only some rows are affected, they are the cause; a learning rate that is too high affects all.
         if is_input(tensor) || (!rows.is_empty() && 4 * rows.len() <= *batch) {
             help = format!(
-                "look at what stands there: repair or leave out these rows, or pass over such \
-                 batches with --on-divergence skip-batch; else {help}"
+                "check these rows: correct or remove them, or skip such \
+                 batches with --on-divergence skip-batch; otherwise {help}"
             );
         }
     }

@@ -1,9 +1,9 @@
-//! What to do when the loss is no longer finite: find the step from which on it isn't, by going back to
-//! the last good state and replaying, and there the op and the rows ([`super::diagnosis`]); then stop,
-//! or go around it.
+//! What to do when the loss becomes NaN or infinite: find the step at which it does, by returning to
+//! the last good state and replaying, and then the op and the rows ([`super::diagnosis`]); then stop,
+//! or work around it.
 //!
-//! While all is well this costs nothing but a copy of the state in host memory, taken so seldom that
-//! it is a hundredth of the time at most; runs of a few seconds go back to their start and have none.
+//! Otherwise this costs only a copy of the state in host memory, taken so rarely that
+//! it is at most a hundredth of the time; runs of a few seconds return to their start and take none.
 
 use super::Trainer;
 use super::diagnosis::Found;
@@ -20,40 +20,40 @@ use crate::train::snapshot::{Position, Snapshot};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A state in host memory is replaced when it is so old, or a hundred times as old as reading it took.
+/// A state in host memory is replaced when it is this old, or a hundred times as old as reading it took.
 const OLDEST: Duration = Duration::from_secs(10);
-/// The learning rate is halved so often at most.
+/// The most times that the learning rate is halved.
 const MOST_HALVINGS: u32 = 20;
-/// Batches that a run may skip in any case, and the part of its steps beyond.
+/// The number of batches that a run may always skip, and beyond that one in this many of its steps.
 const MOST_SKIPPED: (u64, u64) = (10, 10);
 
 /// The last state that was finite.
 pub(super) struct LastGood {
     state: State,
     taken: Instant,
-    /// What reading it took.
+    /// The time that reading it took.
     cost: Duration,
-    /// Steps at the last read of the loss that was finite.
+    /// The number of steps at the last finite loss that was read.
     seen: u64,
 }
 
-/// A state to go back to.
+/// A state to return to.
 enum State {
-    /// Net and optimiser as a run begins, with these weights or drawn ones.
+    /// Net and optimizer at the start of a run, with these weights or random ones.
     Start(Option<Vec<LayerWeights>>),
-    /// In host memory.
+    /// A snapshot in host memory.
     Kept(Arc<Snapshot>),
-    /// Somebody changed the weights since.
+    /// The weights have been changed by the caller since.
     Unknown,
 }
 
 impl LastGood {
-    /// That of a run that begins with `weights`, or drawn ones.
+    /// The state of a run that begins with `weights`, or random ones.
     pub fn start(weights: Option<&[LayerWeights]>) -> Self {
         Self::of(State::Start(weights.map(<[LayerWeights]>::to_vec)), 0)
     }
 
-    /// That of a run that goes on from `snapshot`.
+    /// The state of a run that is resumed from `snapshot`.
     pub fn kept(snapshot: Arc<Snapshot>) -> Self {
         let step = snapshot.position.step;
         Self::of(State::Kept(snapshot), step)
@@ -77,17 +77,17 @@ impl LastGood {
     }
 }
 
-/// What a replay came to.
+/// The result of a replay.
 #[derive(Default)]
 struct Located {
     found: Option<Found>,
-    /// Why nothing was found, where looking for it failed.
+    /// The error, if the search failed.
     failure: Option<Error>,
 }
 
 impl Trainer {
-    /// Keeps the state at the start of an epoch, where the run may go back to it; and where replays
-    /// mustn't go back beyond it, since what happens at the end of an epoch is no step.
+    /// Keeps the state at the start of an epoch, if the run may return to it, or if replays
+    /// mustn't go back beyond it, since the end of an epoch involves more than steps.
     pub(super) fn keep_epoch_start(&mut self) -> Result<()> {
         let goes_back = self.spec.stopping.on_divergence == OnDivergence::LowerLr;
         let stays = matches!(self.spec.schedule, Schedule::Plateau { .. })
@@ -100,7 +100,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Notes that the loss was finite at the present step.
+    /// Records that the loss was finite at the current step.
     pub(super) fn note_good(&mut self) -> Result<()> {
         self.good.seen = self.at.step;
         let is_known = !matches!(self.good.state, State::Unknown);
@@ -109,7 +109,7 @@ impl Trainer {
         }
         let begin = Instant::now();
         let snapshot = self.snapshot()?;
-        // The last update may have been the first bad one, which the next loss will show.
+        // The last update may be the first bad one, which the next loss will show.
         if snapshot.is_finite() {
             self.good.state = State::Kept(Arc::new(snapshot));
         }
@@ -118,7 +118,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Goes to the last good state: whether there is one.
+    /// Returns to the last good state; whether there is one.
     pub(super) fn go_back(&mut self) -> Result<bool> {
         match &self.good.state {
             State::Unknown => return Ok(false),
@@ -129,7 +129,7 @@ impl Trainer {
             State::Start(weights) => {
                 let weights = weights.clone().unwrap_or_else(|| initial_weights(&self.spec));
                 self.is_intact = false;
-                // As it was when the program was loaded.
+                // The state after loading the program.
                 self.session.reset()?;
                 self.session.set_weights(&self.spec.net, &weights)?;
                 (self.trained, self.pairs, self.averaged) = (None, None, false);
@@ -140,9 +140,9 @@ impl Trainer {
         Ok(true)
     }
 
-    /// Finds out what made the loss `loss`, or the weights behind it, and goes back as the spec says; an
-    /// error where it says to stop, or going around it led nowhere. Then the trainer is at the last good
-    /// state, where there is one.
+    /// Finds the cause of the loss `loss`, or of bad weights after it, and returns to an earlier state as the
+    /// spec says; an error if it says to stop, or the workaround failed. The trainer is then at the last good
+    /// state, if there is one.
     pub(super) fn treat(
         &mut self,
         run: &Run,
@@ -161,12 +161,12 @@ impl Trainer {
         let treated = self.go_around(run, &diverged, found.as_ref());
         if let Err(error) = treated {
             if !self.is_intact {
-                // What it was about is told; whether there is a model left is asked for later.
+                // The divergence is reported; whether a model is left is checked later.
                 let _ = self.go_back();
             }
             return Err(match failure {
                 Some(failure) => {
-                    error.also(format!("where it began wasn't found: {}", failure.brief()))
+                    error.also(format!("its origin wasn't found: {}", failure.brief()))
                 }
                 None => error,
             });
@@ -174,8 +174,8 @@ impl Trainer {
         observer.diverged(&diverged)
     }
 
-    /// Goes back as the spec says; the error about `diverged` where it says to stop, or going around it
-    /// led nowhere.
+    /// Returns to an earlier state as the spec says; the error of `diverged` if it says to stop, or the
+    /// workaround failed.
     fn go_around(&mut self, run: &Run, diverged: &Diverged, found: Option<&Found>) -> Result<()> {
         let stop = |trainer: &Self, what: &str| Err(trainer.report(diverged, found, what));
         if !self.is_intact {
@@ -190,7 +190,7 @@ impl Trainer {
                 let Some(start) = self.epoch_start.clone() else { return stop(self, "") };
                 self.detours.halvings += 1;
                 self.restore(&start)?;
-                // What came behind it was with another learning rate.
+                // Later changes applied to another learning rate.
                 self.good = LastGood::kept(start);
             }
             OnDivergence::SkipBatch => {
@@ -209,15 +209,15 @@ impl Trainer {
         Ok(())
     }
 
-    /// Replays the run from the last good state: the first op whose result isn't finite, if the replay
-    /// comes to one. The trainer is then where the last step with a finite loss began, which is the last
+    /// Replays the run from the last good state; returns the first op whose result isn't finite, if the replay
+    /// finds one. The trainer is then at the start of the last step with a finite loss, which is the last
     /// good state from now on.
     fn locate(&mut self, run: &Run, noticed: u64) -> Result<Located> {
-        // What a hook did isn't done again: others may have taken part.
+        // A hook isn't repeated: others may have taken part.
         if !self.go_back()? || self.hook.is_some() || self.parallel.is_some() {
             return Ok(Located::default());
         }
-        // Until the last read all was well; from there on the loss is looked at after each step.
+        // Up to the last read the loss was finite; from there on it is checked after each step.
         self.advance(run, self.good.seen.min(noticed))?;
         let mut bad = None;
         while bad.is_none() && self.at.step < noticed {
@@ -226,12 +226,12 @@ impl Trainer {
                 bad = Some(self.at.step - 1);
             }
         }
-        // The update of the last step shows in no loss.
+        // The update of the last step doesn't affect any loss.
         if bad.is_none() && !self.has_finite_weights()? {
             bad = self.at.step.checked_sub(1);
         }
         let Some(bad) = bad else { return Ok(Located::default()) };
-        // What the loss shows may have been done by the update before.
+        // The cause may be the update before.
         let first = bad.saturating_sub(1).max(self.good.step());
         self.go_to(run, first)?;
         let before = Arc::new(self.snapshot()?);
@@ -244,13 +244,13 @@ impl Trainer {
         })
     }
 
-    /// Goes to where `step` steps are done, from the last good state on.
+    /// Advances to `step` steps, from the last good state.
     fn go_to(&mut self, run: &Run, step: u64) -> Result<()> {
         self.go_back()?;
         self.advance(run, step)
     }
 
-    /// Runs until `step` steps are done, without observers, over the ends of epochs too.
+    /// Runs until `step` steps are done, without observers, across the ends of epochs.
     pub(super) fn advance(&mut self, run: &Run, step: u64) -> Result<()> {
         while self.at.step < step {
             self.at = self.page(run, self.at);

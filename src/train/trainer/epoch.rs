@@ -1,4 +1,4 @@
-//! The steps of one epoch, in pieces between which observers are asked.
+//! The steps of one epoch, in pieces between which observers are called.
 
 use super::Trainer;
 use super::run::Run;
@@ -10,22 +10,22 @@ use crate::train::event::{Ending, Flow, Observer, Progress};
 use crate::train::snapshot::Position;
 use std::time::Duration;
 
-/// Observers are asked about this often, in seconds.
+/// The interval at which observers are called, in seconds.
 const PIECE_SECONDS: f64 = 0.05;
 
-/// What came of running an epoch.
+/// The result of running an epoch, or a part of it.
 pub(super) struct Stretch {
-    /// What ended it before its end.
+    /// What ended the epoch early.
     pub ended: Option<Ending>,
     /// The mean loss over its rows so far.
     pub loss: f64,
-    /// How long observers held it up, as in a pause.
+    /// The time spent in observers, such as in a pause.
     pub waited: Duration,
 }
 
 impl Trainer {
-    /// Runs the rest of the epoch at hand, or less where something ends it; none where it diverged
-    /// and the run went back.
+    /// Runs the rest of the current epoch, or less if something ends it; none if it diverged
+    /// and the run returned to an earlier state.
     pub(super) fn run_epoch(
         &mut self,
         run: &Run,
@@ -93,7 +93,7 @@ impl Trainer {
             }
         }
         let Some(loss) = self.training_loss(run, observer)? else { return Ok(None) };
-        // The last update shows in no loss of the run any more.
+        // The last update doesn't affect any loss of the run.
         if ended.is_some() || self.at.step >= run.total() {
             let is_finite = self.has_finite_weights()?;
             if self.as_first([f64::from(u8::from(is_finite))])? == [0.0] {
@@ -103,8 +103,8 @@ impl Trainer {
         Ok(Some(Stretch { ended, loss, waited }))
     }
 
-    /// Runs the next `count` steps of the epoch, but for those that are passed over: all of them on
-    /// the rows at hand.
+    /// Runs the next `count` steps of the epoch, without skipped ones: all of them on
+    /// the rows on the device.
     pub(super) fn run_piece(&mut self, run: &Run, count: usize) -> Result<()> {
         let steps = self.next_steps(run, count);
         self.take_steps(run, &steps)?;
@@ -113,8 +113,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// The next `count` steps of the epoch, but for those that are passed over: all of them on the rows
-    /// at hand.
+    /// The next `count` steps of the epoch, without skipped ones: all of them on the rows
+    /// on the device.
     pub(super) fn next_steps(&self, run: &Run, count: usize) -> Vec<Step> {
         let ((first, window), rows) = (self.window(run), self.training.rows);
         let order = run.order(rows, window);
@@ -156,8 +156,8 @@ impl Trainer {
         done
     }
 
-    /// Runs the next step at the learning rate `lr`, whatever the schedule says: the mean loss of its
-    /// rows before the step, which may be NaN or infinite. Epochs follow each other without end.
+    /// Runs the next step at the learning rate `lr`, ignoring the schedule; returns the mean loss of its
+    /// rows before the step, which may be NaN or infinite. Epochs follow each other without limit.
     ///
     /// # Errors
     /// When the device was lost.
@@ -177,7 +177,7 @@ impl Trainer {
         Ok(self.session.metrics(&self.training, step.rows as usize)?.loss)
     }
 
-    /// Fits the length of a piece to the time that one took.
+    /// Adapts the length of a piece to the time that one took.
     fn fit_piece(&mut self, piece: usize, seconds: f64) {
         if seconds < PIECE_SECONDS / 2.0 && piece == self.piece {
             self.piece = (self.piece * 2).min(1024);
@@ -186,8 +186,8 @@ impl Trainer {
         }
     }
 
-    /// The mean loss of this epoch's rows so far, while it ran; none where it wasn't finite, and the
-    /// run went back.
+    /// The mean training loss over this epoch so far; none if it wasn't finite, and the
+    /// run returned to an earlier state.
     fn training_loss(&mut self, run: &Run, observer: &mut dyn Observer) -> Result<Option<f64>> {
         let first = self.at.step - self.at.within as u64;
         let rows = |step: u64| run.batch.min(run.rows - (step - first) as usize * run.batch);
@@ -201,7 +201,7 @@ impl Trainer {
         self.treat(run, observer, loss).map(|()| None)
     }
 
-    /// How the run ends by rank 0.
+    /// How the run ends, as decided by rank 0.
     pub(super) fn ending_as_first(&mut self, ended: Option<Ending>) -> Result<Option<Ending>> {
         const ENDINGS: [Option<Ending>; 6] = [
             None,

@@ -1,4 +1,4 @@
-//! The loop over epochs: each is run, judged and reported, until the last one or what ends it.
+//! The loop over epochs: each is run, evaluated and reported, until the run ends.
 
 use super::Trainer;
 use super::epoch::Stretch;
@@ -12,24 +12,24 @@ use crate::train::event::{End, Ending, Epoch, Observer, Start};
 use crate::train::snapshot::Position;
 use crate::train::trainer::epoch::ending_of;
 
-/// How often the loss is read back within an epoch, at most.
+/// The most times that the loss is read back within an epoch.
 const READS_PER_EPOCH: usize = 8;
 
 impl Trainer {
     /// Trains for the spec's epochs, or until an observer or the spec's [`Stopping`] ends it.
-    /// Called again, it goes on where it stopped, in the middle of an epoch too.
+    /// Called again, it continues where it stopped, even in the middle of an epoch.
     ///
     /// Then the weights are those that the spec [keeps](crate::net::stopping::Keep): with `Keep::Best` those
-    /// of the best epoch so far, by which the net predicts and is evaluated. Checkpoints hold the trained
-    /// ones nevertheless, and another call goes on from them. After an error about divergence the trainer
-    /// is at the last step up to which all losses were finite, where that is known.
+    /// of the best epoch so far, with which the net predicts and is evaluated. Checkpoints still hold the
+    /// trained ones, and another call continues from them. After an error about divergence the trainer is at
+    /// the last step up to which all losses were finite, if that is known.
     ///
     /// [`Stopping`]: crate::net::stopping::Stopping
     ///
     /// # Errors
     /// When the data don't fit the net, epochs are to be compared without validation data, the run is
-    /// resumed and was judged by other validation data, the device was lost, an observer
-    /// fails, or the loss is no longer a finite number.
+    /// resumed and was evaluated on other validation data, the device was lost, an observer
+    /// fails, or the loss becomes NaN or infinite.
     pub fn fit(
         &mut self,
         validation: Option<&Dataset>,
@@ -55,8 +55,10 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<End> {
         if validation.is_none() && self.spec.stopping.compares() {
-            return Err(Error::usage("the best epoch, or patience, without validation data")
-                .help("hold some rows out with --validation"));
+            return Err(Error::usage(
+                "keeping the best epoch, or patience, without validation data",
+            )
+            .help("hold some rows out with --validation"));
         }
         self.check_intact()?;
         self.for_training()?;
@@ -113,7 +115,7 @@ impl Trainer {
         if let (Some(data), None) = (validation, &valid) {
             valid = Some(self.measure_together(data)?);
         }
-        // The best epoch is what is left, where there is one.
+        // The result is the best epoch, if there is one.
         let judged = self.best.as_ref().map(|best| &best.metrics).or(valid.as_ref());
         if let Some(metrics) = judged.filter(|metrics| !metrics.loss.is_finite()) {
             return Err(self.diverged(metrics.loss));

@@ -1,4 +1,4 @@
-//! What ranks tell each other before they train together, and what is refused then.
+//! The data that ranks exchange before they train together, and the checks of them.
 
 use super::Trainer;
 use super::data_parallel::multiple;
@@ -9,7 +9,7 @@ use crate::net::spec::Spec;
 use crate::train::ranks::{Ranks, Reduction};
 use serde::{Deserialize, Serialize};
 
-/// What all ranks must have in common, and what they tell each other of themselves.
+/// What all ranks must have in common, and their descriptions.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Hello {
     version: String,
@@ -17,12 +17,12 @@ pub(super) struct Hello {
     rows: String,
     weights: String,
     pub device: [String; 2],
-    /// What the device says of itself beside, such as its threads.
+    /// Further details of the device, such as its threads.
     pub detail: String,
 }
 
 impl Trainer {
-    /// What the other ranks must know of this one.
+    /// The data of this rank for the others.
     pub(super) fn hello(&mut self) -> Result<Hello> {
         let mut weights = Sha256::new();
         for tensor in self.session.read_tensors(&self.session.predicting())? {
@@ -45,17 +45,17 @@ impl Trainer {
     }
 }
 
-/// Refuses what can't be cut.
+/// Refuses what can't be split over ranks or blocks.
 pub(super) fn check(spec: &Spec, reduction: Reduction, size: usize) -> Result<()> {
     let Reduction::Reproducible { blocks } = reduction else { return Ok(()) };
     if !blocks.is_power_of_two() || blocks > 1 << 16 {
         return Err(Error::usage(format!("{blocks} blocks of a batch"))
-            .help("their number is a power of two, at most 65536"));
+            .help("their number must be a power of two, at most 65536"));
     }
     if size > blocks {
         return Err(Error::usage(format!("{size} ranks for {blocks} blocks of a batch")).help(
             format!(
-                "start no more ranks than blocks, or cut batches into more with --reproducible={}",
+                "start at most as many ranks as blocks, or split batches into more with --reproducible={}",
                 size.next_power_of_two()
             ),
         ));
@@ -66,14 +66,14 @@ pub(super) fn check(spec: &Spec, reduction: Reduction, size: usize) -> Result<()
             "micro-batches of {most} rows for blocks of {rows}"
         ))
         .help(format!(
-            "cut batches into more blocks with --reproducible={}",
+            "split batches into more blocks with --reproducible={}",
             spec.batch_size.div_ceil(most.max(1)).next_power_of_two()
         ))),
         _ => Ok(()),
     }
 }
 
-/// What all ranks tell of themselves; an error where one of them trains something else than rank 0.
+/// The data of all ranks; an error if one of them trains something different from rank 0.
 pub(super) fn hellos(ranks: &mut dyn Ranks, own: &Hello) -> Result<Vec<Hello>> {
     let bytes = serde_json::to_vec(own).map_err(|e| Error::failed(format!("cannot greet: {e}")))?;
     let all: Vec<Hello> = ranks
@@ -95,13 +95,13 @@ pub(super) fn hellos(ranks: &mut dyn Ranks, own: &Hello) -> Result<Vec<Hello>> {
             _ => continue,
         };
         return Err(Error::usage(format!("rank {rank} {what} than rank 0")).help(
-            "start all ranks by one mpirun, with the same options, and give each machine the same files",
+            "start all ranks with one mpirun, with the same options, and give each machine the same files",
         ));
     }
     Ok(all)
 }
 
-/// The first rank whose device isn't of the kind of rank 0.
+/// The first rank whose device is of another kind than that of rank 0.
 pub(super) fn first_of_another_kind(all: &[Hello]) -> Option<usize> {
     all.iter().position(|hello| hello.device != all[0].device)
 }

@@ -17,19 +17,19 @@ use std::ops::Range;
 pub struct Gradients<'a> {
     /// One slice: the gradients of all parameters, then running means and variances.
     pub values: &'a mut [f32],
-    /// The step that they are of, or its last micro-batch: rows, η, its number.
+    /// Their step, or its last micro-batch: rows, η, number.
     pub step: &'a Step,
     parts: &'a [Part],
 }
 
 impl Gradients<'_> {
     /// The tensors by name, such as `layers.0.weight.gradient` and `layers.0.norm.running`, with their
-    /// places in the slice, in their order. What lies between them is 0, and is so again behind the hook.
+    /// ranges in the slice, in order. The padding between them is 0, and is reset to 0 after the hook.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
         self.parts.iter().map(|part| (part.name.as_str(), part.range.clone()))
     }
 
-    /// The place of a tensor in the slice.
+    /// The range of a tensor in the slice.
     #[must_use]
     pub fn place(&self, name: &str) -> Option<Range<usize>> {
         self.tensors().find_map(|(of, range)| (of == name).then_some(range))
@@ -46,16 +46,16 @@ struct Part {
 /// The user's closure.
 type Call = dyn FnMut(&mut Gradients<'_>) -> Result<()> + Send;
 
-/// What stands between the gradient of a step and its update: tensors that are read and written as one slice.
+/// The seam between the gradient of a step and its update: tensors that are read and written as one slice.
 pub(super) struct Seam {
-    /// The tensors that are read and written as a whole, one behind the other in the slice.
+    /// The tensors that are read and written as a whole, consecutive in the slice.
     read: Vec<TensorId>,
     parts: Vec<Part>,
     len: usize,
 }
 
 impl Seam {
-    /// All gradients of a plan for [`Purpose::TrainWithHook`], and running statistics.
+    /// The seam of a plan for [`Purpose::TrainWithHook`]: all gradients, and running statistics.
     pub(super) fn new(plan: &Plan) -> Self {
         let p = &plan.program;
         let ids = (0..p.tensors.len()).map(TensorId);
@@ -90,7 +90,7 @@ impl Seam {
         Seam { read, parts, len }
     }
 
-    /// The tensor, where there is only one.
+    /// The tensor, if there is only one.
     pub(super) fn only(&self) -> Option<TensorId> {
         match self.read[..] {
             [only] => Some(only),
@@ -113,7 +113,7 @@ impl Seam {
         self.each(plan, values, |id, part| backend.read(id, ValuesMut::F32(part)).block_on())
     }
 
-    /// Writes all tensors, and 0 between them: norms of all gradients include what lies there.
+    /// Writes all tensors, and 0 between them: norms of all gradients include the padding.
     pub(super) fn write(
         &self,
         plan: &Plan,
@@ -145,7 +145,7 @@ impl Seam {
     }
 }
 
-/// A hook with what it sees.
+/// A hook and its seam.
 pub(super) struct Hook {
     call: Box<Call>,
     values: Vec<f32>,
@@ -158,7 +158,7 @@ impl Hook {
         Hook { call, values: vec![0.0; seam.len], seam }
     }
 
-    /// Reads the gradients, calls, and writes what became of them.
+    /// Reads the gradients, calls the hook, and writes them back.
     pub(super) fn call(
         &mut self,
         plan: &Plan,
@@ -173,19 +173,20 @@ impl Hook {
 }
 
 impl Trainer {
-    /// Calls `hook` in every step when all gradients of the batch are there, before the update: it sees and
-    /// changes them, and the running statistics of batch normalization, as one slice on the host. An error of
-    /// its own ends the run. Several machines meet here.
+    /// Calls `hook` in every step once all gradients of the batch are complete, before the update: it can read
+    /// and change them, and the running statistics of batch normalization, as one slice on the host. An error
+    /// of the hook ends the run. Several machines can synchronize here.
     ///
-    /// A run with a hook stops where it diverges: it goes back to the last good weights, and no step is repeated to
-    /// find out why. To go on with a run, set the hook before.
+    /// A run with a hook stops when it diverges: it returns to the last good weights, and no step is replayed
+    /// to find the cause. To resume a run, set the hook first.
     ///
-    /// Gradients are kept then, which takes memory and a pass over them; on the CPU the weights are the same to
-    /// the bit where the hook changes nothing.
+    /// Gradients are then kept, which takes memory and a pass over them; on the CPU the weights are
+    /// bit-identical if the hook changes nothing.
     ///
     /// # Errors
-    /// Behind the first step, in mixed precision, for L-BFGS, whose steps have no such place, for a run that goes
-    /// around divergence, and when the device can't hold the program that keeps gradients beside the one before.
+    /// After the first step, in mixed precision, for L-BFGS, whose steps have no such point, for a run that
+    /// doesn't stop on divergence, and when the device can't hold the program that keeps gradients beside the
+    /// previous one.
     pub fn set_hook(
         &mut self,
         hook: impl FnMut(&mut Gradients<'_>) -> Result<()> + Send + 'static,
@@ -201,25 +202,25 @@ impl Trainer {
         Ok(())
     }
 
-    /// Refuses what has no place between gradient and update, for `what`, which is to stand there.
+    /// Refuses settings without a point between gradient and update for `what`.
     pub(super) fn check_seam(&self, what: &str) -> Result<()> {
         if self.at.step > 0 {
-            return Err(Error::usage(format!("{what} is set before the first step")));
+            return Err(Error::usage(format!("{what} must be set before the first step")));
         }
         if self.spec.precision != Precision::F32 || self.spec.optimizer == Optimizer::Lbfgs {
             let what = format!(
-                "{what} in mixed precision or with lbfgs, whose steps have no place between gradient and update"
+                "{what} in mixed precision or with lbfgs, whose steps have no point between gradient and update"
             );
             return Err(Error::usage(what).help("train in f32, with another --optimizer"));
         }
         if self.spec.stopping.on_divergence != OnDivergence::Stop {
-            let what = format!("a run with {what} stops where it diverges");
-            return Err(Error::usage(what).help("leave on_divergence as it is by default"));
+            let what = format!("a run with {what} stops when it diverges");
+            return Err(Error::usage(what).help("leave on_divergence at its default"));
         }
         Ok(())
     }
 
-    /// Runs a step whose micro-batch `last` is the one at hand: to the gradients, then the hook, then the update.
+    /// Runs a step whose last micro-batch is `last`: to the gradients, then the hook, then the update.
     pub(super) fn run_with_hook(&mut self, hook: &mut Hook, last: Step) -> Result<()> {
         let routines = self.session.plan().program.routines.clone();
         let (data, before) = (self.training.id, routines.step.start..routines.update.start);

@@ -1,4 +1,4 @@
-//! The best epoch, and checkpoints: what a run was at one moment, taken and restored.
+//! The best epoch, and checkpoints: the state of a run, taken and restored.
 
 use super::Trainer;
 use super::doctor::LastGood;
@@ -17,24 +17,24 @@ use crate::train::model::Model;
 use crate::train::snapshot::{Best, Checkpoint, Snapshot};
 use std::sync::Arc;
 
-/// Where a run was with the model that it leaves after an error.
+/// The position of the model that a run keeps after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GoodAt {
     /// At the end of the best epoch, counted from 1.
     BestEpoch(usize),
-    /// After so many steps.
+    /// After this many steps.
     Step(u64),
 }
 
 impl Trainer {
-    /// The best epoch so far, where the spec says that epochs are compared.
+    /// The best epoch so far, if the spec compares epochs.
     #[must_use]
     pub fn best(&self) -> Option<&Best> {
         self.best.as_deref()
     }
 
-    /// Puts the weights of the best epoch in the place of the trained ones, for predictions: whether
-    /// there were any. [`Trainer::fit`] does so at its end. The trained ones come back, to the bit, for
+    /// Replaces the trained weights with those of the best epoch, for predictions; returns whether
+    /// there were any. [`Trainer::fit`] does so at its end. The trained ones are restored, bit for bit, for
     /// the next step and for checkpoints.
     ///
     /// # Errors
@@ -51,8 +51,8 @@ impl Trainer {
         Ok(true)
     }
 
-    /// The model that a run leaves which ended with an error: that of the best epoch, else of the last
-    /// step up to which all losses were finite. None where no step had changed the weights until then, or
+    /// The model of a run that ended with an error: that of the best epoch, else of the last
+    /// step up to which all losses were finite. None if no step had changed the weights until then, or
     /// no such state is known.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Trainer {
         Ok(values.iter().fold(true, |all, x| all & x.is_finite()))
     }
 
-    /// Holds the metrics of the epoch that just ended against those of the best one.
+    /// Compares the metrics of the epoch that just ended with those of the best one.
     pub(super) fn compare(&mut self, metrics: &Metrics) -> Result<()> {
         let stopping = &self.spec.stopping;
         if !stopping.compares() {
@@ -106,7 +106,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Whether so many epochs were no better than the best one that the run ends.
+    /// Whether the patience is exhausted, so that the run ends.
     pub(super) fn out_of_patience(&self) -> bool {
         match (self.spec.stopping.patience, &self.best) {
             (Some(patience), Some(best)) => self.at.epoch.saturating_sub(best.epoch) >= patience,
@@ -129,13 +129,13 @@ impl Trainer {
         }
         let checkpoint = Checkpoint { seconds: self.seconds(run), ..self.checkpoint()? };
         if !checkpoint.now.is_finite() {
-            // Nothing to go on from; the next loss will show it.
+            // The state can't be resumed; the next loss will show it.
             return Ok(());
         }
         observer.checkpoint(&Arc::new(checkpoint))
     }
 
-    /// What net and optimiser hold now.
+    /// The current state of net and optimizer.
     pub(super) fn snapshot(&mut self) -> Result<Snapshot> {
         self.check_intact()?;
         self.for_training()?;
@@ -146,11 +146,11 @@ impl Trainer {
         })
     }
 
-    /// Goes to where a snapshot was taken.
+    /// Returns to the state of a snapshot.
     pub(super) fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        // Half of a state is none.
+        // Half of a state is unusable.
         self.is_intact = false;
-        // All that differs between trained, averaged and best weights is written below.
+        // All tensors that differ between trained, averaged and best weights are written below.
         (self.trained, self.averaged) = (None, false);
         self.session.write_tensors(&snapshot.tensors)?;
         self.pairs = None;
@@ -161,19 +161,19 @@ impl Trainer {
         Ok(())
     }
 
-    /// Refuses to use what the device holds where a state couldn't be brought back.
+    /// Refuses to use the device's tensors if a state couldn't be restored.
     pub(super) fn check_intact(&self) -> Result<()> {
         match self.is_intact {
             true => Ok(()),
-            false => Err(Error::failed("the device holds no state of the run any more")
+            false => Err(Error::failed("the device no longer holds the state of the run")
                 .help("resume the run from its last checkpoint")),
         }
     }
 
-    /// All that is needed for going on exactly from here, in another process too, with
-    /// [`Trainer::resume`]: with the trained weights, also where those of the best epoch are in their
-    /// place, which stay there. Tensors are f32, as devices have them. Several ranks call it together, but behind
-    /// [`Trainer::fit`], where one may call it alone.
+    /// Everything needed to continue exactly from here, even in another process, with
+    /// [`Trainer::resume`]: with the trained weights, even if those of the best epoch are in their
+    /// place, which stay there. Tensors are f32, as devices have them. Several ranks call it together; after
+    /// [`Trainer::fit`] one of them may call it alone.
     ///
     /// # Errors
     /// When the device was lost.
@@ -205,7 +205,7 @@ impl Trainer {
         settings(&self.spec)
     }
 
-    /// What the training rows are recognised by.
+    /// The fingerprint of the training rows.
     pub(super) fn fingerprint(&self) -> Fingerprint {
         match &self.windows {
             Some(windows) => windows.fingerprint().clone(),
@@ -213,7 +213,7 @@ impl Trainer {
         }
     }
 
-    /// Notes what held-out rows the run is judged by; an error where it was judged by others before
+    /// Records the held-out rows that the run is evaluated on; an error if they were others before
     /// it was resumed.
     pub(super) fn hold_out(&mut self, found: Option<Fingerprint>) -> Result<()> {
         if let Some(was) = &self.validation_before
@@ -226,15 +226,15 @@ impl Trainer {
         Ok(())
     }
 
-    /// A trainer that goes on where `checkpoint` was taken: with the same spec, but for `epochs`,
+    /// A trainer that continues from `checkpoint`: with the same spec, except for `epochs`,
     /// `plan` and `stopping`, and the same data, it reproduces the weights of an uninterrupted run, bit
-    /// for bit, on the same device. With other `epochs` that is so where nothing
+    /// for bit, on the same device. With other `epochs` this holds if nothing
     /// [depends on the length](Spec::depends_on_length) of the run. Epochs are compared by the metric
-    /// that the best one so far was chosen by. In mixed precision nothing is timed again: what
-    /// multiplied then is what multiplies.
+    /// that the best one so far was chosen by. In mixed precision nothing is measured again: the
+    /// multiplier is that of the checkpoint.
     ///
     /// # Errors
-    /// As [`Trainer::new`]; and when the spec or the data are others.
+    /// As [`Trainer::new`]; and when the spec or the data differ.
     pub fn resume(
         spec: &Spec,
         training: &Dataset,
@@ -248,10 +248,10 @@ impl Trainer {
             .map_err(|e| if e.kind() == ErrorKind::Data { e.at(training.name()) } else { e })
     }
 
-    /// As [`Trainer::resume`], of a trainer that was just made.
+    /// As [`Trainer::resume`], for a newly made trainer.
     ///
     /// # Errors
-    /// When its spec or its data are others than those of the checkpoint.
+    /// When its spec or its data differ from those of the checkpoint.
     pub fn go_on(mut self, checkpoint: &Checkpoint) -> Result<Self> {
         let found = self.fingerprint();
         if found != checkpoint.data {
@@ -261,14 +261,14 @@ impl Trainer {
         if let (Some(was), Some(now)) = (checkpoint.multiplier, multiplies)
             && was != now
         {
-            return Err(Error::device(format!("the run was begun with {was}, not {now}")).help(
+            return Err(Error::device(format!("the run was started with {was}, not {now}")).help(
                 "resume it on the device that it was started on, or start a new run without --resume",
             ));
         }
         let now = settings(&self.spec);
         if let Some((was, now)) = first_difference(&checkpoint.settings, &now) {
-            return Err(Error::usage(format!("the run was begun with {was}, not {now}"))
-                .help("leave the setting as it was, or train anew without --resume"));
+            return Err(Error::usage(format!("the run was started with {was}, not {now}"))
+                .help("leave the setting as it was, or start a new run without --resume"));
         }
         let expected = self.session.state().len();
         if checkpoint.now.tensors.len() != expected {
@@ -298,7 +298,7 @@ impl Trainer {
 fn other_rows(kind: &str, was: &Fingerprint, found: Option<&Fingerprint>) -> Error {
     let what = match found {
         Some(found) if (found.rows, found.columns) == (was.rows, was.columns) => {
-            "the same number of rows and columns, but other values".into()
+            "the same numbers of rows and columns, but different values".into()
         }
         Some(found) => format!(
             "{} {kind} rows of {} columns, where it had {} of {}",
@@ -310,7 +310,7 @@ fn other_rows(kind: &str, was: &Fingerprint, found: Option<&Fingerprint>) -> Err
         .help("resume with the data of the run, or start a new run without --resume")
 }
 
-/// The settings of a spec that a run can't change on its way, a line for each.
+/// The settings of a spec that can't change during a run, a line for each.
 fn settings(spec: &Spec) -> String {
     let fixed = Spec {
         epochs: 0,
@@ -322,7 +322,7 @@ fn settings(spec: &Spec) -> String {
     format!("{fixed:#?}")
 }
 
-/// The first lines that differ, where they lie within a setting with its name behind.
+/// The first lines that differ; within a setting, followed by its name.
 fn first_difference(was: &str, now: &str) -> Option<(String, String)> {
     let mut setting = "";
     let (mut old, mut new) = (was.lines(), now.lines());

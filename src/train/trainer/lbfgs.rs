@@ -1,4 +1,4 @@
-//! A step of L-BFGS, which the host leads: it asks the device for losses and gradients.
+//! A step of L-BFGS, driven by the host, which requests losses and gradients from the device.
 
 use super::Trainer;
 use super::run::Run;
@@ -10,7 +10,7 @@ use crate::kernels::tensor::TensorId;
 use crate::math::optim::lbfgs::{HISTORY, Pair, Point, direction, first_length, search};
 
 impl Trainer {
-    /// One step. The pairs of the last steps lie on the device too, where checkpoints find them.
+    /// One step. The pairs of the last steps are also on the device, as part of checkpoints.
     pub(super) fn lbfgs_step(&mut self, run: &Run, step: &Step) -> Result<()> {
         let mut pairs = match self.pairs.take() {
             Some(pairs) => pairs,
@@ -25,7 +25,7 @@ impl Trainer {
         let found = search(&start, &d, first, |w| self.evaluate_at(run, step, w))?;
         let pair = found.as_ref().and_then(|found| Pair::between(&start, found));
         if found.is_none() {
-            // H was of no use: the next step begins anew along −g.
+            // H was of no use: the next step starts over along −g.
             pairs.clear();
             for slot in 0..HISTORY {
                 self.write_pair(slot, None)?;
@@ -37,7 +37,7 @@ impl Trainer {
         self.session.set_sums(sums)?;
         let slot = step.t as usize % HISTORY;
         self.write_pair(slot, pair.as_ref())?;
-        // As the device rounded it, so that a run that is resumed has the same.
+        // As rounded by the device, so that a resumed run has the same.
         pairs.extend(self.read_pair(slot)?);
         let old = pairs.len().saturating_sub(HISTORY);
         pairs.drain(..old);
@@ -45,7 +45,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// E with its penalty λ/2 ‖w‖² and gradient at w, as the device holds it.
+    /// E with its penalty λ/2 ‖w‖² and gradient at w, as stored on the device.
     fn evaluate_at(&mut self, run: &Run, step: &Step, w: &[f64]) -> Result<Point> {
         let plan = self.session.plan();
         let parameters = plan.parameters;
@@ -61,7 +61,7 @@ impl Trainer {
         let mut sums = [0.0];
         let sums_at = self.session.plan().sums;
         self.session.backend_mut().read(sums_at, ValuesMut::F64(&mut sums)).block_on()?;
-        // Rounded to what the device computes in.
+        // Rounded to the device's precision.
         let w = self.read_row(parameters)?;
         let mut g = gradients.map_or(Ok(Vec::new()), |g| self.read_row(g))?;
         let mut loss = sums[0] * f64::from(step.loss_scale);
@@ -89,7 +89,7 @@ impl Trainer {
         Ok((pair.curvature() > 0.0).then_some(pair))
     }
 
-    /// Writes a pair; zeros where there is none.
+    /// Writes a pair; zeros if there is none.
     fn write_pair(&mut self, slot: usize, pair: Option<&Pair>) -> Result<()> {
         let [Some(s), Some(y)] = self.slot(slot) else { return Ok(()) };
         let zeros = vec![0.0; self.session.plan().program.len(s)];

@@ -1,4 +1,4 @@
-//! Whether a run has learnt anything, and what its weights tell of how it was trained.
+//! Checks whether a run has learned anything, and findings from its weights.
 
 use super::Trainer;
 use crate::backend::session::initial_weights;
@@ -6,17 +6,17 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::net::spec::Spec;
 use crate::train::findings::{self, findings};
 
-/// A loss so many times that of the untrained net has risen far beyond it.
+/// A loss of more than this multiple of the untrained net's has risen far beyond it.
 const RISE: f64 = 10.0;
-/// A net that never came below this part of the untrained one's loss has learnt nothing.
+/// A net whose loss never fell below this fraction of the untrained one's has learned nothing.
 const PART: f64 = 0.5;
-/// A training loss below this part of the lowest held-out one is below what can be known of a row.
+/// A training loss below this fraction of the lowest held-out loss means overfitting.
 const UNDER: f64 = 0.1;
-/// A held-out loss that has risen to so many times its lowest says that noise was learnt.
+/// A held-out loss that has risen to this multiple of its lowest means overfitting.
 const RISEN: f64 = 2.0;
 
 impl Trainer {
-    /// Notes the loss of the held-out rows after an epoch, where it is a number.
+    /// Records the loss of the held-out rows after an epoch, if it is a number.
     pub(super) fn note_held_out(&mut self, loss: f64) {
         if loss.is_finite() {
             let low = self.held_out_losses.map_or(loss, |[low, _]| low.min(loss));
@@ -24,24 +24,24 @@ impl Trainer {
         }
     }
 
-    /// Refuses a run whose loss rose far beyond that of the untrained net, and never came down again to
-    /// a part of that: it has learnt nothing, though all its numbers are finite.
+    /// Refuses a run whose loss rose far beyond that of the untrained net, and never fell again below
+    /// a fraction of that: it has learned nothing, though all its numbers are finite.
     ///
     /// # Errors
-    /// For such a run, and when net and data don't go together.
+    /// For such a run, and when net and data don't fit together.
     pub fn check_learnt(&self) -> Result<()> {
         let Some([low, high]) = self.losses else { return Ok(()) };
         if !self.is_drawn {
             return Ok(());
         }
         let untrained = findings::loss(&self.spec, &self.samples, &initial_weights(&self.spec))?;
-        // Some losses are negative, and rise no times of that.
+        // Some losses are negative, for which multiples are meaningless.
         let is_told = untrained.is_finite() && untrained > 0.0;
         if !is_told || high < RISE * untrained || low < PART * untrained {
             return Ok(());
         }
         let what = format!(
-            "training diverged: the loss rose to {}, and from there only came down to {}; the untrained \
+            "training diverged: the loss rose to {}, and then only fell to {}; the untrained \
              net has {}",
             short(high),
             short(low),
@@ -52,7 +52,7 @@ impl Trainer {
             .help(lower_rate(&self.spec, self.spec.lr)))
     }
 
-    /// What the weights as they are now tell of how the net was trained, in plain words.
+    /// Findings from the current weights about the training, as sentences.
     ///
     /// # Errors
     /// When the device was lost.
@@ -82,15 +82,15 @@ impl Trainer {
         Ok(found)
     }
 
-    /// Whether the training loss fell under the noise, of which the lowest held-out loss is the
-    /// nearest that is known; a held-out loss that stays where it is proves nothing.
+    /// Whether the training loss fell below the noise, estimated by the lowest held-out
+    /// loss; a held-out loss that stays the same proves nothing.
     fn noise(&self) -> Option<String> {
         let ([train, _], [low, last]) = self.losses.zip(self.held_out_losses)?;
         (low > 0.0 && train < UNDER * low && last > RISEN * low).then(|| {
             format!(
-                "the training loss fell to {}, far under the {} that held-out rows had at best, and \
-                 theirs has risen to {} since: the net learns noise by heart; end earlier with \
-                 --patience, or hold it back with --dropout or --weight-decay",
+                "the training loss fell to {}, far below the {} that held-out rows had at best, and \
+                 theirs has risen to {} since: the net overfits; stop earlier with \
+                 --patience, or regularize with --dropout or --weight-decay",
                 short(train),
                 short(low),
                 short(last)
@@ -104,8 +104,8 @@ fn short(loss: f64) -> String {
     if (1e-3..1e5).contains(&loss) { format!("{loss:.4}") } else { format!("{loss:.3e}") }
 }
 
-/// What to do about a learning rate at which a run diverged: a tenth of it, or the optimiser's own rate
-/// where that is lower still. A run that diverged says that a rate is too high, but not by how much.
+/// The advice for a learning rate at which a run diverged: a tenth of it, or the optimizer's default
+/// if that is lower still. Divergence shows that a rate is too high, but not by how much.
 pub(super) fn lower_rate(spec: &Spec, lr: f32) -> String {
     let tenth = format!("{:.3e}", lr / 10.0).parse().unwrap_or(lr);
     let rate = spec.optimizer.default_lr().min(tenth);
@@ -114,7 +114,5 @@ pub(super) fn lower_rate(spec: &Spec, lr: f32) -> String {
     } else {
         String::new()
     };
-    format!(
-        "lower the learning rate, now {lr}, with --lr {rate}{why}, or see with --find-lr which one to take"
-    )
+    format!("lower the learning rate, now {lr}, with --lr {rate}{why}, or find one with --find-lr")
 }

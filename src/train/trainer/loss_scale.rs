@@ -1,4 +1,4 @@
-//! The scale of the loss in mixed precision, as the device holds it.
+//! The loss scale of mixed precision, as stored on the device.
 
 use super::Trainer;
 use crate::backend::ValuesMut;
@@ -6,19 +6,19 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::wait::BlockOn as _;
 use crate::kernels::mixed::SCALE_STATE;
 
-/// The scale of the loss at a moment.
+/// The state of the loss scale.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LossScale {
     /// S.
     pub scale: f32,
     /// Steps without an overflow since S last changed.
     pub good: u64,
-    /// Steps of the run that overflowed: they changed no weight.
+    /// The steps of the run that overflowed and were skipped.
     pub skipped: u64,
 }
 
 impl Trainer {
-    /// The scale of the loss; none in f32.
+    /// The loss scale; none in f32.
     ///
     /// # Errors
     /// When the device was lost.
@@ -38,13 +38,13 @@ impl Trainer {
         if scale > 1.0 || skipped.saturating_sub(before) < steps as u64 {
             return Ok(());
         }
-        let what = "f16 overflows in every step, though the loss isn't scaled any more";
+        let what = "f16 overflows in every step, even without loss scaling";
         Err(Error::new(ErrorKind::Diverged, what)
             .at(format!("epoch {}", self.at.epoch))
             .help("values of the net exceed 65,504: scale the inputs, lower --lr, or train in f32"))
     }
 
-    /// What overflowed, in a sentence; none in f32.
+    /// A sentence on overflows; none in f32.
     pub(super) fn describe_overflows(&mut self) -> Result<Option<String>> {
         let scale = self.loss_scale()?;
         Ok(scale.map(|LossScale { scale, skipped, .. }| {

@@ -1,5 +1,5 @@
-//! Whether a device trains in mixed precision: only where it was seen to compute right, and, unless
-//! the spec says otherwise, to take steps of the net at hand faster than in f32.
+//! Whether a device trains in mixed precision: only if it passes a self-test and, unless
+//! the spec says otherwise, runs steps of this net faster than in f32.
 
 use super::run::Run;
 use crate::backend::session::initial_weights;
@@ -24,13 +24,13 @@ use crate::proof::parity::{OpReport, Replay};
 use std::fmt;
 use std::sync::Arc;
 
-/// What was seen of a device before it trains in mixed precision.
+/// The results of the tests of a device before it trains in mixed precision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Admission {
-    /// What multiplies: of what computes right the fastest, cooperative matrices where they are
-    /// clearly so.
+    /// The multiplier: the fastest that computes correctly; cooperative matrices if they are
+    /// clearly faster.
     pub multiplier: Multiplier,
-    /// Seconds of a step in f16 and in f32, where the gate asks for them.
+    /// Seconds of a step in f16 and in f32, if the gate requires them.
     pub seconds: Option<[f64; 2]>,
 }
 
@@ -44,29 +44,29 @@ impl fmt::Display for Admission {
     }
 }
 
-/// A step in f16 takes at most this part of the time of one in f32, so that chance decides little.
+/// A step in f16 must take at most this fraction of the time of one in f32, so that chance decides little.
 const WORTH_IT: f64 = 0.95;
-/// Cooperative matrices are taken where they are at least so many times as fast as tiles: they give
-/// other bits, and two runs are not to differ by chance.
+/// Cooperative matrices are chosen if they are at least this many times as fast as tiles: they give
+/// other bits, and two runs shouldn't differ by chance.
 const CLEARLY: f64 = 1.5;
 
-/// Opens `backend` for mixed precision and holds it against the spec's gate, with `samples`, a batch
-/// of the run; programs and rows that it held are gone.
+/// Tests `backend` for mixed precision by the spec's gate, with `samples`, a batch
+/// of the run; programs and rows that it held are dropped.
 ///
 /// # Errors
-/// When it computes in f32 only, computes wrong, or gains nothing: what was measured.
+/// When it supports only f32, computes incorrectly, or isn't faster, with the measurement.
 pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) -> Result<Admission> {
     let offered = backend.open_mixed().block_on()?;
     let batch = samples.rows();
     let widest = spec.net.shapes().map(|(units, inputs)| units.max(inputs)).max();
     if widest.unwrap_or(0).max(batch) > dense::TERMS {
         return Err(Error::device("--precision f16 for layers or batches beyond 65,536")
-            .help("sums of that length lose their digits: train in f32"));
+            .help("sums of that length lose precision: train in f32"));
     }
     if let Gate::Chosen(multiplier) = spec.mixed.gate {
         if !offered.contains(&multiplier) {
             let what = format!("{} offers no {multiplier}", backend.info());
-            return Err(Error::device(format!("{what}, by which the run was begun"))
+            return Err(Error::device(format!("{what}, with which the run was started"))
                 .help("resume it on the device that it was started on"));
         }
         self_test(multiplier, backend)?;
@@ -103,31 +103,31 @@ pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) ->
     }
     let single = work.seconds(Precision::F32, backend)?;
     if !is_worth_it(half, single) {
-        let what = format!("f16 is no gain for this net on {}", backend.info());
+        let what = format!("f16 is not faster for this net on {}", backend.info());
         return Err(Error::device(format!("{what}: with {multiplier}, {}", pace(half, single)))
-            .help("train in f32: leave --precision f16 out"));
+            .help("train in f32: omit --precision f16"));
     }
     Ok(Admission { multiplier, seconds: Some([half, single]) })
 }
 
-/// Whether a step in f16 that takes `half` is worth other bits than those of one in f32.
+/// Whether a step in f16 that takes `half` is worth its different bits compared with f32.
 fn is_worth_it(half: f64, single: f64) -> bool {
     half <= WORTH_IT * single
 }
 
-/// Whether a step that takes `seconds` is so much faster than one that takes `before` that no run takes
-/// the one for the other by chance.
+/// Whether a step that takes `seconds` is so much faster than one that takes `before` that no run chooses
+/// differently by chance.
 fn is_clearly_faster(seconds: f64, before: f64) -> bool {
     CLEARLY * seconds <= before
 }
 
-/// The seconds of steps in words.
+/// The seconds of steps as text.
 fn pace(half: f64, single: f64) -> String {
     format!("a step takes {:.3} ms, in f32 {:.3} ms", half * 1e3, single * 1e3)
 }
 
 /// Replays steps of small nets of ragged shapes op by op by the rule of [`crate::proof::parity`]: in the
-/// default tile, of which all have the same text and give the same bits, or in every block of matrices.
+/// default tile, as all tiles have the same code and give the same bits, or in every block of matrices.
 fn self_test(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()> {
     backend.multiply_by(multiplier);
     if multiplier == Multiplier::Fma {
@@ -158,7 +158,7 @@ fn self_test_in(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()>
             let is_last = l + 1 == widths.len();
             net = net.layer(units, if is_last { Activation::Identity } else { hidden });
         }
-        // The rules are the text of f32. This one does nothing sudden where a gradient is nearly 0.
+        // The rules share the code of f32. This one is smooth where a gradient is nearly 0.
         let rule = Optimizer::Momentum { momentum: 0.9 };
         let mut spec = Spec::new(net, Loss::SquaredError).optimizer(rule);
         spec.precision = Precision::F16;
@@ -178,11 +178,11 @@ fn self_test_in(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()>
         if let Some(failed) = reports?.into_iter().find(|report| !report.passed) {
             let OpReport { op, tensor, device_error, allowed, .. } = failed;
             return Err(Error::device(format!(
-                "{name} computes wrong in f16 with {multiplier}: {tensor} is off by {device_error:.1e}, \
+                "{name} computes incorrectly in f16 with {multiplier}: {tensor} is off by {device_error:.1e}, \
                  where {allowed:.1e} is allowed"
             ))
             .at(op.split_whitespace().collect::<Vec<_>>().join(" "))
-            .help("train in f32: leave --precision f16 out; wgrad verify shows more"));
+            .help("train in f32: omit --precision f16; wgrad verify shows more"));
         }
     }
     Ok(())
@@ -197,7 +197,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// What multiplies of what computes right, and the seconds of a step by it: the first, unless
+    /// The multiplier among those that compute correctly, and the seconds of a step: the first, unless
     /// another is clearly faster.
     fn multiplier(
         &self,
@@ -220,9 +220,9 @@ impl Work<'_> {
         taken.ok_or_else(|| Error::device(format!("{} has no f16", backend.info())))
     }
 
-    /// Seconds of a step in a precision, the first aside: the least of several stretches.
+    /// Seconds of a step in a precision, without the first: the least of several series.
     fn seconds(&self, precision: Precision, backend: &mut dyn Backend) -> Result<f64> {
-        /// What a stretch takes at least, and all of them at most.
+        /// The least time of a series, and the most of all of them.
         const STRETCH: f64 = 0.02;
         const ALL: f64 = 0.5;
         const STRETCHES: usize = 5;

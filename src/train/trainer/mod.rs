@@ -1,12 +1,14 @@
 //! The training loop, with the one step counter.
 //!
-//! `start` draws weights, `run` says what each step is told, `fit` runs epochs, `epoch` the steps of
-//! one, `hook` shows gradients before the update, `ranks` joins others, `greeting` compares these, `data_parallel` sums gradients over them, `shard` shares the update between them, `sync_batch_norm` the statistics of batch normalization, `keep` compares epochs, and takes and restores checkpoints, `averaging` averages weights,
-//! `lbfgs` takes the steps that the host leads, `stream` feeds rows that aren't held in memory,
-//! `sample` shows single steps to observers and takes their change of the learning rate,
-//! `report` measures what sums over rows don't tell, `doctor` goes back where a loss isn't finite and
-//! `diagnosis` finds out why, `learnt` whether anything was learnt, `mixed` whether a device trains in mixed precision, `loss_scale` what
-//! overflowed in it.
+//! `start` draws weights, `run` computes the parameters of each step, `fit` runs epochs, `epoch` the steps of
+//! one, `hook` exposes gradients before the update, `ranks` joins other ranks, `greeting` compares these,
+//! `data_parallel` sums gradients over them, `shard` shares the update between them, `sync_batch_norm` the statistics
+//! of batch normalization, `keep` compares epochs, and takes and restores checkpoints,
+//! `averaging` averages weights, `lbfgs` takes the steps that the host drives, `stream` feeds rows that aren't
+//! in memory, `sample` shows single steps to observers and applies their changes of the learning rate, `report`
+//! computes metrics that aren't sums over rows, `doctor` returns to a good state when a loss isn't finite and
+//! `diagnosis` finds the cause, `learnt` checks whether anything was learned, `mixed` whether a device trains
+//! in mixed precision, `loss_scale` reports its overflows.
 
 mod averaging;
 mod data_parallel;
@@ -61,72 +63,72 @@ use stream::{Held, Windows};
 /// The work of the first piece of an epoch, in floating-point operations, unless a step has more.
 const FIRST_PIECE: f64 = 4e9;
 
-/// What is known of all rows of a set, of which some are at hand.
+/// Data about all rows of a set, of which only some are available.
 struct Whole {
     rows: usize,
-    /// None where rows have no weights.
+    /// None if rows have no weights.
     mean_weight: Option<f64>,
 }
 
-/// Trains a net as a spec says.
+/// Trains a net by a spec.
 pub struct Trainer {
     spec: Spec,
     preprocessing: Preprocessing,
     session: Session,
-    /// The rows on the device: all that are trained on, or a window of them.
+    /// The rows on the device: all training rows, or a window of them.
     training: Loaded,
     samples: Arc<Samples>,
-    /// All rows that are trained on.
+    /// The number of all training rows.
     rows: usize,
-    /// Where not all of them are held: the windows.
+    /// The windows, if not all of them are on the device.
     windows: Option<Windows>,
     at: Position,
-    /// The best epoch so far, where epochs are compared.
+    /// The best epoch so far, if epochs are compared.
     best: Option<Arc<Best>>,
     detours: Detours,
     /// The lowest and the highest training loss of an epoch so far.
     losses: Option<[f64; 2]>,
     /// The lowest loss of the held-out rows so far, and the last.
     held_out_losses: Option<[f64; 2]>,
-    /// The start of the epoch at hand, where the run may go back to it.
+    /// The start of the current epoch, if the run may return to it.
     epoch_start: Option<Arc<Snapshot>>,
     good: LastGood,
-    /// Whether the run began with drawn weights.
+    /// Whether the run started from random weights.
     is_drawn: bool,
-    /// What users call a training row.
+    /// The name of a training row for users.
     row_name: Box<dyn Fn(usize) -> String + Send>,
-    /// What the schedule has seen of the loss.
+    /// The state of the plateau schedule.
     plateau: Plateau,
-    /// The held-out rows that the run was judged by last.
+    /// The held-out rows that the run was last evaluated on.
     validation: Option<Fingerprint>,
-    /// Those that it was judged by before it was resumed, until they are seen again.
+    /// Those that it was evaluated on before it was resumed, until they are seen again.
     validation_before: Option<Fingerprint>,
     /// Seconds that the run took before it was resumed.
     seconds_before: f64,
-    /// What L-BFGS knows of the last steps, as the device holds it; none when that is to be read.
+    /// The pairs of L-BFGS, as on the device; none if they must be read.
     pairs: Option<Vec<Pair>>,
     /// Whether the averaged weights are in the place of the trained ones.
     averaged: bool,
-    /// What the weights of the best epoch took the place of, while they are there.
+    /// The trained weights, while those of the best epoch are in their place.
     trained: Option<Vec<HostTensor>>,
-    /// Whether the device holds a state of the run, and not a part of one.
+    /// Whether the device holds a complete state of the run.
     is_intact: bool,
-    /// What was seen of the device, in mixed precision.
+    /// The test results of the device, in mixed precision.
     admission: Option<Admission>,
-    /// Steps that overflowed and were skipped before the present epoch.
+    /// Steps that overflowed and were skipped before the current epoch.
     skipped_before: u64,
-    /// What is called between gradient and update.
+    /// The hook between gradient and update.
     hook: Option<hook::Hook>,
-    /// The ranks that train the net together, where there are several.
+    /// The ranks that train the net together, if there are several.
     parallel: Option<data_parallel::DataParallel>,
-    /// Steps between two questions to the observers; follows the time that they take.
+    /// Steps between two calls of observers; adapted to the time of steps.
     piece: usize,
-    /// Whether they are asked after every step.
+    /// Whether they are called after every step.
     is_asking_always: bool,
 }
 
 impl Trainer {
-    /// A trainer on `backend` for `training`, whose weights are drawn by the spec's seed.
+    /// A trainer on `backend` for `training`, with random weights from the spec's seed.
     ///
     /// # Errors
     /// For a spec that makes no sense, or fits neither the data nor the device.
@@ -140,7 +142,7 @@ impl Trainer {
         Self::begin(spec, training, whole, preprocessing, backend)
     }
 
-    /// As [`Trainer::new`], where all that is trained on are some rows of `whole`: to be timed.
+    /// As [`Trainer::new`], on only some rows of `whole`, for timing.
     ///
     /// # Errors
     /// As [`Trainer::new`].
@@ -151,7 +153,7 @@ impl Trainer {
         preprocessing: Preprocessing,
         backend: Box<dyn Backend>,
     ) -> Result<Self> {
-        // Rows that count nothing may come first.
+        // Rows of weight 0 may come first.
         let whole = Whole { rows: part.rows(), mean_weight: whole.mean_weight()? };
         Self::begin(spec, part, whole, preprocessing, backend)
     }
@@ -198,7 +200,7 @@ impl Trainer {
         let flops: f64 = ops.map(|op| program.flops(op, spec.batch_size)).sum();
         let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
         session.set_weights(&spec.net, &initial_weights(&spec))?;
-        // After the weights: their copy on the host is the most that is held at a time.
+        // After the weights: their copy on the host is the peak of memory use.
         let samples = samples(&spec)?;
         let training = session.upload(samples.clone(), &preprocessing)?;
         Ok(Trainer {
@@ -235,7 +237,7 @@ impl Trainer {
         })
     }
 
-    /// Starts from these weights instead of drawn ones.
+    /// Starts from these weights instead of random ones.
     ///
     /// # Errors
     /// When their shapes are not those of the net.
@@ -250,8 +252,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// The weights as they are now; their average, where the spec asks for one; after [`Trainer::fit`]
-    /// those of the best epoch, where the spec keeps these.
+    /// The current weights; their average, if the spec has one; after [`Trainer::fit`]
+    /// those of the best epoch, if the spec keeps these.
     ///
     /// # Errors
     /// When the device was lost.
@@ -263,9 +265,9 @@ impl Trainer {
         self.session.weights()
     }
 
-    /// The model as it is now: after [`Trainer::fit`] what the spec [keeps](crate::net::stopping::Keep), that
-    /// of the last step or of the best epoch; after an error about divergence that of the last step up
-    /// to which all losses were finite, where there is one ([`Trainer::last_good`]).
+    /// The current model: after [`Trainer::fit`] the one that the spec [keeps](crate::net::stopping::Keep),
+    /// that of the last step or of the best epoch; after an error about divergence that of the last step up to
+    /// which all losses were finite, if there is one ([`Trainer::last_good`]).
     ///
     /// # Errors
     /// When the device was lost.
@@ -278,35 +280,35 @@ impl Trainer {
         })
     }
 
-    /// Says what users call each training row, counted from 0: by default its number.
+    /// Sets the names of training rows for users, counted from 0: by default their numbers.
     pub fn name_rows(&mut self, name: impl Fn(usize) -> String + Send + 'static) {
         self.row_name = Box::new(name);
     }
 
-    /// Asks the observers after every step, not several times a second: slower, and no result differs.
+    /// Calls the observers after every step instead of several times a second: slower, with the same result.
     pub fn ask_after_every_step(&mut self) {
         self.is_asking_always = true;
     }
 
-    /// What was seen of the device before it was taken for mixed precision; none in f32.
+    /// The test results of the device for mixed precision; none in f32.
     #[must_use]
     pub fn admission(&self) -> Option<&Admission> {
         self.admission.as_ref()
     }
 
-    /// The spec, with what followed from the data and the device.
+    /// The spec, completed by the data and the device.
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    /// How far the run is.
+    /// The position of the run.
     #[must_use]
     pub fn position(&self) -> Position {
         self.at
     }
 
-    /// The backend, without the training rows, to be used otherwise.
+    /// The backend, without the training rows, for other uses.
     #[must_use]
     pub fn into_backend(mut self) -> Box<dyn Backend> {
         self.session.forget(&self.training);
@@ -329,8 +331,8 @@ impl Trainer {
         metrics
     }
 
-    /// Makes the device ready for all that the run may ask of it on the training rows: what can't be compiled
-    /// is an error now.
+    /// Prepares the device for everything that the run may do with the training rows, so that a kernel that
+    /// can't be compiled is an error now.
     ///
     /// # Errors
     /// When the device can't compile a kernel, or was lost.
@@ -342,14 +344,14 @@ impl Trainer {
     /// without observers, to be timed.
     ///
     /// # Errors
-    /// When the device was lost, or the loss is no longer a finite number.
+    /// When the device was lost, or the loss becomes NaN or infinite.
     pub fn run_steps(&mut self, count: usize) -> Result<()> {
         self.queue_steps(count)?;
         let metrics = self.session.metrics(&self.training, self.training.rows)?;
         if metrics.loss.is_finite() { Ok(()) } else { Err(self.diverged(metrics.loss)) }
     }
 
-    /// As [`Trainer::run_steps`], without waiting for a device that works on its own.
+    /// As [`Trainer::run_steps`], without waiting for an asynchronous device.
     ///
     /// # Errors
     /// When the device was lost.

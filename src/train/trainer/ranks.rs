@@ -1,4 +1,4 @@
-//! A trainer as one of several ranks: how they join, and what rank 0 decides for all of them.
+//! A trainer as one of several ranks: how they join, and the decisions of rank 0.
 
 use super::Trainer;
 use super::data_parallel::{DataParallel, SUMS, gradient};
@@ -21,12 +21,12 @@ const TIMED: (f64, usize) = (0.2, 20);
 
 impl Trainer {
     /// Trains as one of several ranks from now on: each computes the gradient of its part of every batch, and all take
-    /// the same steps. Batch size and learning rate mean what they mean in a single process. With
-    /// [`Reduction::Reproducible`] the weights are the same to the bit for any number of ranks; a single rank
+    /// the same steps. Batch size and learning rate have the same meaning as in a single process. With
+    /// [`Reduction::Reproducible`] the weights are bit-identical for any number of ranks; a single rank
     /// ([`Alone`](crate::train::ranks::Alone)) computes them too.
     ///
-    /// Rank 0 alone is to have observers that decide anything: where it stops and at which learning rate it goes on is
-    /// done by all. A run of ranks stops where it diverges. To go on with a run, set the ranks before.
+    /// Only rank 0 may have observers that make decisions: all ranks follow when it stops or changes the
+    /// learning rate. A run of ranks stops when it diverges. To resume a run, set the ranks first.
     ///
     /// On the CPU, 2, 4, 8, … ranks share the update where it takes each parameter by itself: every rank updates its part
     /// of the parameters and keeps its part of the optimizer's state, which is gathered for checkpoints.
@@ -35,9 +35,9 @@ impl Trainer {
     /// and block of rows, once in the forward pass and once in the backward pass. The program isn't fused then.
     ///
     /// # Errors
-    /// After the first step; for mixed precision, L-BFGS, and a run that goes around divergence; when the ranks train different nets, or on different rows, or
-    /// reproducibly on devices of different kinds; when there are more ranks than blocks, or a rank is gone; and when
-    /// the device can't hold the program.
+    /// After the first step; for mixed precision, L-BFGS, and a run that doesn't stop on divergence; when the ranks train
+    /// different nets, or on different rows, or reproducibly on devices of different kinds; when there are more ranks
+    /// than blocks, or a rank is gone; and when the device can't hold the program.
     pub fn set_ranks(&mut self, ranks: Box<dyn Ranks>, reduction: Reduction) -> Result<()> {
         self.check_seam("data-parallel training")?;
         let mut ranks = ranks;
@@ -52,7 +52,7 @@ impl Trainer {
                 all[0].device[0], all[0].device[1]
             );
             return Err(
-                Error::device(what).help("take the same --device everywhere, or --reproducible=no")
+                Error::device(what).help("use the same --device everywhere, or --reproducible=no")
             );
         }
         let size = ranks.size();
@@ -137,7 +137,7 @@ impl Trainer {
         Ok(speeds.iter().map(end).collect())
     }
 
-    /// `values` as rank 0 has them.
+    /// The `values` of rank 0.
     pub(super) fn as_first<const N: usize>(&mut self, values: [f64; N]) -> Result<[f64; N]> {
         let mut values = values;
         if let Some(parallel) = &mut self.parallel {
@@ -153,13 +153,13 @@ impl Trainer {
         match first == step as f64 {
             true => Ok(()),
             false => {
-                Err(Error::data(format!("this rank goes on from step {step}, rank 0 from {first}"))
+                Err(Error::data(format!("this rank resumes from step {step}, rank 0 from {first}"))
                     .help("put the run directory where all ranks see the same checkpoints"))
             }
         }
     }
 
-    /// Loss and metrics on held-out rows, of which each rank measures its part.
+    /// Loss and metrics on held-out rows, of which each rank evaluates its part.
     pub(super) fn evaluate_together(&mut self, data: &Loaded) -> Result<Metrics> {
         let Some(parallel) = &mut self.parallel else { return self.session.evaluate(data) };
         let sums = parallel.scores(&mut self.session, data)?;
@@ -167,7 +167,7 @@ impl Trainer {
         self.session.metrics(data, data.rows)
     }
 
-    /// Metrics as rank 0 has them, by which all decide alike.
+    /// The metrics of rank 0, so that all decide alike.
     pub(super) fn metrics_as_first(&mut self, metrics: &mut Metrics) -> Result<()> {
         let Some(parallel) = &mut self.parallel else { return Ok(()) };
         let mut numbers: Vec<f64> =
@@ -178,7 +178,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Takes over the state of rank 0 where the devices of the ranks round differently.
+    /// Copies the state of rank 0 if the devices of the ranks round differently.
     pub(super) fn state_as_first(&mut self) -> Result<()> {
         if !self.parallel.as_ref().is_some_and(|parallel| parallel.drifts) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Metrics that take the predictions for all held-out rows, and not only sums over them.
+//! Metrics that need the predictions for all held-out rows, and not only sums over them.
 
 use super::Trainer;
 use super::stream::Held;
@@ -9,30 +9,30 @@ use crate::net::metrics::Metrics;
 use crate::train::evaluation::Report;
 use crate::train::model::predictions;
 
-/// What rows really hold, as the model counts it.
+/// The true targets of rows, as the model encodes them.
 pub(super) struct Truth {
     targets: Targets,
     weights: Option<Vec<f32>>,
 }
 
-/// Predictions for all rows of a set, and what they are compared with.
+/// Predictions for all rows of a set, with the true targets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predicted {
-    /// Probabilities or values, as [`Model::predict`](crate::Model::predict) has them.
+    /// Probabilities or values, as in [`Model::predict`](crate::Model::predict).
     pub predictions: Predictions,
     /// The targets, in the model's order of classes and in the user's units.
     pub truth: Targets,
-    /// How much each row counts, where they don't count alike.
+    /// The weight of each row, if rows are weighted.
     pub weights: Option<Vec<f32>>,
 }
 
 impl Trainer {
-    /// Loss and metrics on uploaded rows. The running sums of an epoch that isn't done are kept.
+    /// Loss and metrics on uploaded rows. The running sums of an unfinished epoch are kept.
     pub(super) fn measure(&mut self, data: &Held) -> Result<Metrics> {
         self.measure_by(data, |trainer, data| trainer.session.evaluate(data))
     }
 
-    /// As [`Trainer::measure`], where `evaluate` measures rows on the device.
+    /// As [`Trainer::measure`], with `evaluate` for rows on the device.
     pub(super) fn measure_by(
         &mut self,
         data: &Held,
@@ -52,7 +52,7 @@ impl Trainer {
         Ok(metrics)
     }
 
-    /// What is kept of held-out rows for their metrics: nothing where the device's sums are enough.
+    /// The targets kept of held-out rows for their metrics: none if the device's sums suffice.
     pub(super) fn truth(&self, data: &Dataset) -> Result<Option<Truth>> {
         if self.spec.stopping.measured.is_empty() {
             return Ok(None);
@@ -61,7 +61,7 @@ impl Trainer {
         Ok(Some(Truth { targets, weights: data.weights().map(<[f32]>::to_vec) }))
     }
 
-    /// Adds the metrics that are asked for to those that the device adds up.
+    /// Adds the requested metrics to those that the device sums.
     pub(super) fn add_measured(&mut self, held: &Held, metrics: &mut Metrics) -> Result<()> {
         let wanted = self.spec.stopping.measured.clone();
         if wanted.is_empty() {
@@ -91,7 +91,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Predictions for rows on the device, by the weights that are in place.
+    /// Predictions for rows on the device, with the current weights.
     fn predict_loaded(&mut self, data: &Loaded) -> Result<Predictions> {
         let (objective, preprocessing) = (self.spec.objective, &self.preprocessing);
         let mut all = Predictions::none(0);
@@ -101,12 +101,12 @@ impl Trainer {
         Ok(all)
     }
 
-    /// Predictions for rows in a file, by the weights that are in place: of the rows only windows are
-    /// held, but all predictions. Each window is also handed to `also`.
+    /// Predictions for rows in a file, with the current weights: rows are in memory in windows,
+    /// predictions all at once. Each window is also passed to `also`.
     ///
     /// # Errors
-    /// When the file can't be read, the rows don't fit the net, the device was lost; and what `also`
-    /// returns.
+    /// When the file can't be read, the rows don't fit the net, the device was lost; and errors of
+    /// `also`.
     pub fn predict_stored(
         &mut self,
         set: &StoredSet,

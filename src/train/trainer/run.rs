@@ -1,4 +1,4 @@
-//! What stays the same over a run: how long it is, and what each of its steps is told.
+//! The constants of a run: its length, and the parameters of each step.
 
 use crate::base::clock::Instant;
 use crate::kernels::Step;
@@ -7,7 +7,7 @@ use crate::math::random::{Permutation, Stream, stream_key};
 use crate::math::schedule::Length;
 use crate::net::spec::Spec;
 
-/// What stays the same over a run.
+/// The constants of a run.
 pub(super) struct Run {
     pub spec: Spec,
     /// Training rows.
@@ -16,7 +16,7 @@ pub(super) struct Run {
     pub batch: usize,
     /// Steps of an epoch.
     pub steps: usize,
-    /// When this process began it or went on with it.
+    /// When this process started or resumed it.
     pub begin: Instant,
 }
 
@@ -26,13 +26,13 @@ impl Run {
         Run { rows, batch, steps: rows.div_ceil(batch), begin: Instant::now(), spec }
     }
 
-    /// η of the step after `done` steps, on no plateau.
+    /// η of the step after `done` steps, without a plateau.
     pub fn lr(&self, done: u64) -> f32 {
         let Spec { lr, schedule, warmup, .. } = &self.spec;
         (f64::from(*lr) * schedule.factor(*warmup, done, self.length())) as f32
     }
 
-    /// What is added to μ, or β₁, in the step after `done` steps.
+    /// The change of μ, or β₁, in the step after `done` steps.
     fn momentum_change(&self, done: u64) -> f32 {
         let Spec { cycle_momentum, optimizer, schedule, warmup, .. } = &self.spec;
         let Some((cycle, own)) = cycle_momentum.zip(optimizer.momentum()) else { return 0.0 };
@@ -48,7 +48,7 @@ impl Run {
         self.steps as u64 * self.spec.epochs as u64
     }
 
-    /// The order of so many rows in an epoch, counted from 0, or in a window.
+    /// The order of `rows` rows in an epoch, counted from 0, or in a window.
     pub fn order(&self, rows: usize, number: u64) -> Permutation {
         let key = stream_key(self.spec.seed, Stream::Shuffle, number);
         Permutation::new(rows as u32, self.spec.shuffle.then_some(key))
@@ -80,7 +80,7 @@ impl Run {
             t: done as u32,
             epoch: (done / self.steps as u64) as u32,
             smoothing: self.spec.label_smoothing,
-            // Beyond 2³² rows of an epoch, what is drawn for them repeats.
+            // Beyond 2³² rows of an epoch, their random numbers repeat.
             position: (done % self.steps as u64 * self.batch as u64) as u32,
             mixing: mixing(&self.spec, done),
             momentum_change: self.momentum_change(done),

@@ -1,8 +1,8 @@
-//! What observers may see and change between two steps: single steps as samples, and the learning rate.
+//! What observers may read and change between two steps: samples of single steps, and the learning rate.
 //!
 //! A sample reads the weights before and after a step, so that it is the same on every device and plan;
 //! fused kernels leave no gradient in memory. The gradient is that of some training rows, computed on the
-//! CPU beside the training, of which nothing changes.
+//! CPU, without affecting the training.
 
 use super::Trainer;
 use super::run::Run;
@@ -14,7 +14,7 @@ use crate::train::event::{LayerSample, Observer, RateChange, StepSample};
 use crate::train::findings;
 use crate::train::snapshot::RateFactor;
 
-/// By hand the learning rate is changed by no more than this factor and its reciprocal.
+/// The largest manual factor on the learning rate; the smallest is its reciprocal.
 const LARGEST_FACTOR: f32 = 1048576.0;
 
 impl Trainer {
@@ -48,8 +48,8 @@ impl Trainer {
         })
     }
 
-    /// Changes the learning rate from the next step on, where the observer wants that: checkpoints know
-    /// from which step on which factor holds.
+    /// Changes the learning rate from the next step on, if the observer requests it: checkpoints record
+    /// which factor applies from which step on.
     pub(super) fn change_rate(&mut self, run: &Run, observer: &mut dyn Observer) -> Result<()> {
         let [wanted] = self.as_first([observer.rate_factor().map_or(0.0, f64::from)])?;
         let wanted = wanted as f32;
@@ -59,14 +59,14 @@ impl Trainer {
         let step = self.at.step;
         let factor = self.detours.rate_factor(step) * wanted;
         let factor = factor.clamp(1.0 / LARGEST_FACTOR, LARGEST_FACTOR);
-        // What came behind it in a run that went back happens otherwise.
+        // Later changes are dropped if the run has returned to an earlier step.
         self.detours.rates.retain(|rate| rate.step < step);
         self.detours.rates.push(RateFactor { step, factor });
         let (epoch, lr) = (self.at.epoch + 1, self.lr(run, step));
         observer.rate_changed(&RateChange { epoch, step, factor, lr })
     }
 
-    /// What the learning rate was multiplied by by hand, from which step on.
+    /// The manual factors on the learning rate, with their first steps.
     #[must_use]
     pub fn rates_by_hand(&self) -> &[RateFactor] {
         &self.detours.rates
@@ -79,11 +79,11 @@ fn update_ratio(before: &[f32], after: &[f32]) -> f64 {
     let change = before.iter().zip(after).map(|(b, a)| square(f64::from(*a) - f64::from(*b)));
     let (change, size): (f64, f64) =
         (change.sum(), before.iter().map(|b| square(f64::from(*b))).sum());
-    // Of weights that are all 0 there is no ratio; a step that changes nothing has 0.
+    // Weights that are all 0 have no ratio; a step that changes nothing has 0.
     if change == 0.0 { 0.0 } else { (change / size).sqrt() }
 }
 
-/// All parameters by the names that files know them by.
+/// All parameters, by their names in files.
 fn parameters(layers: Vec<LayerWeights>) -> Vec<HostTensor> {
     let mut all = Vec::new();
     for (i, layer) in layers.into_iter().enumerate() {

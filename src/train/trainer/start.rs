@@ -1,4 +1,4 @@
-//! What a run begins with: drawn weights, and a spec that fits the data.
+//! The start of a run: random weights, and a spec that fits the data.
 
 use crate::backend::Backend;
 use crate::backend::session::Session;
@@ -11,10 +11,10 @@ use crate::plan::{self, Purpose};
 use std::sync::Arc;
 
 /// Loads the program of a spec onto `backend`. A batch that the device has no memory for is halved
-/// into micro-batches until it fits, unless the spec says how large these are.
+/// into micro-batches until it fits, unless the spec sets their size.
 pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Session> {
     let chosen = spec.micro_batch.is_some();
-    // Nobody has a use for what was loaded before.
+    // The previous program is no longer needed.
     backend.unload();
     loop {
         let evaluation = plan::evaluation_rows(&spec.net, spec.batch_size.min(256));
@@ -23,7 +23,7 @@ pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Ses
         match backend.load(Arc::new(plan.program.clone())).block_on() {
             Ok(()) => return Ok(Session::loaded(backend, plan, spec.objective)),
             Err(error) if error.kind() == ErrorKind::Device && !chosen && batch > evaluation => {
-                // What can't go in parts is refused for its size, not for its parts.
+                // A batch that can't be split is refused for its size, not for micro-batches.
                 *spec = in_parts_of_half(spec, batch).ok_or(error)?;
             }
             Err(error) => return Err(error),
@@ -31,9 +31,9 @@ pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Ses
     }
 }
 
-/// The spec with half of `rows` rows at a time; none where its batch can't go in such parts.
+/// The spec with half of `rows` rows at a time; none if its batch can't be split so.
 pub(super) fn in_parts_of_half(spec: &Spec, rows: usize) -> Option<Spec> {
-    // Of mixed rows an even number.
+    // An even number of rows, for mixup.
     let half = match spec.mixup {
         Some(_) => rows.div_ceil(2).next_multiple_of(2),
         None => rows.div_ceil(2),
@@ -47,23 +47,23 @@ fn fits_classes(outputs: usize, classes: usize) -> bool {
     if outputs == 1 { classes == 2 } else { outputs == classes }
 }
 
-/// Whether all outputs of the net are from 0 to 1, as probabilities are.
+/// Whether all outputs of the net are between 0 and 1, like probabilities.
 fn ends_within_unit(spec: &Spec) -> bool {
     spec.net.layers.last().is_some_and(|layer| layer.activation.is_within_unit())
 }
 
-/// Refuses batches of less than all rows where the optimiser can't use them.
+/// Refuses batches of fewer than all rows if the optimizer can't use them.
 pub(super) fn check_batch(spec: &Spec, rows: usize) -> Result<()> {
     if !spec.optimizer.needs_full_batch() || spec.batch_size >= rows {
         return Ok(());
     }
     let what = format!("{} on batches of {} of {rows} rows", spec.optimizer, spec.batch_size);
     Err(Error::usage(what).help(format!(
-        "its steps follow the gradient over all rows: take --batch-size {rows}, or another --optimizer"
+        "its steps need the gradient over all rows: use --batch-size {rows}, or another --optimizer"
     )))
 }
 
-/// Refuses to augment what isn't bytes, or won't be when it is on the device.
+/// Refuses augmentation of features that aren't bytes, or won't be on the device.
 pub(super) fn check_images(
     spec: &Spec,
     training: &Dataset,
@@ -74,11 +74,11 @@ pub(super) fn check_images(
             "augmentation cannot be used with quantile scaling",
         )
         .at(training.name())
-        .help("pixels must stay bytes for it: choose another --scaling, or leave --augment out")),
+        .help("augmentation needs pixels as bytes: choose another --scaling, or omit --augment")),
         Features::F32(_) if spec.augment.is_some() => {
             Err(Error::usage("augmentation of numbers that are not bytes")
                 .at(training.name())
-                .help("it is for images, whose pixels are from 0 to 255: leave --augment out"))
+                .help("it is for images, whose pixels are from 0 to 255: omit --augment"))
         }
         _ => Ok(()),
     }
@@ -99,15 +99,13 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
     if !preprocessing.features.keeps_last(spec.net.embeddings.len()) {
         return Err(Error::usage("the column of an embedding is scaled")
             .at("the preprocessing")
-            .help(
-                "indices must stay what they are: give these columns the shift 0 and the scale 1",
-            ));
+            .help("indices must not change: give these columns the shift 0 and the scale 1"));
     }
     let targets = loss.targets(outputs);
     match &preprocessing.classes {
         None if loss.is_for_classes()
-            && !(preprocessing.labels.is_some() && loss.is_for_labels()) => Err(Error::usage(format!("{} on a regression target", loss.name()))
-            .help("take squared-error, absolute-error, huber, log-cosh, quantile, gaussian-nll or poisson; or --task classification if the target is a class")),
+            && !(preprocessing.labels.is_some() && loss.is_for_labels()) => Err(Error::usage(format!("{} with a regression target", loss.name()))
+            .help("use squared-error, absolute-error, huber, log-cosh, quantile, gaussian-nll or poisson; or --task classification if the target is a class")),
         None if targets != preprocessing.targets.cols() => {
             let needed = match loss {
                 Loss::GaussianNll => "a mean and a variance for each of them",
@@ -118,13 +116,13 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
                 .help(needed))
         }
         None if outputs == 1 && matches!(loss, Loss::KlDivergence | Loss::Cosine) => {
-            Err(Error::usage(format!("{} of a single number, which teaches nothing", loss.name()))
+            Err(Error::usage(format!("{} of a single number, from which nothing can be learned", loss.name()))
                 .at("the output layer")
-                .help("a share is one of several, and so is the direction of numbers: name several targets, or take squared-error"))
+                .help("a fraction or a direction needs several numbers: name several targets, or use squared-error"))
         }
         Some(_) if matches!(loss, Loss::GaussianNll | Loss::Poisson) => {
-            Err(Error::usage(format!("{} on classes", loss.name()))
-                .help("take cross-entropy; or --task regression if the target is a number"))
+            Err(Error::usage(format!("{} with classes", loss.name()))
+                .help("use cross-entropy; or --task regression if the target is a number"))
         }
         Some(classes) if !fits_classes(outputs, classes.len()) => {
             Err(Error::usage(format!("the net gives {outputs} outputs, the data have {} classes", classes.len()))
@@ -134,28 +132,28 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
         Some(_) if outputs == 1 && loss.link() == Link::Softmax => {
             Err(Error::usage(format!("{} over a single output is always 0", loss.name()))
                 .at("the output layer")
-                .help("take two outputs, or the loss binary-cross-entropy"))
+                .help("use two outputs, or the loss binary-cross-entropy"))
         }
         Some(_) if outputs == 1 && loss == Loss::Cosine => {
-            Err(Error::usage("cosine over a single output, which teaches nothing")
+            Err(Error::usage("cosine over a single output, from which nothing can be learned")
                 .at("the output layer")
-                .help("take two outputs, or the loss binary-cross-entropy"))
+                .help("use two outputs, or the loss binary-cross-entropy"))
         }
         Some(_) if loss.link() == Link::Identity && !ends_within_unit(spec) => {
-            Err(Error::usage(format!("{} on classes, with outputs that are no probabilities", loss.name()))
+            Err(Error::usage(format!("{} with classes, and outputs that are not probabilities", loss.name()))
                 .at("the output layer")
-                .help("take the loss cross-entropy; or --output-activation sigmoid or softmax, whose outputs are from 0 to 1; or --task regression if the target is a number"))
+                .help("use the loss cross-entropy; or --output-activation sigmoid or softmax, whose outputs are between 0 and 1; or --task regression if the target is a number"))
         }
         _ => Ok(()),
     }
 }
 
-/// Refuses to mix rows that count differently: a mixed row would have no weight.
+/// Refuses mixup of weighted rows: the weight of a mixed row is undefined.
 pub(super) fn check_weights(spec: &Spec, samples: &Samples) -> Result<()> {
     if spec.mixup.is_none() || samples.weights.is_none() {
         return Ok(());
     }
-    Err(Error::usage("mixup of rows with weights")
+    Err(Error::usage("mixup of weighted rows")
         .at("--mixup")
-        .help("leave it out, or --class-weight and --sample-weight"))
+        .help("omit it, or --class-weight and --sample-weight"))
 }

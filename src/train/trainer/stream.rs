@@ -1,7 +1,7 @@
 //! Training on rows that aren't held in memory: a window of them is on the device at a time, and
 //! the next one is read while the device works on it.
 //!
-//! A window holds whole batches, so that an epoch has the steps that it has with all rows at hand.
+//! A window holds whole batches, so that an epoch has the same steps as with all rows in memory.
 //! Which rows a window holds, and their order in it, follows from seed, epoch and window alone: see
 //! [`SlabOrder`].
 
@@ -21,13 +21,13 @@ use crate::train::snapshot::Position;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// The share of the memory that a window may take: one on the device, one being read, and those of
-/// an evaluation are there at once, beside all else.
+/// A window may take this fraction of the memory: one on the device, one being read, and those of
+/// an evaluation exist at the same time, besides everything else.
 const SHARE: u64 = 16;
 
 /// Rows held out, for metrics.
 pub(super) enum Held {
-    /// On the device, with what they hold where metrics need it.
+    /// On the device, with their targets if metrics need them.
     Loaded(Loaded, Option<Truth>),
     /// In a file.
     Stored(Arc<StoredSet>),
@@ -49,20 +49,20 @@ struct Place {
     window: usize,
 }
 
-/// The windows of a set that is trained on.
+/// The windows of a training set.
 pub(super) struct Windows {
     set: Arc<StoredSet>,
-    /// Batches of a window, but for the last one of an epoch.
+    /// Batches of a window, except the last one of an epoch.
     batches: usize,
     batch: usize,
     seed: Option<u64>,
-    /// What is on the device, once an epoch has begun.
+    /// The window on the device, once an epoch has begun.
     at: Option<Place>,
     ahead: Option<(Place, JoinHandle<Result<Dataset>>)>,
 }
 
 impl Windows {
-    /// What all rows are recognised by.
+    /// The fingerprint of all rows.
     pub(super) fn fingerprint(&self) -> &Fingerprint {
         self.set.fingerprint()
     }
@@ -77,7 +77,7 @@ impl Windows {
         }
     }
 
-    /// The rows of a window, but for the last one of an epoch.
+    /// The number of rows of a window, except the last one of an epoch.
     fn rows(&self) -> usize {
         self.batches * self.batch
     }
@@ -88,7 +88,7 @@ impl Windows {
         (window, (at.epoch * run.steps.div_ceil(self.batches) + window) as u64)
     }
 
-    /// Begins to read a window on a thread of its own.
+    /// Starts to read a window in a separate thread.
     fn read_ahead(&mut self, place: Place) {
         let (set, seed, rows) = (self.set.clone(), self.seed, self.rows());
         let thread = std::thread::spawn(move || read(&set, seed, rows, place));
@@ -102,8 +102,8 @@ fn read(set: &StoredSet, seed: Option<u64>, rows: usize, place: Place) -> Result
 }
 
 impl Trainer {
-    /// A trainer for rows in a file, of which windows are held that fit into about `memory` bytes
-    /// together with what else a run needs.
+    /// A trainer for rows in a file, with windows in memory that fit into about `memory` bytes
+    /// together with the other needs of a run.
     ///
     /// # Errors
     /// As [`Trainer::new`], and when the file can't be read.
@@ -122,7 +122,7 @@ impl Trainer {
                 "a batch of {batch} rows cannot be used with this --memory-limit"
             ))
             .help(
-                "raise the limit, or lower --batch-size; lbfgs and rprop take all rows at once",
+                "raise the limit, or lower --batch-size; lbfgs and rprop need all rows at once",
             ));
         }
         let most = memory / SHARE / bytes;
@@ -173,7 +173,7 @@ impl Trainer {
     /// Calls `take` with windows of a set, in order.
     ///
     /// # Errors
-    /// When the file can't be read, and what `take` returns.
+    /// When the file can't be read, and errors of `take`.
     pub fn each_window(
         &mut self,
         set: &StoredSet,
@@ -190,8 +190,8 @@ impl Trainer {
         })
     }
 
-    /// Brings the rows of the next step onto the device, where they aren't: how many steps there
-    /// are until others are needed.
+    /// Loads the rows of the next step onto the device, if they aren't there; returns the number of steps
+    /// until others are needed.
     pub(super) fn steps_at_hand(&mut self, run: &Run) -> Result<usize> {
         let Some(windows) = &mut self.windows else { return Ok(run.steps - self.at.within) };
         let place = Place { epoch: self.at.epoch, window: self.at.within / windows.batches };
@@ -202,7 +202,7 @@ impl Trainer {
                 true => Place { window: place.window + 1, ..place },
                 false => Place { epoch: place.epoch + 1, window: 0 },
             };
-            // What was there goes first, so that there are no more windows than there must be.
+            // The previous window is dropped first, so that there are no more windows than necessary.
             self.session.forget(&self.training);
             let (loss, mean_weight) = (self.spec.objective.loss, windows.set.mean_weight());
             self.samples = Arc::new(samples(loss, &self.preprocessing, &data, mean_weight)?);
@@ -215,14 +215,14 @@ impl Trainer {
         Ok(end - self.at.within)
     }
 
-    /// Has the rows of the next step brought onto the device again.
+    /// Forces the rows of the next step to be loaded again.
     pub(super) fn forget_window(&mut self) {
         if let Some(windows) = &mut self.windows {
             windows.at = None;
         }
     }
 
-    /// The training row that stands in place `row` of the batch of the step at a position.
+    /// The training row at place `row` of the batch of the step at a position.
     pub(super) fn source(&self, run: &Run, at: Position, row: usize) -> usize {
         let Some(windows) = &self.windows else {
             let place = at.within * run.batch + row;
@@ -236,8 +236,8 @@ impl Trainer {
         SlabOrder::new(&windows.set, windows.seed, at.epoch as u64).row(first + place)
     }
 
-    /// The step of the epoch with which the rows on the device begin, and the number by which
-    /// their order is drawn.
+    /// The step of the epoch with which the rows on the device begin, and the number that determines
+    /// their order.
     pub(super) fn window(&self, run: &Run) -> (usize, u64) {
         match &self.windows {
             None => (0, self.at.epoch as u64),

@@ -14,7 +14,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-/// Widths, optimiser, and the fewest rows of random data.
+/// Widths, optimizer, and the fewest rows of random data.
 type Case = (&'static [usize], &'static str, usize);
 
 fn case(name: &str) -> Option<Case> {

@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut session = meganeura::build_session(&graph(batch));
     let mut random = StdRng::seed_from_u64(option("--seed").parse().unwrap_or(0));
     for (layer, w) in WIDTHS.windows(2).enumerate() {
-        // PyTorch's initialisation.
+        // PyTorch's initialization.
         let r = 1.0 / (w[0] as f32).sqrt();
         let mut draw = |n: usize| (0..n).map(|_| random.random_range(-r..r)).collect::<Vec<f32>>();
         session.set_parameter(&format!("weight{layer}"), &draw(w[0] * w[1]));

@@ -1,4 +1,4 @@
-//! The gradients of chunks of a long batch, added up while their rows are in cache.
+//! The gradients of chunks of a long batch, summed while their rows are in cache.
 
 use super::super::partial::Partial;
 use super::Pass;
@@ -58,7 +58,7 @@ impl<T: Gemm> Pass<'_, T> {
     }
 }
 
-/// g ← sums by column, added to what it holds if `add`; `sums` gives those from a column on.
+/// g ← sums by column, or g ← g + sums if `add`; `sums` gives those from a column on.
 fn add_sums<T: Gemm>(sums: impl Fn(usize, &mut [T]), add: bool, g: &mut [T]) {
     const BLOCK: usize = 64;
     for (first, g) in (0..).step_by(BLOCK).zip(g.chunks_mut(BLOCK)) {

@@ -1,4 +1,4 @@
-//! Where a pass begins and where it turns back: the inputs, and the loss.
+//! The ends of a pass: the inputs, and the loss.
 
 use super::Pass;
 use crate::kernels::inputs::{augment, embed, gather, mixup};
@@ -9,8 +9,8 @@ use crate::math::gemm::{self, Begin, End, Gemm, Right, View};
 use std::ops::Range;
 
 impl<T: Gemm> Pass<'_, T> {
-    /// What the pass begins with, after X was gathered from rows `found` of the data set if it begins with
-    /// that; `first` is the batch's row in the first of `block`.
+    /// The start of the pass: gathers X from rows `found` of the data set, if it starts with X;
+    /// `first` is the batch's row in the first of `block`.
     pub(super) fn begin(&self, found: &[u32], first: usize, block: &Range<usize>) -> TensorId {
         if self.op.from > 0 {
             return self.input();
@@ -33,7 +33,7 @@ impl<T: Gemm> Pass<'_, T> {
             }
         }
         if self.trains() && op.mixup {
-            // Blocks begin with the first row of a pair.
+            // Blocks start with the first row of a pair.
             // SAFETY: these rows of X belong to this piece or thread, whose references to them are gone.
             let x = unsafe { self.write(op.x, block) };
             mixup::reference(self.step.mixing, self.cols(op.x), x);
@@ -42,7 +42,7 @@ impl<T: Gemm> Pass<'_, T> {
         self.input()
     }
 
-    /// ∂E/∂X of some rows where embeddings learn; `first` is the batch's row in the first of `block`.
+    /// ∂E/∂X of some rows if there are embeddings; `first` is the batch's row in the first of `block`.
     pub(super) fn input_gradient(&self, first: usize, block: &Range<usize>) {
         let op = self.op;
         let Some(embedded) = op.embedded.as_ref().filter(|_| self.trains()) else { return };
@@ -60,14 +60,14 @@ impl<T: Gemm> Pass<'_, T> {
         self.add_connected(op.x, &op.layers, gradient, block, &columns);
         self.drop(op.input_dropout, gradient, first, block, columns);
         if op.mixup {
-            // What is mixed is mixed back by the same.
+            // The gradient of mixing is the same mixing.
             // SAFETY: these rows of the gradient belong to this piece, and the product is over.
             let gradient = unsafe { self.write(gradient, block) };
             mixup::reference(self.step.mixing, k, gradient);
         }
     }
 
-    /// The loss, the scores and δ of the last layer for some rows, as far as the op reaches; `found`
+    /// The loss, the scores and δ of the last layer for some rows, as far as the op goes; `found`
     /// are the rows of the data set.
     pub(super) fn loss(&self, found: &[u32], rows: Range<usize>, block: &Range<usize>) {
         let op = self.op;

@@ -1,4 +1,4 @@
-//! What a pass does in a layer, for some units of some rows.
+//! The computations of a pass in a layer, for some units of some rows.
 
 use super::Pass;
 use crate::kernels::fused::whole_net::NetLayer;
@@ -10,7 +10,7 @@ use crate::math::activation::Activation;
 use crate::math::gemm::{self, Begin, End, Gemm, Right, View};
 use std::ops::Range;
 
-/// Whether the layer's activation is done by the product that makes Z.
+/// Whether the layer's activation is fused into the product.
 fn is_relu_in_place(layer: &NetLayer) -> bool {
     layer.a == layer.z
         && layer.skip.is_none()
@@ -18,7 +18,7 @@ fn is_relu_in_place(layer: &NetLayer) -> bool {
 }
 
 impl<T: Gemm> Pass<'_, T> {
-    /// Some units' Z for some rows, or at once A where that is a relu in its place.
+    /// Some units' Z for some rows, or directly A if that is a fused relu.
     pub(super) fn product(
         &self,
         layer: &NetLayer,
@@ -32,10 +32,10 @@ impl<T: Gemm> Pass<'_, T> {
         unsafe { self.product_to(layer, input, block, units, z, n) };
     }
 
-    /// The same to a place with rows `stride` apart.
+    /// The same, written with rows `stride` apart.
     ///
     /// # Safety
-    /// `to` points at as many rows of as many units, which nothing else accesses meanwhile.
+    /// `to` points at that many rows of that many units, which nothing else accesses during the call.
     pub(super) unsafe fn product_to(
         &self,
         layer: &NetLayer,
@@ -69,7 +69,7 @@ impl<T: Gemm> Pass<'_, T> {
         unsafe { gemm::product(a, w, begin, end, to, stride) };
     }
 
-    /// Some units' A for some rows, softmax apart: what a residual connection adds, σ and dropout;
+    /// Some units' A for some rows, without softmax: residual connection, σ and dropout;
     /// `first` is the batch's row in the first of `block`.
     pub(super) fn activate(
         &self,
@@ -105,7 +105,7 @@ impl<T: Gemm> Pass<'_, T> {
         self.drop(layer.dropout, layer.a, first, &block, units);
     }
 
-    /// Dropout of some units of `x` in some rows, if the pass is one of training; `first` is the
+    /// Dropout of some units of `x` in some rows, in training; `first` is the
     /// batch's row in the first of `block`.
     pub(super) fn drop(
         &self,
@@ -133,8 +133,8 @@ impl<T: Gemm> Pass<'_, T> {
         }
     }
 
-    /// Adds to a gradient of `a`, for some of its columns, what residual connections to some layers lead
-    /// back.
+    /// Adds to a gradient of `a`, for some of its columns, the gradients through residual connections to some
+    /// layers.
     pub(super) fn add_connected(
         &self,
         a: TensorId,
@@ -174,7 +174,7 @@ impl<T: Gemm> Pass<'_, T> {
         let connected = above.iter().any(|layer| layer.skip == Some(below.a));
         let fused = is_relu_in_place(below) && !connected;
         let at = block.start * k + units.start;
-        // SAFETY: z is only read on the way back, and δ of layer `l` was written by this piece, or by
+        // SAFETY: z is only read in the backward pass, and δ of layer `l` was written by this piece, or by
         // all pieces of an earlier phase.
         let (z, a) = unsafe {
             let end = block.end * k - (k - units.end);
@@ -191,7 +191,7 @@ impl<T: Gemm> Pass<'_, T> {
             self.add_connected(below.a, above, to, &block, &units);
         }
         if fused {
-            // What was dropped is 0, and so is the slope there.
+            // Dropped values are 0, and so is the slope there.
             let scale = below.dropout.map(|dropout| T::of(dropout.scale().into()));
             for (scale, row) in scale.into_iter().flat_map(|s| block.clone().map(move |r| (s, r))) {
                 // SAFETY: these units of these rows of δ belong to this piece, and the product is over.
@@ -210,8 +210,8 @@ impl<T: Gemm> Pass<'_, T> {
         };
         for row in block {
             let at = row * k + units.start..row * k + units.end;
-            // SAFETY: these units of these rows of δ belong to this piece; on the way back nothing writes Z
-            // or A.
+            // SAFETY: these units of these rows of δ belong to this piece; in the backward pass nothing writes
+            // Z or A.
             let (z, delta) = unsafe {
                 let z = self.memory.read(below.before_activation(), at.clone());
                 (z, self.memory.write(to, at))

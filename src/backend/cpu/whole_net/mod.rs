@@ -1,4 +1,4 @@
-//! The fused pass: through the whole net and back, by blocks of rows or by units, whichever should
+//! The fused pass: forward and backward through the whole net, by blocks of rows or by units, whichever should
 //! stay in cache.
 
 mod chunks;
@@ -19,19 +19,19 @@ use crate::math::gemm::Gemm;
 use crate::plan::program::Program;
 use std::ops::Range;
 
-/// What the passes over rows work with.
+/// The context of a pass over rows.
 pub(super) struct Pass<'a, T> {
     pub op: &'a WholeNet,
     pub data: &'a Samples,
     pub step: &'a Step,
     pub memory: &'a Shared<'a, T>,
     pub caches: Caches<'a, T>,
-    /// Which of the team's threads this is.
+    /// The index of the thread in the team.
     pub thread: usize,
 }
 
 /// Whether a pass over `rows` rows has every thread compute some units of each layer for all rows, so
-/// that their weights stay in its cache, or some rows through all layers: a matter of the shape alone.
+/// that their weights stay in its cache, or some rows through all layers: decided by the shape alone.
 /// Statistics of a batch need all rows of a unit.
 pub(super) fn goes_by_units(op: &WholeNet, program: &Program, rows: usize) -> bool {
     let weights = |layer: &NetLayer| program.range(layer.weight, 0).len();
@@ -45,21 +45,21 @@ pub(super) fn goes_by_units(op: &WholeNet, program: &Program, rows: usize) -> bo
 impl<T: Gemm> Pass<'_, T> {
     /// The whole pass, together with the other threads of the team.
     ///
-    /// Either each takes blocks of rows through the whole net, while they lie in its cache, or each
-    /// has some units of every layer for all rows, while their weights lie there; which of them is a
-    /// matter of the shape alone.
+    /// Either each thread takes blocks of rows through the whole net, while they are in its cache, or each
+    /// has some units of every layer for all rows, while their weights are there; the shape alone
+    /// decides.
     pub(super) fn run(&self, worker: &Worker<'_>) {
         let rows = self.step.rows as usize;
         if rows == 0 {
             return;
         }
         let block = self.op.block;
-        // First what the optimiser's step asks too, so that both answer alike.
+        // The same condition as in the optimizer's step, so that both agree.
         if let Some(partial) = self.caches.partial.filter(|partial| partial.pays(rows)) {
             worker.share(partial.chunks(rows), |chunk| {
                 let range = partial.chunk(rows, chunk);
                 for rows in blocks_of(range.clone(), block) {
-                    // All blocks of a chunk in the place of its first, which stays in cache.
+                    // All blocks of a chunk use the memory of its first, which stays in cache.
                     let place = range.start..range.start + rows.len();
                     let begun = rows.start > range.start;
                     self.by_rows(rows, place.clone());
@@ -76,7 +76,7 @@ impl<T: Gemm> Pass<'_, T> {
         }
     }
 
-    /// Some rows of the batch through the whole net, and back as far as the op reaches, worked on in
+    /// Some rows of the batch through the whole net, and back as far as the op goes, in
     /// rows `block` of the tensors.
     fn by_rows(&self, rows: Range<usize>, block: Range<usize>) {
         let found = &mut [0; ROWS][..rows.len()];
@@ -88,7 +88,7 @@ impl<T: Gemm> Pass<'_, T> {
     }
 
     /// Some rows, `found` in the data set, through the layers from `first` on, the loss, and back to the
-    /// δ of the layer below `to`, as far as the op reaches.
+    /// δ of the layer below `to`, as far as the op goes.
     fn forward_and_back(
         &self,
         first: usize,
@@ -202,8 +202,8 @@ impl<T: Gemm> Pass<'_, T> {
         }
     }
 
-    /// The first of the last layers that have so few weights that dealing out rows costs less than
-    /// dealing out units, and waiting once more.
+    /// The first of the last layers that have so few weights that distributing rows costs less than
+    /// distributing units with one more barrier.
     fn tail(&self) -> usize {
         const WEIGHTS: usize = 1 << 14;
         let layers = &self.op.layers;
@@ -213,12 +213,12 @@ impl<T: Gemm> Pass<'_, T> {
         large.map_or(0, |l| l + 1).max(self.op.from + 1).min(layers.len())
     }
 
-    /// What the pass begins with: X, or the activations of a layer that another op has computed.
+    /// The input of the pass: X, or the activations of a layer computed by another op.
     fn input(&self) -> TensorId {
         self.op.from.checked_sub(1).map_or(self.op.x, |computed| self.op.layers[computed].a)
     }
 
-    /// Whether the pass is one of training.
+    /// Whether it is a training pass.
     fn trains(&self) -> bool {
         self.op.reach() == Reach::Deltas
     }
@@ -237,12 +237,12 @@ impl<T: Gemm> Pass<'_, T> {
         self.memory.program().tensor(id).cols
     }
 
-    /// The length of a tensor that has no row for each row of the batch.
+    /// The length of a tensor whose rows aren't those of the batch.
     fn len(&self, id: TensorId) -> usize {
         self.memory.program().range(id, 0).len()
     }
 
-    /// Where a tensor lies for this thread.
+    /// The span of a tensor for this thread.
     fn span(&self, id: TensorId) -> Span<'_, T> {
         self.caches.span(self.memory, id, self.thread)
     }
@@ -276,8 +276,8 @@ impl<T: Gemm> Pass<'_, T> {
     }
 }
 
-/// Weights for each row of the batch from which on it is weights that should stay in a thread's
-/// cache, not rows.
+/// The number of weights per row of the batch from which weights, not rows, should stay in a thread's
+/// cache.
 pub(super) const WEIGHTS_A_ROW: usize = 32;
 
 /// A range in parts of at most `len`.

@@ -16,8 +16,8 @@ thread_local! {
 }
 
 impl<T: Gemm> Pass<'_, T> {
-    /// The normalization of some whole rows: of layer normalization, or by the running statistics where the
-    /// pass is none of training.
+    /// The normalization of some whole rows: of layer normalization, or by the running statistics if it
+    /// isn't a training pass.
     pub(super) fn normalize_rows(&self, layer: &NetLayer, block: &Range<usize>) {
         let Some(of) = layer.norm.filter(|_| self.takes_rows(layer)) else { return };
         let (n, forward) = (self.cols(layer.z), of.forward);
@@ -111,8 +111,8 @@ impl<T: Gemm> Pass<'_, T> {
             for (from, to) in [(back.gradient, &mut *gradient), (back.of.normal, &mut *normal)] {
                 for (row, to) in to.chunks_exact_mut(width).enumerate() {
                     let at = row * n + units.start..row * n + units.end;
-                    // SAFETY: this piece wrote these units, forward and on the way back, in earlier phases or
-                    // in this one.
+                    // SAFETY: this piece wrote these units, forward and in the backward pass, in earlier phases
+                    // or in this one.
                     to.copy_from_slice(unsafe { self.memory.read(from, at) });
                 }
             }

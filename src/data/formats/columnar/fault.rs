@@ -1,4 +1,4 @@
-//! What decoders of Parquet and Arrow say of a file, and where they panic.
+//! Errors and panics of the decoders of Parquet and Arrow.
 
 use super::Format;
 use crate::base::error::Error;
@@ -6,18 +6,18 @@ use crate::data::streams::decoding::guarded;
 use arrow_schema::ArrowError;
 use parquet::errors::ParquetError;
 
-/// What a decoder makes of a file. Nothing of ours is to be called in `decode`: its panic would be taken
-/// for a fault of the file.
+/// The result of a decoder. `decode` must not call code of this crate: its panic would be reported
+/// as a fault of the file.
 ///
 /// # Errors
-/// What the decoder says is wrong, and for its panics.
+/// The decoder's errors, and its panics.
 pub(super) fn decoded<T>(
     decode: impl FnOnce() -> std::result::Result<T, ArrowError>,
 ) -> std::result::Result<T, ArrowError> {
     guarded(decode).unwrap_or_else(|panic| Err(ArrowError::ParseError(panic)))
 }
 
-/// An error of the Parquet decoder as one of Arrow, with what became of the file.
+/// An error of the Parquet decoder as one of Arrow, including the error of the file system.
 pub(super) fn of_parquet(error: ParquetError) -> ArrowError {
     match error {
         ParquetError::NYI(feature) => ArrowError::NotYetImplemented(feature),
@@ -29,18 +29,18 @@ pub(super) fn of_parquet(error: ParquetError) -> ArrowError {
     }
 }
 
-/// Tells what the decoder lacks, and what the system refuses, from what is wrong with the file.
+/// Distinguishes unsupported features and errors of the system from a damaged file.
 pub(super) fn fault(format: Format, error: &ArrowError) -> Error {
-    /// How decoders say that they lack something, where the kind of the error doesn't.
+    /// Parts of decoders' messages about unsupported features, which have no error kind of their own.
     const LACKS: [&str; 5] = ["NYI", "upported", "ncrypt", "Disabled feature", "implemented"];
     let name = format.name();
     match error {
-        // The decompressors' own errors have no number of the system.
+        // The decompressors' own errors have no OS error code.
         ArrowError::IoError(_, error) if error.raw_os_error().is_some() => {
             Error::failed(format!("the {name} file can't be read: {error}"))
         }
         ArrowError::MemoryError(what) => {
-            Error::data(format!("the {name} file needs more memory than there is: {what}"))
+            Error::data(format!("the {name} file needs more memory than is available: {what}"))
                 .help("write it in smaller batches or row groups")
         }
         ArrowError::NotYetImplemented(feature) => lacks(format, feature),
@@ -56,6 +56,6 @@ pub(super) fn fault(format: Format, error: &ArrowError) -> Error {
 }
 
 fn lacks(format: Format, feature: &str) -> Error {
-    Error::data(format!("the {} file uses what can't be read: {feature}", format.name()))
-        .help("write it without that, such as by pandas or polars with their defaults")
+    Error::data(format!("the {} file uses an unsupported feature: {feature}", format.name()))
+        .help("write it without this feature, for example with pandas or polars and their defaults")
 }

@@ -1,4 +1,4 @@
-//! What columnar file it is.
+//! The formats of columnar files.
 
 /// A columnar file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -6,7 +6,7 @@ pub(in crate::data) enum Format {
     Parquet,
     /// Arrow IPC with an index at its end: Feather version 2.
     ArrowFile,
-    /// Arrow IPC one message behind the other.
+    /// Arrow IPC as a stream of messages.
     ArrowStream,
 }
 
@@ -14,7 +14,7 @@ impl Format {
     /// The format of a file that begins with `head`.
     pub(in crate::data) fn of(head: &[u8]) -> Option<Self> {
         match head {
-            // The second where it is encrypted.
+            // The second one for encrypted files.
             [b'P', b'A', b'R', b'1' | b'E', ..] => Some(Format::Parquet),
             head if head.starts_with(MAGIC) => Some(Format::ArrowFile),
             [0xFF, 0xFF, 0xFF, 0xFF, _, _, 0, 0, ..] => Some(Format::ArrowStream),
@@ -30,5 +30,5 @@ impl Format {
     }
 }
 
-/// What a file begins and ends with.
+/// The magic bytes at the beginning and end of a file.
 pub(super) const MAGIC: &[u8] = b"ARROW1";

@@ -1,5 +1,5 @@
-//! Arrow IPC: a schema, then messages with dictionaries and record batches, one behind the other. A file
-//! (Feather version 2) is such a stream between magic bytes, with an index behind it.
+//! Arrow IPC: a stream of messages: a schema, then dictionaries and record batches. A file
+//! (Feather version 2) is such a stream between magic bytes, followed by an index.
 //!
 //! Every length that a message declares is checked before the decoder believes it.
 
@@ -16,16 +16,16 @@ use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, ArrowError>;
 
-/// What a message of today begins with, before its length.
+/// The beginning of a message in the current version, before its length.
 const CONTINUATION: [u8; 4] = [0xFF; 4];
-/// So many zeros of four bytes may stand before the first message of a file.
+/// The most four-byte zeros before the first message of a file.
 const PADDING: usize = 14;
-/// The most bytes that are reserved before any of them has come.
+/// The most bytes that are reserved before any of them has been read.
 const RESERVED: usize = 64 << 20;
-/// So many rows may be declared without a bit of data for each: missing values need none.
+/// The most rows that may be declared with less than a bit of data each: missing values need none.
 const FREE_ROWS: u64 = 1 << 24;
 
-/// The most bytes that a codec makes of one: a run of LZ4 is 255 bytes for each byte of its length, a
+/// The most bytes that a codec produces from one byte: a run of LZ4 is 255 bytes for each byte of its length, a
 /// block of Zstandard 128 KiB in 4 bytes.
 fn most_of_one(codec: CompressionType) -> u64 {
     match codec {
@@ -38,7 +38,7 @@ fn most_of_one(codec: CompressionType) -> u64 {
 struct Messages {
     reader: Box<dyn Read>,
     is_file: bool,
-    /// So many zeros of four bytes may stand before the next message.
+    /// The most four-byte zeros before the next message.
     padding: usize,
 }
 
@@ -59,13 +59,13 @@ impl Encapsulated {
     }
 }
 
-/// The record batches of a file or a stream, each with the columns that are asked for.
+/// The record batches of a file or a stream, each with the requested columns.
 pub(super) struct Batches {
     messages: Messages,
     decoder: FileDecoder,
 }
 
-/// The schema, and what stands behind it.
+/// The schema, and the rest of the file.
 pub(super) struct Opened {
     pub(super) schema: SchemaRef,
     messages: Messages,
@@ -73,7 +73,7 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Reads as far as the schema.
+    /// Reads up to the schema.
     ///
     /// # Errors
     /// When there is none, or it is one that can't be read.
@@ -96,7 +96,7 @@ impl Opened {
         Ok(Opened { schema, messages, version })
     }
 
-    /// The batches of the columns at these places.
+    /// The batches with the columns at these indices.
     pub(super) fn batches(self, places: Vec<usize>) -> Batches {
         let Opened { schema, messages, version } = self;
         let decoder = FileDecoder::new(schema, version).with_projection(places);
@@ -119,7 +119,7 @@ impl Iterator for Batches {
     }
 }
 
-/// What a message gave.
+/// The content of a message.
 enum Given {
     Batch(RecordBatch),
     Dictionary,
@@ -160,7 +160,7 @@ impl Messages {
         }
         self.padding = 0;
         if word.is_empty() && !self.is_file {
-            // A stream may end where a message does.
+            // A stream may end after any message.
             return Ok(None);
         }
         if word == CONTINUATION {
@@ -191,7 +191,7 @@ impl Messages {
         Ok(Some(Encapsulated { block, buffer: Buffer::from_vec(bytes) }))
     }
 
-    /// Appends the next `count` bytes, for which room is made as they come.
+    /// Appends the next `count` bytes, growing the buffer as they are read.
     fn append(&mut self, count: usize, bytes: &mut Vec<u8>) -> Result<()> {
         let room = count.min(RESERVED);
         bytes.try_reserve_exact(room).map_err(|e| ArrowError::MemoryError(e.to_string()))?;
@@ -199,7 +199,7 @@ impl Messages {
         if read < count { Err(cut()) } else { Ok(()) }
     }
 
-    /// Refuses a file whose index doesn't follow, as where it is cut off.
+    /// Refuses a file without its index, for example a truncated one.
     fn check_end(&mut self) -> Result<()> {
         let mut index = Vec::new();
         self.reader.by_ref().take(RESERVED as u64).read_to_end(&mut index)?;
@@ -216,7 +216,7 @@ fn cut() -> ArrowError {
     ArrowError::IoError("it ends within a message".into(), error)
 }
 
-/// Refuses a message whose buffers leave its body, or that declares more rows or bytes than it can hold.
+/// Refuses a message whose buffers exceed its body, or that declares more rows or bytes than it can hold.
 fn check(encapsulated: &Encapsulated) -> Result<()> {
     let message = encapsulated.message()?;
     let batch = match message.header_type() {
@@ -226,7 +226,7 @@ fn check(encapsulated: &Encapsulated) -> Result<()> {
         }
         _ => return Ok(()),
     };
-    let lie = |what: &str| ArrowError::ParseError(format!("{what} that can't be true"));
+    let lie = |what: &str| ArrowError::ParseError(format!("{what} that is impossible"));
     let batch = batch.ok_or_else(|| lie("a message without a batch"))?;
     let body = encapsulated.body();
     let codec = batch.compression().map(|c| c.codec());
@@ -235,21 +235,21 @@ fn check(encapsulated: &Encapsulated) -> Result<()> {
         let begin = usize::try_from(buffer.offset()).map_err(|_| lie("an offset"))?;
         let length = usize::try_from(buffer.length()).map_err(|_| lie("a length"))?;
         let end = begin.checked_add(length).ok_or_else(|| lie("a length"))?;
-        let bytes = body.get(begin..end).ok_or_else(|| lie("a place of a buffer"))?;
+        let bytes = body.get(begin..end).ok_or_else(|| lie("the position of a buffer"))?;
         let size = match (codec, bytes.split_first_chunk::<8>()) {
             (Some(codec), Some((size, packed))) => match i64::from_le_bytes(*size) {
-                // As it stands.
+                // Uncompressed.
                 -1 => packed.len() as u64,
                 size => {
                     let size = u64::try_from(size).map_err(|_| lie("a size"))?;
                     let most = (packed.len() as u64).saturating_mul(most_of_one(codec));
                     if size > most {
-                        return Err(lie("a size of compressed data"));
+                        return Err(lie("the size of compressed data"));
                     }
                     size
                 }
             },
-            (Some(_), None) if length > 0 => return Err(lie("a length of compressed data")),
+            (Some(_), None) if length > 0 => return Err(lie("the length of compressed data")),
             _ => length as u64,
         };
         unpacked = unpacked.saturating_add(size);
@@ -260,10 +260,10 @@ fn check(encapsulated: &Encapsulated) -> Result<()> {
         is_true(node.length()) && (0..=node.length()).contains(&node.null_count())
     };
     if !is_true(batch.length()) || !batch.nodes().into_iter().flatten().all(is_sound) {
-        return Err(lie("a number of rows"));
+        return Err(lie("the number of rows"));
     }
     if codec.is_some() {
-        // What the decoder reserves at once must not end the process.
+        // The decoder's allocation must not abort the process.
         let room = usize::try_from(unpacked).map_err(|_| lie("a size"))?;
         let reserved = Vec::<u8>::new().try_reserve_exact(room);
         reserved.map_err(|e| ArrowError::MemoryError(format!("{room} bytes: {e}")))?;

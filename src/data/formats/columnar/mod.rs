@@ -26,20 +26,20 @@ use fault::{decoded, fault, of_parquet};
 use std::sync::Arc;
 use values::{Whole, is_beyond_f64, is_whole, nested, values};
 
-/// Batch size of Parquet: the rows that are decoded at a time.
+/// The batch size of Parquet: the number of rows that are decoded at a time.
 const BATCH: usize = 1 << 16;
 
 /// Batches of the wanted columns.
 type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowError>>>;
 
-/// Takes the rows of a columnar file batch by batch: `select` says of its header which columns
-/// are read, and which are carried along. It may begin again with the first row, where a column that
-/// nobody said anything about turned out to hold whole numbers that f64 can't tell apart: it is read as
-/// the texts of their digits.
+/// Passes the rows of a columnar file to `take` batch by batch: `select` chooses from its header which columns
+/// are read, and which are copied to the output. It may start over with the first row, if a column without
+/// options turned out to hold whole numbers that f64 can't distinguish: it is then read as
+/// texts of their digits.
 ///
 /// # Errors
-/// When the file is cut short or damaged, uses what can't be read, or two columns have one name; when a
-/// target, or a column of which something is said, holds lists, structs or the like; and what `take`
+/// When the file is truncated or damaged, uses unsupported features, or two columns have the same name; when a
+/// target, or a column with options, holds lists, structs or the like; and what `take`
 /// returns.
 pub(in crate::data) fn pass(
     source: &Source,
@@ -64,10 +64,10 @@ pub(in crate::data) fn pass(
     Ok(())
 }
 
-/// The columns of a record batch, as those of a file are read: their names and their values.
+/// The columns of a record batch, read like those of a file: their names and their values.
 ///
 /// # Errors
-/// For a column of lists, structs or the like, and two columns of one name.
+/// For a column of lists, structs or the like, and two columns with the same name.
 #[cfg(feature = "arrow")]
 pub(crate) fn columns_of(batch: &RecordBatch) -> Result<(Vec<String>, Vec<Values>)> {
     let schema = batch.schema();
@@ -76,12 +76,12 @@ pub(crate) fn columns_of(batch: &RecordBatch) -> Result<(Vec<String>, Vec<Values
         if let Some(what) = nested(array.data_type()) {
             return Err(Error::data(format!("a column of {what}"))
                 .at(format!("the column {name}"))
-                .help("leave the column out, or give each of its values a column of its own"));
+                .help("remove the column, or give each of its values its own column"));
         }
         let read = |whole| {
             values(array, whole).map_err(|e| {
                 Error::data(format!("the column {name} can't be read: {e}"))
-                    .help("leave the column out, or convert it to numbers or texts")
+                    .help("remove the column, or convert it to numbers or texts")
             })
         };
         let found = read(Whole::Numbers)?;
@@ -94,21 +94,21 @@ pub(crate) fn columns_of(batch: &RecordBatch) -> Result<(Vec<String>, Vec<Values
     Ok((names, columns))
 }
 
-/// A file, and what is read of it.
+/// A pass over a file.
 struct Pass<'a> {
     file: File<'a>,
     header: Arc<Header>,
     selection: Selection,
-    /// The places of the columns that are read, in order.
+    /// The indices of the columns that are read, in order.
     places: Vec<usize>,
     /// How whole numbers are read, column by column.
     whole: Vec<Whole>,
-    /// What is left out of the table.
+    /// Warnings about columns that are left out.
     warnings: Vec<String>,
 }
 
 impl Pass<'_> {
-    /// Takes all batches; false where a column has to be read otherwise than before.
+    /// Reads all batches; false if a column must be read again in another way.
     fn take(&mut self, mut take: impl FnMut(Rows) -> Result<()>) -> Result<bool> {
         let format = self.file.format;
         let mut first = 0;
@@ -135,7 +135,7 @@ impl Pass<'_> {
         }
     }
 
-    /// The values of a batch, whose first row is `first`, and what is wrong with them; none where a column
+    /// The values of a batch, whose first row is `first`, and their errors; none if a column
     /// must be read again from the beginning as digits.
     #[expect(clippy::type_complexity, reason = "the parts of what becomes Rows")]
     fn columns(
@@ -159,7 +159,7 @@ impl Pass<'_> {
             if keeps_identity && is_whole(array.data_type()) && is_beyond_f64(&found) {
                 found = read(Whole::Digits)?;
                 if !is_text {
-                    // Texts of the batches before are the same either way; numbers are not.
+                    // Texts of previous batches are the same either way; numbers are not.
                     self.whole[place] = Whole::Digits;
                     if first > 0 {
                         return Ok(None);
@@ -178,11 +178,11 @@ struct File<'a> {
     format: Format,
     source: &'a Source,
     schema: SchemaRef,
-    /// Where it is Parquet.
+    /// For Parquet.
     parquet: Option<(Chunks, ArrowReaderMetadata)>,
 }
 
-/// The source of a columnar file that needs no unpacking for each pass over it.
+/// The source of a columnar file that doesn't need decompression in each pass.
 ///
 /// # Errors
 /// As [`Source::unpacked`].
@@ -204,7 +204,7 @@ impl<'a> File<'a> {
         let load = || {
             let metadata = ArrowReaderMetadata::load(&chunks, options)?;
             match values::without_dictionaries(metadata.schema()) {
-                // The decoder makes dictionaries of few types.
+                // The decoder supports dictionaries of only few types.
                 Some(schema) => {
                     let options = ArrowReaderOptions::new().with_schema(schema);
                     ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
@@ -223,7 +223,7 @@ impl<'a> File<'a> {
         opened.map_err(|e| fault(format, &e))
     }
 
-    /// Refuses headers of the columns at these places that can't be true.
+    /// Refuses impossible headers of the columns at these indices.
     fn check(&self, places: &[usize]) -> Result<()> {
         let Some((chunks, metadata)) = &self.parquet else { return Ok(()) };
         let roots = places.iter().copied().collect();
@@ -231,7 +231,7 @@ impl<'a> File<'a> {
         checked.map_err(|e| fault(self.format, &of_parquet(e)))
     }
 
-    /// The batches of the columns at these places, from the first one on.
+    /// The batches of the columns at these indices, from the first one on.
     fn batches(&self, places: &[usize]) -> Result<Batches> {
         let places = places.to_vec();
         let Some((chunks, metadata)) = &self.parquet else {
@@ -252,7 +252,7 @@ impl<'a> File<'a> {
     }
 }
 
-/// The places of the columns that are read, in order.
+/// The indices of the columns that are read, in order.
 fn places(selection: &Selection) -> Vec<usize> {
     let is_read = |&place: &usize| {
         selection.wanted[place] != Want::Nothing || selection.kept.contains(&place)
@@ -260,11 +260,11 @@ fn places(selection: &Selection) -> Vec<usize> {
     (0..selection.wanted.len()).filter(is_read).collect()
 }
 
-/// Leaves out columns of lists, structs and the like that nobody said anything about: a warning for
+/// Leaves out columns of lists, structs and the like without options, with a warning for
 /// each.
 ///
 /// # Errors
-/// Where one is the target, or something is said of it.
+/// When one is the target, or has options.
 fn leave_out(header: &Header, schema: &SchemaRef, wanted: &mut [Want]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     for (place, want) in wanted.iter_mut().enumerate() {
@@ -275,18 +275,18 @@ fn leave_out(header: &Header, schema: &SchemaRef, wanted: &mut [Want]) -> Result
             Want::Guess => {
                 *want = Want::Nothing;
                 warnings.push(format!(
-                    "the column {name} holds {what}: it is left out; write what is to be learnt from as \
-                     columns of numbers or texts, or name it with --ignore"
+                    "the column {name} holds {what}: it is not used; write its parts as \
+                     columns of numbers or texts, or name it in --ignore"
                 ));
             }
             _ => {
                 return Err(Error::data(format!(
-                    "the column holds {what}, which are no numbers, texts or times"
+                    "the column holds {what}, which are not numbers, texts or times"
                 ))
                 .at(header.describe(place))
                 .help(format!(
-                    "name another column with --target if this is the target; leave it out with --ignore \
-                     {name}, or write its parts as columns of their own"
+                    "name another column with --target if this is the target; omit it with --ignore \
+                     {name}, or write its parts as separate columns"
                 )));
             }
         }
@@ -309,7 +309,7 @@ fn infinite(values: &Values, first: usize) -> impl Iterator<Item = (usize, Error
     rows.map(move |(row, x)| {
         let error = Error::data(format!("{x} is not a finite number"))
             .at(format!("row {}", first + row + 1))
-            .help("replace it, or leave it out as missing");
+            .help("replace it, or make it a missing value");
         (row, error)
     })
 }

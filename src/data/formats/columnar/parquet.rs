@@ -1,5 +1,5 @@
-//! Parquet: its bytes at any place, and the headers of its pages, whose sizes are checked before the
-//! decoder believes them.
+//! Parquet: random access to its bytes, and the headers of its pages, whose sizes are checked before the
+//! decoder uses them.
 
 use crate::data::streams::stream::{Place, Seekable};
 use bytes::Bytes;
@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
-/// The header of a page is seldom longer.
+/// The usual maximum length of a page header.
 const HEADER: usize = 512;
-/// So many values may be declared without a bit of data for each: runs of equal ones need none.
+/// The most values that may be declared with less than a bit of data each: runs of equal ones need none.
 const FREE_VALUES: u64 = 1 << 26;
 
 /// The bytes of a file.
@@ -41,9 +41,7 @@ impl ChunkReader for Chunks {
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
         if start.checked_add(length as u64).is_none_or(|end| end > self.0.len()) {
-            return Err(ParquetError::EOF(format!(
-                "{length} bytes from {start} on, behind its end"
-            )));
+            return Err(ParquetError::EOF(format!("{length} bytes from {start} on, past its end")));
         }
         if let Seekable::Memory(bytes) = &*self.0 {
             let begin = start as usize;
@@ -58,11 +56,11 @@ impl ChunkReader for Chunks {
     }
 }
 
-/// Refuses pages that leave their column, and sizes that no compression gives: the decoder takes
-/// memory for what a header declares, before it decodes. `roots` are the columns that are read.
+/// Refuses pages that exceed their column, and sizes that are impossible with any compression: the decoder
+/// allocates what a header declares before it decodes. `roots` are the columns that are read.
 ///
 /// # Errors
-/// When a page is none, or its header can't be true.
+/// When a page is invalid, or its header is impossible.
 pub(super) fn check_pages(
     chunks: &Chunks,
     metadata: &ParquetMetaData,
@@ -82,13 +80,13 @@ pub(super) fn check_pages(
 fn check_column(chunks: &Chunks, column: &ColumnChunkMetaData) -> Result<()> {
     let lie = |what: &str| {
         let name = column.column_descr().name();
-        ParquetError::General(format!("{what} in the column {name} can't be true"))
+        ParquetError::General(format!("{what} in the column {name} is impossible"))
     };
     let size = |size: i64| u64::try_from(size).map_err(|_| lie("an offset"));
     let begin = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
     let (begin, length) = (size(begin)?, size(column.compressed_size())?);
     let end = begin.checked_add(length).filter(|end| *end <= chunks.len());
-    let end = end.ok_or_else(|| ParquetError::EOF("a column behind its end".into()))?;
+    let end = end.ok_or_else(|| ParquetError::EOF("a column past its end".into()))?;
     let values = size(column.num_values())?;
     let (mut place, mut seen) = (begin, 0);
     while place < end && seen < values {
@@ -97,11 +95,11 @@ fn check_column(chunks: &Chunks, column: &ColumnChunkMetaData) -> Result<()> {
         let (packed, unpacked) = (size(page.packed)?, size(page.unpacked)?);
         place = place.saturating_add(length).saturating_add(packed);
         if place > end {
-            return Err(ParquetError::EOF("a page behind the end of its column".into()));
+            return Err(ParquetError::EOF("a page past the end of its column".into()));
         }
         let most = match column.compression() {
             Compression::UNCOMPRESSED => packed,
-            // 64 bytes by an element of three.
+            // 64 bytes from an element of three.
             Compression::SNAPPY => packed.saturating_mul(22),
             // A run of 255 bytes for each byte of its length.
             Compression::LZ4 | Compression::LZ4_RAW => packed.saturating_mul(255),
@@ -133,12 +131,12 @@ fn check_column(chunks: &Chunks, column: &ColumnChunkMetaData) -> Result<()> {
     Ok(())
 }
 
-/// What a page's header declares.
+/// The content of a page's header.
 #[derive(Default)]
 struct Page {
-    /// Bytes as they stand in the file.
+    /// The number of bytes in the file.
     packed: i64,
-    /// Bytes once decompressed.
+    /// The number of bytes after decompression.
     unpacked: i64,
     values: i64,
     is_dictionary: bool,
@@ -152,7 +150,7 @@ impl Page {
         compact.fields(|compact, id, of| match id {
             2 => compact.zigzag().map(|size| page.unpacked = size),
             3 => compact.zigzag().map(|size| page.packed = size),
-            // The header of a page of data, of a dictionary, of data by the second version.
+            // The header of a data page, a dictionary page, or a data page of version 2.
             5 | 7 | 8 if of == STRUCT => {
                 page.is_dictionary = id == 7;
                 compact.fields(|compact, id, of| match id {
@@ -168,19 +166,19 @@ impl Page {
 
 /// The type of a struct in Thrift's compact protocol.
 const STRUCT: u8 = 12;
-/// Structs within structs are nested no deeper.
+/// The deepest nesting of structs.
 const DEPTH: usize = 16;
 
-/// Thrift's compact protocol, in which Parquet's headers stand:
+/// Thrift's compact protocol, in which Parquet's headers are written:
 /// <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>.
 struct Compact<R> {
     reader: R,
-    /// The bytes that were read.
+    /// The number of bytes that were read.
     length: u64,
 }
 
 impl<R: Read> Compact<R> {
-    /// Takes each field of a struct: its number and its type.
+    /// Visits each field of a struct: its number and its type.
     fn fields(
         &mut self,
         mut take: impl FnMut(&mut Self, i64, u8) -> io::Result<()>,
@@ -199,14 +197,14 @@ impl<R: Read> Compact<R> {
         }
     }
 
-    /// Passes over a value of that type.
+    /// Skips a value of that type.
     fn skip(&mut self, of: u8, depth: usize) -> io::Result<()> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidData);
         if depth > DEPTH {
             return Err(invalid());
         }
         match of {
-            // A boolean's value is its type.
+            // The value of a boolean is in its type.
             1 | 2 => Ok(()),
             3 => self.bytes(1),
             4..=6 => self.varint().map(|_| ()),
@@ -232,7 +230,7 @@ impl<R: Read> Compact<R> {
         }
     }
 
-    /// Passes over a value in a list, where a boolean takes a byte.
+    /// Skips a value in a list, in which a boolean takes a byte.
     fn element(&mut self, of: u8, depth: usize) -> io::Result<()> {
         if matches!(of, 1 | 2) { self.bytes(1) } else { self.skip(of, depth + 1) }
     }

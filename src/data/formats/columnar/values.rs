@@ -1,6 +1,7 @@
 //! The values of Arrow arrays as columns.
 
-use crate::data::columns::frame::{MISSING, Texts, Values};
+use crate::data::columns::frame::Values;
+use crate::data::columns::texts::{MISSING, Texts};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt8Type};
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray};
@@ -10,7 +11,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
 
-/// From this magnitude on f64 takes neighboring whole numbers for one.
+/// From this magnitude on, f64 doesn't distinguish neighboring whole numbers.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// How the whole numbers of a column are read.
@@ -18,11 +19,11 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 pub(super) enum Whole {
     /// As numbers in f64.
     Numbers,
-    /// As the texts of their digits, which f64 can't hold.
+    /// As texts of their digits, because f64 can't hold them.
     Digits,
 }
 
-/// What the values of a type are that can't be a column; none where they can.
+/// A description of the values of a type that can't be a column; none for other types.
 pub(super) fn nested(data_type: &DataType) -> Option<String> {
     use DataType::{
         Dictionary, FixedSizeList, Interval, LargeList, LargeListView, List, ListView, Map,
@@ -45,7 +46,7 @@ pub(super) fn nested(data_type: &DataType) -> Option<String> {
     }
 }
 
-/// The schema with the values themselves in place of dictionaries of other than texts, where it has any.
+/// The schema with plain values instead of dictionaries of types other than texts, if it has any.
 pub(super) fn without_dictionaries(schema: &SchemaRef) -> Option<SchemaRef> {
     let mut changed = false;
     let fields = schema.fields().iter().map(|field| match field.data_type() {
@@ -59,8 +60,8 @@ pub(super) fn without_dictionaries(schema: &SchemaRef) -> Option<SchemaRef> {
     changed.then(|| Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
 }
 
-/// Whether the values of a type are whole numbers, among which there may be such as f64 can't tell
-/// apart.
+/// Whether the values of a type are whole numbers that f64 may be unable to
+/// distinguish.
 pub(super) fn is_whole(data_type: &DataType) -> bool {
     match data_type {
         DataType::Int64 | DataType::UInt64 => true,
@@ -74,13 +75,13 @@ pub(super) fn is_whole(data_type: &DataType) -> bool {
     }
 }
 
-/// Whether f64 may take two of these numbers for one.
+/// Whether two of these numbers may be equal in f64.
 pub(super) fn is_beyond_f64(values: &Values) -> bool {
     let Values::Numbers(numbers) = values else { return false };
     numbers.iter().any(|x| x.abs() >= EXACT)
 }
 
-/// The values of an array that [`nested`] says nothing about.
+/// The values of an array for which [`nested`] is none.
 ///
 /// # Errors
 /// For a type that has no conversion.
@@ -125,7 +126,7 @@ pub(super) fn values(array: &ArrayRef, whole: Whole) -> Result<Values, ArrowErro
     })
 }
 
-/// Numbers, NaN where one is missing.
+/// Numbers, NaN if missing.
 fn numbers<T: ArrowPrimitiveType<Native = f64>>(array: &PrimitiveArray<T>) -> Vec<f64> {
     match array.null_count() {
         0 => array.values().to_vec(),
@@ -133,19 +134,19 @@ fn numbers<T: ArrowPrimitiveType<Native = f64>>(array: &PrimitiveArray<T>) -> Ve
     }
 }
 
-/// What is counted in a unit of so many seconds.
+/// Times counted in a unit of `unit` seconds.
 fn seconds(array: &ArrayRef, unit: f64) -> Result<Vec<f64>, ArrowError> {
     let counts = cast(&cast(array, &DataType::Int64)?, &DataType::Float64)?;
     let counts = numbers(counts.as_primitive::<Float64Type>());
     Ok(counts.into_iter().map(|x| x * unit).collect())
 }
 
-/// Texts, of which an empty one is missing.
+/// Texts; an empty one is missing.
 fn texts<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> Values {
     Values::Texts(texts.map(|t| t.filter(|t| !t.is_empty())).collect())
 }
 
-/// Bytes as the texts that many writers mean by them, or else by their hexadecimal digits.
+/// Bytes as texts if they are UTF-8, as many writers intend, otherwise as hexadecimal digits.
 fn bytes<'a>(all: impl Iterator<Item = Option<&'a [u8]>>) -> Values {
     let text = |bytes: &'a [u8]| match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
@@ -162,7 +163,7 @@ fn bytes<'a>(all: impl Iterator<Item = Option<&'a [u8]>>) -> Values {
     Values::Texts(texts)
 }
 
-/// The texts of a dictionary, without those that no row has.
+/// The texts of a dictionary, without unused ones.
 fn dictionary(array: &ArrayRef) -> Result<Values, ArrowError> {
     let dictionary = array.as_any_dictionary();
     let Values::Texts(all) = values(dictionary.values(), Whole::Numbers)? else {
@@ -184,9 +185,9 @@ fn dictionary(array: &ArrayRef) -> Result<Values, ArrowError> {
     Ok(Values::Texts(texts))
 }
 
-/// Numbers as bytes where all of them are.
+/// Numbers as bytes if all of them fit.
 pub(in crate::data) fn narrow(numbers: Vec<f64>) -> Values {
-    // The comparison of bits tells −0 from 0.
+    // The comparison of bits distinguishes −0 from 0.
     let is_byte = |x: &f64| f64::from(*x as u8).to_bits() == x.to_bits();
     match numbers.iter().all(is_byte) {
         true => Values::Bytes(numbers.into_iter().map(|x| x as u8).collect()),

@@ -1,4 +1,4 @@
-//! Delimited text cut into blocks at the ends of records, so that blocks can be parsed apart.
+//! Delimited text split into blocks at the ends of records, so that blocks can be parsed independently.
 
 use super::dialect::Dialect;
 use crate::base::error::{Error, Result};
@@ -6,8 +6,8 @@ use crate::data::streams::stream::{ByteStream, read_error};
 use std::io::Read;
 use std::path::PathBuf;
 
-/// A quoted cell longer than this is taken for a quote that was never closed, and a line without an end
-/// within so many bytes for no line of a table.
+/// A quoted cell longer than this counts as a quote that was never closed, and a longer line counts as
+/// not being part of a table.
 const LONGEST_RECORD: usize = 64 << 20;
 
 /// Some whole records, each with its terminator.
@@ -15,7 +15,7 @@ pub(super) struct Block {
     pub(super) bytes: Vec<u8>,
     /// The line that it begins on, counted from 1.
     pub(super) first_line: u64,
-    /// Whether there is any quote in it.
+    /// Whether it contains any quote.
     pub(super) quoted: bool,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Blocks {
     reader: Box<dyn Read>,
     dialect: Dialect,
     size: usize,
-    /// What is read, but not yet given out: the beginning of a record.
+    /// The bytes read but not yet returned: the beginning of a record.
     rest: Vec<u8>,
     line: u64,
     ended: bool,
@@ -88,7 +88,7 @@ impl Blocks {
         }
     }
 
-    /// Reads on until there are `wanted` bytes, or no more.
+    /// Reads until there are `wanted` bytes, or to the end.
     fn fill(&mut self, bytes: &mut Vec<u8>, wanted: usize) -> Result<()> {
         let missing = wanted.saturating_sub(bytes.len()) as u64;
         if missing > 0 && !self.ended {
@@ -103,21 +103,21 @@ impl Blocks {
     fn never_ends(&self) -> Error {
         Error::data(format!("a line of more than {} MiB", LONGEST_RECORD >> 20))
             .at(format!("{}, line {}", self.path.display(), self.line))
-            .help("this is no table of text: every row stands on a line of its own")
+            .help("this doesn't look like a table in text form: each row must be on its own line")
     }
 
     fn never_closed(&self, before: &[u8]) -> Error {
         let line = self.line + memchr::memchr_iter(self.dialect.terminator, before).count() as u64;
-        Error::data("a quote is opened, but never closed")
+        Error::data("a quote is never closed")
             .at(format!("{}, line {line}", self.path.display()))
-            .help("close it, or write a quote inside of quotes twice")
+            .help("close it, or double a quote inside of a quoted cell")
     }
 }
 
-/// Behind the last whole record, and where a quote was opened that isn't closed.
+/// The end of the last whole record, and the position of an open quote.
 ///
-/// As in the `csv` crate, a quote opens only at the beginning of a cell, and what follows a closed
-/// one is part of the cell as it stands.
+/// As in the `csv` crate, a quote opens only at the beginning of a cell, and text after a closed
+/// one is part of the cell, unchanged.
 fn last_end(bytes: &[u8], dialect: Dialect) -> (Option<usize>, Option<usize>) {
     let Dialect { delimiter, terminator, .. } = dialect;
     let (mut end, mut at) = (None, 0);

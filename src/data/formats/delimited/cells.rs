@@ -1,18 +1,19 @@
-//! The cells of a block, parsed straight from its bytes into typed columns.
+//! The cells of a block, parsed directly from its bytes into typed columns.
 
 use super::blocks::Block;
 use super::dialect::Dialect;
 use super::recent::{Recent, Short};
 use crate::data::columns::form_evidence::FormEvidence;
-use crate::data::columns::frame::{MISSING, Texts, Values};
+use crate::data::columns::frame::Values;
 use crate::data::columns::lines::Lines;
 use crate::data::columns::missing::{Marks, is_mark, is_missing};
 use crate::data::columns::number_form::NumberForm;
+use crate::data::columns::texts::{MISSING, Texts};
 use ::csv::ByteRecord;
 use arrow_array::StringArray;
 use arrow_array::builder::StringBuilder;
 
-/// What the cells of a column are read as.
+/// How the cells of a column are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cells {
     /// Numbers of that form; a missing one is NaN.
@@ -21,26 +22,26 @@ pub(crate) enum Cells {
     Text,
     /// Texts that name classes: `None` and `-` may be such names.
     Class,
-    /// What they say of the form of numbers.
+    /// Evidence for their number form.
     Evidence,
-    /// What stands there, whatever it means.
+    /// The unchanged text.
     Raw,
     /// Nothing.
     Skip,
 }
 
-/// What is wrong with a row.
+/// The kinds of faults in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wrong {
-    /// It has so many cells.
+    /// It has this number of cells instead.
     Ragged(usize),
     /// A cell that should be a number holds this.
     NoNumber(String),
-    /// A cell is no UTF-8.
+    /// A cell isn't UTF-8.
     Utf8,
 }
 
-/// A row that couldn't be read as it should, and where.
+/// A fault in a row, and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) row: usize,
@@ -53,17 +54,17 @@ pub(crate) struct Fault {
 /// The rows of a block.
 pub(super) struct Parsed {
     pub(super) columns: Vec<Option<Values>>,
-    /// The raw columns, by their places.
+    /// The raw columns, by their indices.
     pub(super) raw: Vec<(usize, StringArray)>,
     pub(super) rows: usize,
     pub(super) lines: Lines,
-    /// One for each row with a fault, its first, in the order of the rows.
+    /// The first fault of each row with faults, in the order of the rows.
     pub(super) faults: Vec<Fault>,
-    /// The texts that stood in each column of numbers: how many, and the first.
+    /// The texts in each column of numbers: their number, and the first.
     pub(super) texts: Vec<(usize, Option<Fault>)>,
-    /// The columns of numbers with a whole one that f64 would round.
+    /// The columns of numbers with a whole number that f64 would round.
     pub(super) wide: Vec<usize>,
-    /// What columns say of the form of numbers, by their places.
+    /// The evidence for the number forms of columns, by their indices.
     pub(super) evidence: Vec<(usize, FormEvidence)>,
 }
 
@@ -82,7 +83,7 @@ pub(super) fn parse(block: &Block, dialect: Dialect, cells: &[Cells], marks: &Ma
 enum Column {
     Bytes(Vec<u8>),
     Numbers(Vec<f64>),
-    /// Numbers of another form than the plain one.
+    /// Numbers in another form than the plain one.
     Formed(NumberForm, Vec<f64>),
     /// Whether they name classes.
     Texts(Texts, Recent, bool),
@@ -91,7 +92,7 @@ enum Column {
     Skip,
 }
 
-/// From here on f64 doesn't hold every whole number.
+/// From this magnitude on, f64 doesn't hold every whole number.
 const WIDE: f64 = 9_007_199_254_740_992.0;
 
 struct Rows<'a> {
@@ -141,7 +142,7 @@ impl<'a> Rows<'a> {
             let faults = self.faults.len();
             let mut ragged = None;
             for place in 0..=last {
-                // A number of plain digits is parsed on the way to its end, a short text found.
+                // A plain number is parsed while searching for its end, a short text looked up.
                 let is_end = |end: usize| match place < last {
                     true => bytes[end] == delimiter,
                     false => ends_record(bytes, end, terminator),
@@ -180,8 +181,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Takes in a number, or a text that was met before, that begins at `at` and ends the cell: where it
-    /// ends. Nothing is taken in where there is none, which the slow way then finds out about.
+    /// Reads a plain number or a recent text that begins at `at` and fills the cell, and returns its
+    /// end. If there is none, nothing is read, and the slow path handles the cell.
     #[inline(always)]
     fn fast(
         &mut self,
@@ -217,7 +218,7 @@ impl<'a> Rows<'a> {
         };
         let (value, used) = fast_float2::parse_partial::<f64, _>(&bytes[at..]).ok()?;
         let end = at + used;
-        // Of NaN it is false that it is narrow.
+        // The comparison is false for NaN.
         let is_narrow = value.abs() < WIDE;
         if used == 0 || !is_narrow || end >= bytes.len() || !is_end(end) {
             return None;
@@ -231,10 +232,10 @@ impl<'a> Rows<'a> {
         let mut reader = dialect.reader(&block.bytes);
         let mut record = ByteRecord::new();
         let (mut begin, mut line) = (0, block.first_line);
-        // Reading from memory can't fail, and rows of any length are taken.
+        // Reading from memory can't fail, and rows of any length are accepted.
         while let Ok(true) = reader.read_byte_record(&mut record) {
             let end = reader.position().byte() as usize;
-            // Blank lines before the record are passed over by the reader.
+            // The reader skips blank lines before the record.
             let blank =
                 block.bytes[begin..end].iter().take_while(|&&b| b == dialect.terminator).count()
                     as u64;
@@ -261,7 +262,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Takes in any cell.
+    /// Reads any cell.
     fn cell(&mut self, place: usize, cell: &[u8], line: u64) {
         if matches!(self.columns[place], Column::Skip) {
             return;
@@ -286,7 +287,7 @@ impl<'a> Rows<'a> {
             return;
         }
         if let Column::Texts(texts, recent, _) = &mut self.columns[place] {
-            // What is there already was valid before.
+            // The previous content is valid.
             let found = texts.words.find(cell);
             let new = || std::str::from_utf8(cell).ok().map(|text| texts.words.code(text));
             match found.or_else(new) {
@@ -317,7 +318,7 @@ impl<'a> Rows<'a> {
                 self.wide[place] |= x.abs() >= WIDE && cell.iter().all(is_whole);
                 self.number(place, x);
             }
-            // A sign behind the number, parentheses for one.
+            // A sign after the number, or parentheses.
             Err(_) if !is_formed && signed().is_some() => {
                 self.number(place, signed().unwrap_or(f64::NAN));
             }
@@ -342,7 +343,7 @@ impl<'a> Rows<'a> {
     fn number(&mut self, place: usize, x: f64) {
         match &mut self.columns[place] {
             Column::Bytes(bytes) => {
-                // The comparison of bits tells −0 from 0.
+                // The comparison of bits distinguishes −0 from 0.
                 if f64::from(x as u8).to_bits() == x.to_bits() {
                     bytes.push(x as u8);
                 } else {
@@ -365,7 +366,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Notes a fault of the row at hand, unless it has one already.
+    /// Records a fault of the current row, unless it has one already.
     fn fault(&mut self, line: u64, column: usize, wrong: Wrong) {
         if self.faults.last().is_none_or(|f| f.row != self.done) {
             self.faults.push(Fault { row: self.done, line, column, wrong });

@@ -13,33 +13,33 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-/// The bytes of a block: enough for threads to be worth it, little enough to stay in a cache.
+/// The number of bytes in a block: enough to pay for threads, few enough to stay in a cache.
 const BLOCK: usize = 1 << 20;
 
-/// A column that is carried along.
+/// A column that is copied to the output.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
     pub(super) place: usize,
-    /// What its cells are read as; as they stand where there is none.
+    /// How its cells are read; unchanged if none.
     pub(super) readable: Option<Readable>,
 }
 
-/// Some rows, and what is wrong with some of them: a faulty cell is missing in its column.
+/// Some rows and their faults: a faulty cell is missing in its column.
 pub(super) struct Chunk {
     pub(super) frame: Frame,
-    /// The columns that are carried along.
+    /// The columns that are copied to the output.
     pub(super) kept: Vec<ArrayRef>,
     pub(super) faults: Vec<Fault>,
-    /// The texts that stood in each column of numbers: how many, and the first.
+    /// The texts in each column of numbers: their number, and the first.
     pub(super) texts: Vec<(usize, Option<Fault>)>,
-    /// The columns of numbers with a whole one that f64 would round.
+    /// The columns of numbers with a whole number that f64 would round.
     pub(super) wide: Vec<usize>,
-    /// What columns say of the form of numbers, by their places.
+    /// The evidence for the number forms of columns, by their indices.
     pub(super) evidence: Vec<(usize, FormEvidence)>,
 }
 
-/// The rows of a delimited text in order. Blocks are parsed ahead on other threads, while the one that
-/// asks for rows reads the text and takes what is done.
+/// The rows of a delimited text in order. Blocks are parsed ahead on other threads, while the
+/// calling thread reads the text and takes finished blocks.
 pub(super) struct Chunks {
     delimited: Arc<Delimited>,
     header: Arc<Header>,
@@ -48,7 +48,7 @@ pub(super) struct Chunks {
     kept: Arc<[Kept]>,
     /// The blocks that are being parsed, in order.
     parsing: VecDeque<Receiver<(Parsed, Vec<ArrayRef>)>>,
-    /// What is wrong behind them.
+    /// The error after these blocks.
     failed: Option<Error>,
     is_first: bool,
     is_over: bool,
@@ -76,7 +76,7 @@ impl Chunks {
         Ok(Some(Chunk { frame, kept, faults, texts, wide, evidence }))
     }
 
-    /// Reads a block and begins to parse it; false at the end.
+    /// Reads a block and starts parsing it; false at the end.
     fn begin(&mut self) -> Result<bool> {
         let Some(mut block) = self.blocks.read()? else { return Ok(false) };
         if let (true, Some(line)) = (self.is_first, self.delimited.last_line) {
@@ -89,11 +89,11 @@ impl Chunks {
             (self.delimited.clone(), self.cells.clone(), self.kept.clone());
         let (done, parsed) = channel();
         let work = move || {
-            // Where nobody waits any more, the rows are not needed.
+            // If nobody waits any more, the rows are not needed.
             let _ = done.send(delimited.parse(&block, &cells, &kept));
         };
         match rayon::current_thread_index() {
-            // A thread of the pool must not wait for another: there may be none.
+            // A thread of the pool must not wait for another: there may be no other.
             Some(_) => work(),
             None => rayon::spawn(work),
         }
@@ -104,7 +104,7 @@ impl Chunks {
 
 impl Delimited {
     /// The rows from the first one on, in chunks, each column read as `cells` says, and those at
-    /// the places `kept` carried along.
+    /// the indices `kept` copied to the output.
     ///
     /// # Errors
     /// When the source can't be opened again.
@@ -128,8 +128,8 @@ impl Delimited {
         })
     }
 
-    /// Parses a block, and once more for the columns that are carried along: a column may be both a
-    /// number to learn from and carried along.
+    /// Parses a block, and a second time for the columns that are copied to the output: a column may be both a
+    /// numeric feature and copied.
     fn parse(&self, block: &Block, cells: &[Cells], kept: &[Kept]) -> (Parsed, Vec<ArrayRef>) {
         let mut parsed = cells::parse(block, self.dialect, cells, &self.marks);
         if kept.is_empty() {
@@ -152,7 +152,7 @@ impl Delimited {
     }
 }
 
-/// Cuts off the header, which begins on `line`, and what stands before it; false where it isn't in
+/// Removes the header, which begins on `line`, and the lines before it; false if it isn't in
 /// this block.
 fn behind_header(block: &mut Block, dialect: Dialect, line: u64) -> bool {
     let mut rows = dialect.reader(&block.bytes);

@@ -1,4 +1,4 @@
-//! How a text is delimited.
+//! The separators of a delimited text.
 
 use super::forms::is_number;
 use crate::base::error::{Error, Result};
@@ -6,26 +6,26 @@ use crate::data::columns::missing::{Marks, is_missing};
 use crate::data::columns::text_options::Separator;
 use ::csv::{ByteRecord, ReaderBuilder, Terminator};
 
-/// What separates cells and ends records.
+/// The separator of cells and the terminator of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dialect {
     pub(super) delimiter: u8,
     pub(super) terminator: u8,
-    /// Whether the first line is `sep=;`, by which spreadsheets tell the separator.
+    /// Whether the first line is `sep=;`, with which spreadsheets declare the separator.
     pub(super) told: bool,
 }
 
 impl Dialect {
-    /// Finds out from the beginning of a text; `separator` is what the user says.
+    /// Found from the beginning of a text; `separator` is the user's option.
     ///
     /// # Errors
-    /// When the bytes can't be text of one byte or more a character in ASCII's order.
+    /// When the bytes can't be text in an encoding compatible with ASCII.
     pub(super) fn of(head: &[u8], separator: Option<Separator>) -> Result<Self> {
         if head.starts_with(b"\xFF\xFE") || head.starts_with(b"\xFE\xFF") {
             return Err(Error::data("the text is UTF-16").help("save the file as UTF-8"));
         }
         if head.contains(&0) {
-            return Err(Error::data("this is no text: it holds zero bytes").help(
+            return Err(Error::data("this is not text: it contains zero bytes").help(
                 "give a CSV or TSV file, Parquet, Arrow IPC, NPY, NPZ, IDX, or a folder of images",
             ));
         }
@@ -60,12 +60,12 @@ fn told_separator(head: &[u8]) -> Option<u8> {
     }
 }
 
-/// Rows that are compared.
+/// The number of rows that are compared.
 const ROWS: usize = 100;
 
 /// The separator, of comma, tab, semicolon and bar, under which all rows, the header included, have the
-/// same number of cells. Of several that one which leaves no bracket of the header open, then under
-/// which most cells are numbers, then the first.
+/// same number of cells. Among several, one that leaves no bracket of the header open, then the one with
+/// the most numeric cells, then the first.
 fn delimiter(head: &[u8], terminator: u8) -> u8 {
     let candidates = [b'\t', b',', b';', b'|'];
     let best = candidates
@@ -75,14 +75,14 @@ fn delimiter(head: &[u8], terminator: u8) -> u8 {
     best.unwrap_or(b',')
 }
 
-/// How well a separator cuts a text: compared field by field.
+/// How well a separator fits a text: compared field by field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Split {
-    /// Rows of a thousand that have as many cells as most have, which are several.
+    /// The rows in a thousand with the most common number of cells, if that is more than one.
     regular: usize,
-    /// Whether no cell of the first row has a bracket that another one closes.
+    /// Whether no cell of the first row has a bracket that is closed in another one.
     is_closed: bool,
-    /// Cells of a thousand that are numbers or missing.
+    /// The cells in a thousand that are numbers or missing.
     numbers: usize,
 }
 
@@ -98,7 +98,7 @@ impl Split {
                 rows.push(record.clone());
             }
         }
-        // The last record may be cut by the end of the head.
+        // The last record may be cut off at the end of `head`.
         if rows.len() > 1 && rows.len() < ROWS && head.last() != Some(&dialect.terminator) {
             rows.pop();
         }
@@ -113,7 +113,7 @@ impl Split {
             is_missing(cell) || is_number(&String::from_utf8_lossy(cell))
         };
         let has_names = !first.iter().any(is_number);
-        // Bars are the separator of people who write a decimal point.
+        // Texts separated by bars usually have decimal points.
         let is_plain = |cell: &[u8]| is_number(cell) && !cell.contains(&b',');
         let counted: &dyn Fn(&[u8]) -> bool =
             if dialect.delimiter == b'|' && has_names { &is_plain } else { &is_number };
@@ -129,7 +129,7 @@ fn is_closed(cell: &[u8]) -> bool {
     count(b"([{") == count(b")]}")
 }
 
-/// What a cell looks like.
+/// The apparent content of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     Missing,

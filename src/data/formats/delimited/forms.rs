@@ -1,4 +1,4 @@
-//! The forms of the numbers in a text: what the columns are read as where these aren't the plain one.
+//! The number forms of a text, and how its columns are read if they aren't plain.
 
 use super::Delimited;
 use super::cells::Cells;
@@ -11,21 +11,21 @@ use crate::data::columns::number_form::NumberForm;
 use crate::data::formats::want::Want;
 use std::sync::Arc;
 
-/// The most columns that one kind of warning names.
+/// The most columns that are named in one kind of warning.
 const NAMED: usize = 5;
 
-/// What the columns of a text are read as.
+/// How the columns of a text are read.
 pub(super) struct Reading {
     pub(super) cells: Vec<Cells>,
     /// The header, with the forms of numbers.
     pub(super) header: Arc<Header>,
     pub(super) warnings: Vec<String>,
-    /// Whether the forms were found out from all rows; else all are taken for plain.
+    /// Whether the forms were found from all rows; otherwise all are assumed to be plain.
     pub(super) is_formed: bool,
 }
 
 impl Delimited {
-    /// What the columns are read as, with the forms of numbers from all rows where `is_formed` says that
+    /// How the columns are read, with the number forms found from all rows if `is_formed` says that
     /// they matter.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Delimited {
     }
 
     /// The form of the numbers of each column, from all rows of all columns, so that it is the same
-    /// whichever are wanted.
+    /// for any selection.
     fn forms(self: &Arc<Self>) -> Result<Vec<Option<Decided>>> {
         let mut found = vec![FormEvidence::default(); self.header.names.len()];
         let cells = vec![Cells::Evidence; self.header.names.len()];
@@ -77,12 +77,12 @@ impl Delimited {
         Ok(decide(&named, &FormHints { known: self.known_forms.as_ref(), ..self.hints }))
     }
 
-    /// The warning for numbers of another unit than a model was trained on.
+    /// The warning for numbers with another unit than in training.
     fn other_unit(&self, name: &str, form: NumberForm) -> Option<String> {
         let trained = self.known_forms.as_ref()?.get(name).and_then(|form| form.unit);
         let is_other = match (form.unit, trained) {
             (Some(own), Some(trained)) => own != trained,
-            // A currency goes without saying, a percent sign doesn't.
+            // A currency may be omitted, a percent sign may not.
             (Some(unit), None) | (None, Some(unit)) => unit.is_share(),
             (None, None) => false,
         };
@@ -90,14 +90,14 @@ impl Delimited {
             let [own, trained] =
                 [form.unit, trained].map(|unit| unit.map_or("no unit", |unit| unit.text()));
             format!(
-                "column {name}: numbers with {own}, where the training data have {trained}: they are \
-                 taken as they stand"
+                "column {name}: numbers with {own}, but the training data have {trained}: they are \
+                 used unchanged"
             )
         })
     }
 }
 
-/// Warnings of columns whose numbers could mean others.
+/// Warnings for columns whose numbers are ambiguous.
 fn doubts(open: &[(&str, NumberForm)]) -> Vec<String> {
     let doubt = |(name, form): &(&str, NumberForm)| {
         let [cell, read, other, decimal, right] = match (form.decimal, form.thousands) {
@@ -109,12 +109,12 @@ fn doubts(open: &[(&str, NumberForm)]) -> Vec<String> {
         };
         format!(
             "column {name}: {cell} is read as {read}, but could mean {other}: --decimal {decimal} reads \
-             it so, {right} says that it is right"
+             it so, {right} confirms this reading"
         )
     };
     let mut all: Vec<String> = open.iter().take(NAMED).map(doubt).collect();
     if open.len() > NAMED {
-        all.push(format!("the same holds for {} more columns", open.len() - NAMED));
+        all.push(format!("the same applies to {} more columns", open.len() - NAMED));
     }
     all
 }
@@ -126,13 +126,13 @@ pub(in crate::data) fn is_number(cell: &str) -> bool {
     evidence.is_numeric()
 }
 
-/// Whether a cell is a number of that form, or of the plain one without being finite.
+/// Whether a cell is a number in that form, or plain and not finite.
 pub(super) fn reads(form: NumberForm, cell: &str) -> bool {
     let cell = cell.trim();
     form.parse(cell).is_some() || form == NumberForm::PLAIN && cell.parse::<f64>().is_ok()
 }
 
-/// What the cells of a column in some rows say of the form of its numbers.
+/// The evidence for a column's number form from some rows.
 pub(super) fn evidence_of(rows: &[Vec<Vec<u8>>], place: usize, marks: &Marks) -> FormEvidence {
     let mut evidence = FormEvidence::default();
     let cells = rows.iter().filter_map(|row| row.get(place));

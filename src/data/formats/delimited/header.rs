@@ -8,7 +8,7 @@ use crate::data::streams::recognize::recode;
 use std::collections::HashSet;
 use std::path::Path;
 
-/// What the first row is.
+/// The role of the first row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FirstRow {
     /// The names of the columns.
@@ -17,7 +17,7 @@ pub(super) enum FirstRow {
     NamesOfNumbers,
     /// A row like the others.
     Values,
-    /// A row like the others, though its whole numbers stand above numbers with decimals.
+    /// A row like the others, although its whole numbers are above numbers with decimals.
     ValuesInDoubt,
 }
 
@@ -28,13 +28,13 @@ struct Sample<'a> {
     marks: &'a Marks,
 }
 
-/// Whether the first of these rows names the columns, where nothing else tells: it does if it is unlike
+/// Whether the first of these rows names the columns, if nothing else decides: it does if it is unlike
 /// the rows below it.
 ///
 /// A text above numbers is a name. A first row with numbers in it is a header only if all of them could be
-/// names, years or counts: with a text that is none of its column's categories, above numbers with decimals,
-/// or as steps of one. Where all is text, no column may have a cell of the first row again, and no cell
-/// may be empty.
+/// names, years or counts: with a text that isn't one of its column's categories, above numbers with decimals,
+/// or as consecutive numbers. If all cells are texts, no column may repeat its cell of the first row, and no
+/// cell may be empty.
 pub(super) fn first_row(rows: &[Vec<Vec<u8>>], marks: &Marks) -> FirstRow {
     let Some((first, below)) = rows.split_first() else { return FirstRow::Values };
     let sample = Sample { first, below, marks };
@@ -62,7 +62,7 @@ pub(super) fn first_row(rows: &[Vec<Vec<u8>>], marks: &Marks) -> FirstRow {
         let have_decimals = places().all(|i| sample.has_decimals(i));
         let are_names = numbers[0] < 2 || (1800..2200).contains(&numbers[0]);
         let is_long = numbers.len() > 4;
-        // Of the columns of a table without texts, pandas writes the numbers; others years.
+        // pandas writes column numbers above a table without texts, other programs years.
         return match is_plain && are_steps && are_names && (have_decimals || is_long) {
             true => FirstRow::NamesOfNumbers,
             false if is_plain && have_decimals => FirstRow::ValuesInDoubt,
@@ -77,8 +77,8 @@ pub(super) fn first_row(rows: &[Vec<Vec<u8>>], marks: &Marks) -> FirstRow {
     }
 }
 
-/// The same for a model that knows no names: only a row of texts above a column of numbers is no row of values,
-/// for which its texts would be faults.
+/// The same for a model without column names: only a row with texts above a column of numbers isn't a row of
+/// values, as its texts would be faults.
 pub(super) fn first_row_of_unnamed(rows: &[Vec<Vec<u8>>], marks: &Marks) -> FirstRow {
     let Some((first, below)) = rows.split_first() else { return FirstRow::Values };
     let sample = Sample { first, below, marks };
@@ -104,7 +104,7 @@ impl Sample<'_> {
         }) && some
     }
 
-    /// Whether the first cell is none of the categories that a column has again and again.
+    /// Whether the first cell isn't one of the repeated categories of a column.
     fn is_no_category(&self, i: usize) -> bool {
         let below: HashSet<&[u8]> = self.column(i).collect();
         2 * below.len() <= self.below.len() && !below.contains(&self.first[i][..])
@@ -126,7 +126,7 @@ impl Sample<'_> {
     }
 }
 
-/// The header that a row of cells makes; a column without a name gets one.
+/// The header from a row of cells; a column without a name gets one.
 ///
 /// # Errors
 /// For invalid UTF-8.
@@ -163,7 +163,7 @@ mod tests {
         assert!(!header(&["1", "2"], &["1", "2"]));
         assert!(!header(&["5.1", "setosa"], &["4.9", "setosa"]), "a class in the last column");
         assert!(header(&["7", "label"], &["4.9", "1"]), "a number follows");
-        assert!(!header(&["", "2", "3"], &["1", "5", "3"]), "a missing value is no name");
+        assert!(!header(&["", "2", "3"], &["1", "5", "3"]), "a missing value is not a name");
         assert!(!header(&["inf", "2"], &["1", "2"]));
         assert!(header(&["city", "kind"], &["Oslo", "flat"]), "texts that don't come again");
         assert!(first(&[&["Oslo", "flat"], &["Rome", "flat"]]) == FirstRow::Values);
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(first(&regions), FirstRow::Names);
         assert_eq!(first(&regions[1..]), FirstRow::Values);
         let sorted: [&[&str]; 4] = [&["a", "5.5"], &["b", "2.5"], &["b", "3"], &["b", "4"]];
-        assert_eq!(first(&sorted), FirstRow::Values, "5.5 is no name");
+        assert_eq!(first(&sorted), FirstRow::Values, "5.5 is not a name");
         for names in [&["2019", "2020", "2021"], &["0", "1", "2"], &["1", "2", "3"]] {
             let rows: [&[&str]; 3] = [names, &["98.5", "99.1", "97.0"], &["90.2", "0.5", "3.4"]];
             assert_eq!(first(&rows), FirstRow::NamesOfNumbers, "{names:?}");

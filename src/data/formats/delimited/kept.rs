@@ -1,11 +1,11 @@
-//! Columns that are carried along: texts as they stand, or values of the type that all of a column's
-//! texts have.
+//! Columns that are copied to the output: unchanged texts, or values if all of a column's
+//! texts have the same type.
 
 use crate::data::columns::missing::is_missing;
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray};
 use std::sync::Arc;
 
-/// What all cells of a column can be read as, so that nothing is lost.
+/// The types as which all cells of a column can be read without loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Readable {
     boolean: bool,
@@ -16,11 +16,11 @@ pub(super) struct Readable {
 }
 
 impl Readable {
-    /// What a column without cells can be read as.
+    /// The types of a column without cells.
     pub(super) const ANYTHING: Readable =
         Readable { boolean: true, whole: true, number: true, some: false };
 
-    /// Takes in more cells of the column.
+    /// Adds more cells of the column.
     pub(super) fn take(&mut self, cells: &StringArray) {
         for cell in cells.iter().flatten().filter(|cell| !is_missing(cell.as_bytes())) {
             self.some = true;
@@ -33,8 +33,8 @@ impl Readable {
         }
     }
 
-    /// The values of some cells of the column; what is missing is null, but in a column of texts stays
-    /// as it stands.
+    /// The values of some cells of the column; missing values are null, but unchanged in a column of
+    /// texts.
     pub(super) fn values(self, cells: StringArray) -> ArrayRef {
         let Readable { boolean: is_boolean, whole: is_whole, number: is_number, some } = self;
         match () {
@@ -60,8 +60,8 @@ fn boolean(cell: &str) -> Option<bool> {
     }
 }
 
-/// The number that digits stand for, where it is written as usual: 007 is a name, and +7 and −0 are
-/// none.
+/// The number that digits represent, if written as usual: not 007, which is a name, and not +7 or
+/// −0.
 fn whole(cell: &str) -> Option<i64> {
     let digits = cell.strip_prefix('-').unwrap_or(cell).as_bytes();
     match digits {
@@ -71,7 +71,7 @@ fn whole(cell: &str) -> Option<i64> {
     }
 }
 
-/// A finite number that doesn't begin with a needless 0, nor is a whole one of more digits than an f64
+/// A finite number without a redundant 0 at the beginning, and if it is whole, without more digits than an f64
 /// holds.
 fn number(cell: &str) -> Option<f64> {
     let digits = cell.strip_prefix(['-', '+']).unwrap_or(cell).as_bytes();

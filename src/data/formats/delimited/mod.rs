@@ -31,9 +31,9 @@ use kept::Readable;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How many rows are looked at to find out how a text is to be read.
+/// The number of rows that are examined to find out how to read a text.
 const SAMPLE: usize = 200;
-/// Texts in a column of numbers are a mistake where they are at most this share of its values.
+/// Texts in a column of numbers count as mistakes if they are at most this fraction of its values.
 const STRAY: f64 = 0.05;
 
 /// A delimited text that can be read more than once.
@@ -41,25 +41,25 @@ pub(in crate::data) struct Delimited {
     source: Source,
     dialect: Dialect,
     header: Arc<Header>,
-    /// What the first rows say of each column.
+    /// The types of the columns in the first rows.
     guess: Vec<Cells>,
-    /// The last line before the rows: the header's, or one that tells the separator.
+    /// The last line before the rows: the header, or one that declares the separator.
     last_line: Option<u64>,
     marks: Marks,
-    /// Whether numbers have, or may have, another form than the plain one.
+    /// Whether numbers have, or may have, a form other than plain.
     is_formed: bool,
-    /// What the user says of that form.
+    /// The user's options for that form.
     hints: FormHints<'static>,
-    /// The forms that a trained model knows, where the text is read for one.
+    /// The number forms of the trained model for which the text is read, if any.
     known_forms: Option<BTreeMap<String, NumberForm>>,
     warnings: Vec<String>,
 }
 
 impl Delimited {
-    /// Finds out from its beginning how a text is to be read.
+    /// Finds out from its beginning how to read a text.
     ///
     /// # Errors
-    /// When it can't be read, is empty, has a header only, or two columns of one name.
+    /// When it can't be read, is empty, has only a header, or two columns with the same name.
     pub(in crate::data) fn open(source: Source, known: Known) -> Result<Arc<Self>> {
         let (place, text) = (source.path().display().to_string(), known.text);
         let stream = source.open()?;
@@ -69,7 +69,7 @@ impl Delimited {
             return Err(Error::usage(format!(
                 "--decimal {decimal} cannot be used with --thousands {grouping}"
             ))
-            .help("one sign can't be both: leave out one of the two"));
+            .help("one character can't be both: omit one of the two"));
         }
         let dialect = Dialect::of(stream.head(), text.separator).map_err(|e| e.at(&place))?;
         let marks = Marks::new(&text.missing);
@@ -99,14 +99,14 @@ impl Delimited {
         let mut warnings = Vec::new();
         if found == FirstRow::NamesOfNumbers {
             warnings.push(format!(
-                "the first row, {}, is taken for the names of the columns: --header no makes it a row \
+                "the first row, {}, is used as the column names: use --header no if it is a row \
                  like the others",
                 shown(first)
             ));
         }
         if found == FirstRow::ValuesInDoubt {
             warnings.push(format!(
-                "the first row, {}, is taken for values: --header yes makes it the names of the columns",
+                "the first row, {}, is used as values: use --header yes if it contains the column names",
                 shown(first)
             ));
         }
@@ -146,7 +146,7 @@ impl Delimited {
                 (look, None) => look == Look::Text,
             };
             let texts = below.filter(is_text).count();
-            // A stray text is better found as such than as the only one in a column of words.
+            // A stray text is reported better as such than as the only one in a column of words.
             match texts as f64 > STRAY * body.len() as f64 {
                 true => Cells::Text,
                 false => Cells::Number(NumberForm::PLAIN),
@@ -173,7 +173,7 @@ impl Delimited {
         &self.header
     }
 
-    /// What the columns are read as, as far as the first rows tell where nothing else does.
+    /// How the columns are read, found from the first rows if nothing else decides.
     pub(in crate::data) fn cells(&self, wanted: &[Want]) -> Vec<Cells> {
         let cells = |(want, guess): (&Want, &Cells)| match want {
             Want::Target if *guess == Cells::Text => Cells::Class,
@@ -186,13 +186,13 @@ impl Delimited {
         wanted.iter().zip(&self.guess).map(cells).collect()
     }
 
-    /// Takes all rows chunk by chunk: what the columns were read as. A column that was only guessed
-    /// to hold numbers, but holds more than a few texts, or whole numbers that f64 would round, is read
-    /// again as text, one whose texts are numbers of another form as these, and everything begins again
+    /// Passes all rows to `take` chunk by chunk, and returns how the columns were read. A column that was only
+    /// guessed to hold numbers, but holds more than a few texts, or whole numbers that f64 would round, is read
+    /// again as text, or if its texts are numbers in another form, in that form, and everything starts over
     /// with the first row.
     ///
     /// # Errors
-    /// With file, line and column, for columns that can't be understood, and a quote that is never
+    /// With file, line and column, for columns that can't be read, and a quote that is never
     /// closed; and what `take` returns.
     pub(in crate::data) fn pass(
         self: &Arc<Self>,
@@ -216,7 +216,7 @@ impl Delimited {
                     |f: &Fault| matches!(f.wrong, Wrong::NoNumber(_)) && guessed(f.column);
                 let (guesses, faults): (Vec<Fault>, Vec<Fault>) =
                     faults.into_iter().partition(is_guess);
-                // Predictions of the rows before are written already: there such a row is at fault.
+                // Predictions of previous rows are already written: then such a row is an error.
                 let is_formed =
                     |f: &Fault| matches!(&f.wrong, Wrong::NoNumber(text) if is_number(text));
                 if self.known_forms.is_none() && !reading.is_formed && faults.iter().any(is_formed)
@@ -231,7 +231,7 @@ impl Delimited {
                     }
                 }
                 wider.into_iter().for_each(|place| wide[place] = true);
-                // What isn't finite is counted as no text, and is an error as it is.
+                // Numbers that aren't finite don't count as texts, and are errors in any case.
                 if let Some(fault) = guesses.iter().find(|f| texts[f.column].0 == 0) {
                     return Err(self.error(fault));
                 }
@@ -276,7 +276,7 @@ impl Delimited {
         }
     }
 
-    /// Goes through the columns at these places, to find out of which type each is.
+    /// Reads the columns at these indices to find the type of each.
     fn types(self: &Arc<Self>, places: &[usize]) -> Result<Vec<Kept>> {
         let mut kept: Vec<Kept> =
             places.iter().map(|&place| Kept { place, readable: None }).collect();
@@ -303,10 +303,10 @@ impl Delimited {
         match wrong {
             Wrong::Ragged(found) => {
                 let cells = if *found == 1 { "cell" } else { "cells" };
-                Error::data(format!("a row of {found} {cells}, where the first row has {cols}"))
+                Error::data(format!("a row of {found} {cells}, but the first row has {cols}"))
                     .at(row)
                     .help(
-                        "give every row as many cells, and quote a cell that has a separator in it",
+                        "give every row the same number of cells, and quote cells that contain a separator",
                     )
             }
             Wrong::Utf8 => Error::data("invalid UTF-8")
@@ -316,15 +316,15 @@ impl Delimited {
         }
     }
 
-    /// The error for a text among the numbers of a column that nobody said anything about.
+    /// The error for a text among the numbers of a column without options.
     fn stray(&self, fault: &Fault, want: Want) -> Error {
         let name = &self.header.names[fault.column];
         let error = self.error(fault);
         match &fault.wrong {
             Wrong::NoNumber(text) if !is_number(text) && !text.contains('\n') => {
                 error.help(match want {
-                    Want::Target => "the others are numbers: correct it, say --missing and the text if it stands for a missing value, or --task classification if it is a class".into(),
-                    _ => format!("the others are numbers: correct it, say --missing {text:?} if it stands for a missing value, or --categorical {name}, or --ignore {name}"),
+                    Want::Target => "the others are numbers: correct it, use --missing with this text if it means a missing value, or --task classification if it is a class".into(),
+                    _ => format!("the others are numbers: correct it, use --missing {text:?} if it means a missing value, or --categorical {name}, or --ignore {name}"),
                 })
             }
             _ => error,
@@ -335,12 +335,12 @@ impl Delimited {
 fn not_a_number(text: &str) -> Error {
     if text.parse::<f64>().is_ok_and(|x| !x.is_finite()) {
         return Error::data(format!("{text} is not a finite number"))
-            .help("replace it, or leave the cell empty; rows with an empty target are left out with --missing-target drop");
+            .help("replace it, or leave the cell empty; rows with an empty target are dropped with --missing-target drop");
     }
     let help = if text.contains('\n') {
         "a quote opened here is closed only on a later line"
     } else if is_number(text) {
-        "write the numbers of a column in one form: decimals in all rows with a point, or in all with a comma"
+        "use the same decimal mark in all rows of a column: a point or a comma"
     } else {
         "correct it, or leave the cell empty if the value is missing"
     };
@@ -352,7 +352,7 @@ fn sample(block: &Block, dialect: Dialect, rows: &mut Vec<(u64, Vec<Vec<u8>>)>) 
     let mut reader = dialect.reader(&block.bytes);
     let mut record = ::csv::ByteRecord::new();
     let (mut begin, mut line) = (0, block.first_line);
-    // One row more, which may be the header.
+    // One more row, which may be the header.
     while rows.len() <= SAMPLE
         && let Ok(true) = reader.read_byte_record(&mut record)
     {

@@ -1,7 +1,7 @@
-//! Short texts that were met before, found by their bytes in a register: most cells of a column of
-//! categories are among them.
+//! A cache of recent short texts, found by their bytes in a register: it covers most cells of a column of
+//! categories.
 
-/// The places of a cache at first, and at most.
+/// The initial and the largest number of slots of a cache.
 const PLACES: [usize; 2] = [64, 4096];
 
 /// A text of 1 to 15 bytes without white space around it: the bytes, the first one lowest, and the
@@ -21,7 +21,7 @@ impl Short {
         Self::new(window, (ends.trailing_zeros() / 8) as usize)
     }
 
-    /// A cell that was cut out already.
+    /// The text of a cell whose end is known.
     pub(super) fn of(cell: &[u8]) -> Option<Self> {
         let mut bytes = [0; 16];
         bytes.get_mut(..cell.len())?.copy_from_slice(cell);
@@ -63,14 +63,14 @@ const fn zero_bytes(x: u128) -> u128 {
     x.wrapping_sub(each(1)) & !x & each(0x80)
 }
 
-/// The codes of short texts, each in the one place that its hash says: a later text takes the place of
+/// The codes of short texts, each in the slot given by its hash: a later text replaces
 /// an earlier one.
 pub(super) struct Recent {
     texts: Vec<Short>,
     codes: Vec<u32>,
 }
 
-/// What stands in a place without a text: no text has the length 0.
+/// An empty slot: no text has the length 0.
 const NONE: Short = Short(0);
 
 impl Recent {
@@ -83,14 +83,14 @@ impl Recent {
         (text.hash() >> (64 - self.texts.len().trailing_zeros())) as usize
     }
 
-    /// The code of a text, if it is still there.
+    /// The code of a text, if it is still stored.
     #[inline(always)]
     pub(super) fn find(&self, text: Short) -> Option<u32> {
         let place = self.place(text);
         (self.texts[place] == text).then(|| self.codes[place])
     }
 
-    /// Keeps the code of a text, one of `words` different ones.
+    /// Stores the code of a text, one of `words` distinct ones.
     pub(super) fn keep(&mut self, text: Short, code: u32, words: usize) {
         if words > self.texts.len() && self.texts.len() < PLACES[1] {
             let places = (4 * self.texts.len()).min(PLACES[1]);

@@ -1,7 +1,8 @@
 use super::*;
 use crate::data::TextOptions;
-use crate::data::columns::frame::{Frame, Texts, Values};
+use crate::data::columns::frame::{Frame, Values};
 use crate::data::columns::missing::is_missing;
+use crate::data::columns::texts::Texts;
 use crate::data::streams::stream::tests::{gzip, of_memory};
 use crate::data::{Decimal, Separator, Thousands};
 use proptest::prelude::*;
@@ -105,7 +106,7 @@ fn every_row_knows_its_line() {
 #[test]
 fn bad_rows_are_named_with_file_line_column_and_cure() {
     let text = refusal("a,b,y\n1,2,3\n4,5\n");
-    assert!(text.contains("a row of 2 cells, where the first row has 3"), "{text}");
+    assert!(text.contains("a row of 2 cells, but the first row has 3"), "{text}");
     assert!(text.contains("where: dir/t.csv, line 3\n"), "{text}");
     assert!(refusal("a,b\n1,2\n1,2,3,4\n").contains("a row of 4 cells"));
     assert!(refusal("a,b\n\"1\",2\n1,2,\"3\"\n").contains("a row of 3 cells"));
@@ -194,7 +195,7 @@ fn a_model_reads_a_file_in_either_form() {
     assert_eq!(known("a;b\n1.234;1\n987;2\n", &german).0, [1234.0, 987.0], "as it was trained");
     let (shares, warnings) = known("a,b\n12%,1\n7%,2\n", &plain);
     assert_eq!(shares, [12.0, 7.0]);
-    assert!(warnings[0].contains("numbers with %, where the training data have no unit"));
+    assert!(warnings[0].contains("numbers with %, but the training data have no unit"));
 }
 
 #[test]
@@ -248,7 +249,7 @@ fn a_text_where_numbers_stood_is_named_however_late_it_comes() {
     assert!(text.contains("line 499992, column 1 (a)"), "{text}");
     assert!(text.contains("--categorical a") && text.contains("--ignore a"), "{text}");
     let text = refusal(long(1000, 700, "1.25", "\"1,5\""));
-    assert!(text.contains("\"1,5\" is not a number") && text.contains("or in all with a comma"));
+    assert!(text.contains("\"1,5\" is not a number") && text.contains("use the same decimal mark"));
     let error = read_as(long(1000, 700, "1.25", "wrong"), |_| Want::Number).unwrap_err();
     assert!(error.to_string().contains("line 702"), "{error}");
 }

@@ -89,10 +89,10 @@ fn a_line_that_is_no_object_is_a_fault_of_its_row() {
 #[test]
 fn what_is_no_table_is_refused_with_what_to_do() {
     for (text, form, what, help) in [
-        ("{\n \"a\": 1\n}\n", Json::Lines, "no JSON object", "jq -c . FILE"),
-        ("[{\"a\": 1}, 2]", Json::Array, "no array of JSON objects", "jq -c '.[]' FILE"),
+        ("{\n \"a\": 1\n}\n", Json::Lines, "not a JSON object", "jq -c . FILE"),
+        ("[{\"a\": 1}, 2]", Json::Array, "not an array of JSON objects", "jq -c '.[]' FILE"),
         ("[{\"a\": 1}", Json::Array, "EOF", "jq"),
-        ("{}\n{}\n", Json::Lines, "no object with keys", "each line"),
+        ("{}\n{}\n", Json::Lines, "no object with a key", "each line"),
     ] {
         let error = table(text, form).unwrap_err();
         let shown = error.to_string();

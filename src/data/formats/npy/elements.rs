@@ -3,7 +3,7 @@
 use super::header::Type;
 use half::f16;
 
-/// f64 tells all whole numbers up to this one apart.
+/// f64 distinguishes all whole numbers up to this one.
 const EXACT: u128 = 1 << 53;
 
 /// The elements of an array.
@@ -11,17 +11,17 @@ const EXACT: u128 = 1 << 53;
 pub(super) enum Elements {
     Bytes(Vec<u8>),
     Numbers(Vec<f64>),
-    /// Whole numbers, some of them beyond 2⁵³, which f64 doesn't tell apart.
+    /// Whole numbers, some of them beyond 2⁵³, which f64 doesn't distinguish.
     Wide(Vec<i128>),
     Texts(Vec<String>),
 }
 
-/// Whether f64 doesn't tell a whole number from its neighbors.
+/// Whether f64 doesn't distinguish a whole number from its neighbors.
 pub(super) fn is_wide(x: i128) -> bool {
     x.unsigned_abs() > EXACT
 }
 
-/// The elements that bytes stand for.
+/// The elements encoded in bytes.
 pub(super) fn elements(bytes: Vec<u8>, element: Type) -> Elements {
     let Type { kind, size, big_endian } = element;
     if matches!((kind, size), (b'u' | b'b', 1)) {
@@ -36,7 +36,7 @@ pub(super) fn elements(bytes: Vec<u8>, element: Type) -> Elements {
         }
         own
     }
-    /// The numbers of N bytes each, which `of` makes of their bytes in the order of this machine.
+    /// The numbers of N bytes each, which `of` decodes from their bytes in native order.
     fn each<const N: usize>(body: &[u8], big: bool, of: impl Fn([u8; N]) -> f64) -> Elements {
         let number = |bytes: &[u8]| of(ordered(bytes, big));
         Elements::Numbers(body.chunks_exact(N).map(number).collect())
@@ -81,7 +81,7 @@ pub(super) fn elements(bytes: Vec<u8>, element: Type) -> Elements {
     }
 }
 
-/// Elements whose first dimension ran fastest, now with the last one fastest.
+/// Converts elements from Fortran order (first dimension fastest) to C order (last one fastest).
 pub(super) fn reorder(elements: Elements, shape: &[usize]) -> Elements {
     fn of<T: Clone>(all: &[T], shape: &[usize]) -> Vec<T> {
         let mut index = vec![0; shape.len()];

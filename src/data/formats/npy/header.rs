@@ -1,15 +1,15 @@
-//! The header of an NPY file: what its elements are, in which order they stand, and how many.
+//! The header of an NPY file: the type, order and number of its elements.
 
 use crate::base::error::{Error, Result};
 
-/// A longer header is no header of a plain array.
+/// The longest header of a plain array.
 pub(super) const LONGEST: usize = 1 << 16;
 
-/// What an element is.
+/// The type of an element.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Type {
     pub(super) kind: u8,
-    /// Bytes, but for texts characters.
+    /// The number of bytes, or for texts, of characters.
     pub(super) size: usize,
     pub(super) big_endian: bool,
 }
@@ -25,9 +25,9 @@ impl Type {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Head {
     pub(super) element: Type,
-    /// Whether the first dimension runs fastest.
+    /// Whether the first dimension varies fastest (Fortran order).
     pub(super) fortran: bool,
-    /// None is 0.
+    /// No size is 0.
     pub(super) shape: Vec<u64>,
     /// Where the elements begin.
     pub(super) body: usize,
@@ -37,7 +37,7 @@ impl Head {
     /// Reads the header with which a file begins.
     ///
     /// # Errors
-    /// When it is none, is cut short, or declares what is no array of numbers or texts.
+    /// When it isn't a header, is truncated, or doesn't declare an array of numbers or texts.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let cut =
             || Error::data("the NPY file ends within its header").help("copy or download it again");
@@ -53,23 +53,20 @@ impl Head {
                 (12, u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize)
             }
             _ => {
-                return Err(Error::data(format!("NPY of version {major}, which is unknown"))
+                return Err(Error::data(format!("unknown NPY version {major}"))
                     .help("save the array again with numpy.save"));
             }
         };
         if length > LONGEST {
-            return Err(Error::data(format!("the header says that it is {length} bytes long"))
+            return Err(Error::data(format!("the header claims to be {length} bytes long"))
                 .help("the file is damaged: copy or download it again"));
         }
         let text = bytes.get(begin..begin + length).ok_or_else(cut)?;
         let (descr, fortran, shape) = words(&String::from_utf8_lossy(text))?;
         let head = Head { element: element_type(&descr)?, fortran, shape, body: begin + length };
         if head.shape.contains(&0) || head.element.width() == 0 {
-            return Err(Error::data(format!(
-                "the array holds no data: its sizes are {}",
-                head.sizes()
-            ))
-            .help("give an array with at least one row"));
+            return Err(Error::data(format!("the array is empty: its sizes are {}", head.sizes()))
+                .help("give an array with at least one row"));
         }
         Ok(head)
     }
@@ -79,12 +76,12 @@ impl Head {
         self.shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" × ")
     }
 
-    /// The bytes of all elements in the file; none where there are more than 2⁶⁴.
+    /// The bytes of all elements in the file; none if there are more than 2⁶⁴.
     pub(super) fn bytes(&self) -> Option<u64> {
         self.shape.iter().try_fold(self.element.width() as u64, |n, &d| n.checked_mul(d))
     }
 
-    /// About the bytes of memory that reading takes: those of the file, the elements made of them, and
+    /// The approximate number of bytes of memory for reading: the bytes of the file, the elements, and
     /// the columns.
     pub(super) fn memory(&self) -> u64 {
         let bytes = self.bytes().unwrap_or(u64::MAX);
@@ -98,7 +95,7 @@ impl Head {
         bytes.saturating_add(elements.saturating_mul(each))
     }
 
-    /// Refuses another number of bytes behind the header than it declares.
+    /// Refuses a number of bytes after the header other than it declares.
     pub(super) fn check(&self, found: u64) -> Result<()> {
         let width = self.element.width();
         let declared = self.bytes();
@@ -106,7 +103,7 @@ impl Head {
             return Ok(());
         }
         let what = match declared {
-            Some(n) if n < found => "the file goes on behind them".to_string(),
+            Some(n) if n < found => "more bytes follow them".to_string(),
             _ => format!("the file holds only {found} bytes"),
         };
         Err(Error::data(format!(
@@ -121,8 +118,9 @@ impl Head {
 pub(super) fn words(text: &str) -> Result<(String, bool, Vec<u64>)> {
     let bad = |what: &str| {
         let shown: String = text.chars().take(80).collect();
-        Error::data(format!("the NPY header {what}: {:?}", shown.trim_end()))
-            .help("give a file that numpy.save wrote; a structured array is saved as plain ones")
+        Error::data(format!("the NPY header {what}: {:?}", shown.trim_end())).help(
+            "give a file that numpy.save wrote; save a structured array as several plain ones",
+        )
     };
     let after = |key: &str| {
         let quoted = [format!("'{key}'"), format!("\"{key}\"")];
@@ -138,14 +136,14 @@ pub(super) fn words(text: &str) -> Result<(String, bool, Vec<u64>)> {
     let fortran = match after("fortran_order") {
         Some(rest) if rest.starts_with("True") => true,
         Some(rest) if rest.starts_with("False") => false,
-        _ => return Err(bad("doesn't say its order")),
+        _ => return Err(bad("doesn't give its order")),
     };
     let shape = after("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')'));
     let (shape, _) = shape.ok_or_else(|| bad("has no shape"))?;
     let sizes = shape.split(',').map(str::trim).filter(|s| !s.is_empty());
     let sizes: std::result::Result<Vec<u64>, _> =
         sizes.map(|s| s.trim_end_matches('L').parse()).collect();
-    let sizes = sizes.map_err(|_| bad("has a shape that is none"))?;
+    let sizes = sizes.map_err(|_| bad("has an invalid shape"))?;
     match sizes.len() {
         0 => Err(bad("declares a single value")),
         n if n > 32 => Err(bad("has more than 32 dimensions")),
@@ -155,8 +153,8 @@ pub(super) fn words(text: &str) -> Result<(String, bool, Vec<u64>)> {
 
 fn element_type(descr: &str) -> Result<Type> {
     let unknown = || {
-        Error::data(format!("elements of the type {descr:?}")).help(
-            "save the array as numbers or as texts of fixed length, such as astype(\"float32\")",
+        Error::data(format!("elements of the unsupported type {descr:?}")).help(
+            "save the array as numbers or as strings of fixed length, such as astype(\"float32\")",
         )
     };
     let (order, kind, size) = match descr.as_bytes() {

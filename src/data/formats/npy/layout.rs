@@ -1,28 +1,28 @@
-//! What the arrays of an NPZ file are for, told by their names.
+//! The roles of the arrays of an NPZ file, found from their names.
 
 use crate::base::error::{Error, Result};
 
-/// What features are called, in the order in which they are looked for.
+/// The names of features, in order of precedence.
 const X: [&str; 7] = ["x", "features", "data", "images", "image", "inputs", "arr_0"];
-/// What targets are called.
+/// The names of targets.
 const Y: [&str; 7] = ["y", "labels", "label", "targets", "target", "classes", "arr_1"];
-/// What the parts of a set are called.
+/// The names of the parts of a set.
 const TRAINING: [&str; 2] = ["train", "training"];
 const VALIDATION: [&str; 4] = ["val", "valid", "validation", "dev"];
 const TEST: [&str; 2] = ["test", "testing"];
-/// What is said where no array is called so.
-pub(super) const LOOKED_FOR: &str = "features are looked for as x, features, data, images, inputs or \
-     arr_0, targets as y, labels, targets, classes or arr_1, alone or with the name of a part: x_train \
+/// The advice if no array has such a name.
+pub(super) const LOOKED_FOR: &str = "features must be called x, features, data, images, inputs or \
+     arr_0, targets y, labels, targets, classes or arr_1, alone or with the name of a part: x_train \
      and y_train, val_images and val_labels, x_test and y_test";
 
-/// The places of the arrays of a part.
+/// The indices of the arrays of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) x: usize,
     pub(super) y: Option<usize>,
 }
 
-/// The places of the arrays of a set.
+/// The indices of the arrays of a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) training: Part,
@@ -31,11 +31,12 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout of arrays of these names; none where no array is called as features are. Without a
-    /// training part, features and targets of no part are trained on, else those of the test part.
+    /// The layout of arrays of these names; none if no array has a name of features. Without a
+    /// training part, features and targets without a part are used for training, otherwise those of the test
+    /// part.
     ///
     /// # Errors
-    /// Where a part that is held out has features or targets only.
+    /// When a part that is held out has only features or only targets.
     pub(super) fn of(names: &[&str]) -> Result<Option<Self>> {
         let find = |words: &[&str], parts: &[&str]| {
             let is = |name: &str, word: &str| match parts {
@@ -78,7 +79,7 @@ impl Layout {
     }
 }
 
-/// A name in small letters, its words joined by underscores.
+/// A name in lower case, its words joined by underscores.
 fn plain(name: &str) -> String {
     name.to_lowercase().replace(['-', '.', ' '], "_")
 }

@@ -1,7 +1,7 @@
 //! NPY, NumPy's format of one array, and NPZ, a zip file of several.
 //!
 //! The header of an NPY is a literal of a Python dictionary with three keys; the libraries that
-//! read it bring a parser generator with them, or believe its sizes. Described in NumPy's
+//! read it depend on a parser generator, or trust its sizes. Described in NumPy's
 //! `numpy.lib.format`.
 
 mod elements;
@@ -19,7 +19,8 @@ use super::columnar::narrow;
 use crate::base::error::{Error, Result};
 use crate::base::memory::Budget;
 use crate::data::Features;
-use crate::data::columns::frame::{Frame, Header, Texts, Values, number_text};
+use crate::data::columns::frame::{Frame, Header, Values, number_text};
+use crate::data::columns::texts::Texts;
 use crate::data::formats::npy::header::MAGIC;
 use crate::data::streams::stream::{ByteStream, read_error};
 use crate::math::matrix::Matrix;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::data) struct NpyArray {
     pub(in crate::data) shape: Vec<usize>,
-    /// The elements, the last dimension running fastest.
+    /// The elements, the last dimension varying fastest.
     elements: Elements,
 }
 
@@ -52,11 +53,11 @@ pub(in crate::data) fn rank(head: &[u8]) -> Option<usize> {
     words(&String::from_utf8_lossy(&text[..end])).ok().map(|(_, _, shape)| shape.len())
 }
 
-/// Refuses an array that can't be read in parts, as rows in Fortran order can't, where it takes too much
+/// Refuses an array that can't be read in parts, such as rows in Fortran order, if it needs too much
 /// memory; `head` is the beginning of its file.
 ///
 /// # Errors
-/// With what it takes, or when the header can't be read.
+/// With the memory that it needs, or when the header can't be read.
 pub(in crate::data) fn check(head: &[u8], budget: Budget) -> Result<()> {
     let head = Head::read(head)?;
     match head.fortran && head.shape.len() > 1 {
@@ -68,19 +69,19 @@ pub(in crate::data) fn check(head: &[u8], budget: Budget) -> Result<()> {
 /// Reads an NPY file, compressed or not.
 ///
 /// # Errors
-/// When it isn't NPY, holds something else than numbers and texts, fewer or more bytes than its
-/// header says, or takes more memory than there may be taken.
+/// When it isn't NPY, holds other values than numbers and texts, has fewer or more bytes than its
+/// header declares, or needs more memory than allowed.
 pub(in crate::data) fn read_npy(stream: ByteStream, budget: Budget) -> Result<NpyArray> {
     let (path, exact) = (stream.path().to_path_buf(), stream.exact_len());
     let mut reader = stream.into_reader();
     let (head, begin) = read_head(&mut reader).map_err(|e| e.or_io(&path))?;
-    // A size that lies is said before what it would take.
+    // A wrong size is reported before the memory that it would need.
     exact.map_or(Ok(()), |exact| head.check(exact.saturating_sub(head.body as u64)))?;
     budget.check(head.memory(), format!("an array of {} elements", head.sizes()))?;
     read_body(&head, Cursor::new(begin).chain(reader)).map_err(|e| e.or_io(&path))
 }
 
-/// What is wrong with an array: its bytes, or reading them.
+/// The error of an array: in its bytes, or in reading them.
 enum Fault {
     Array(Error),
     Read(std::io::Error),
@@ -102,7 +103,7 @@ impl Fault {
     }
 }
 
-/// The header with which an array begins, and what was read of the elements behind it.
+/// The header with which an array begins, and the part of the elements that was read with it.
 fn read_head(reader: &mut impl Read) -> std::result::Result<(Head, Vec<u8>), Fault> {
     let mut begin = Vec::new();
     reader.take(LONGEST as u64 + 12).read_to_end(&mut begin).map_err(Fault::Read)?;
@@ -115,7 +116,7 @@ fn read_head(reader: &mut impl Read) -> std::result::Result<(Head, Vec<u8>), Fau
 /// is taken than there are bytes.
 fn read_body(head: &Head, reader: impl Read) -> std::result::Result<NpyArray, Fault> {
     let mut body = Vec::new();
-    // One byte more tells whether the file goes on.
+    // One more byte shows whether the file continues.
     let most = head.bytes().unwrap_or(u64::MAX).saturating_add(1);
     reader.take(most).read_to_end(&mut body).map_err(Fault::Read)?;
     head.check(body.len() as u64)?;
@@ -134,12 +135,12 @@ impl NpyArray {
         self.shape[0]
     }
 
-    /// The elements of a row.
+    /// The number of elements in a row.
     pub(in crate::data) fn width(&self) -> usize {
         self.shape[1..].iter().product()
     }
 
-    /// Refuses what is infinite, in a row of which `first` stand before these.
+    /// Refuses infinite values; `first` rows precede these.
     fn check_finite(&self, first: usize) -> Result<()> {
         let Elements::Numbers(numbers) = &self.elements else { return Ok(()) };
         let width = self.width().max(1);
@@ -151,7 +152,7 @@ impl NpyArray {
         }
     }
 
-    /// The features that the rows are, without names: (rows, elements of a row).
+    /// The rows as features without names: (rows, elements of a row).
     ///
     /// # Errors
     /// When they are texts.
@@ -168,13 +169,12 @@ impl NpyArray {
                 Matrix::new(rows, width, floats).map(Features::F32)
             }
             Elements::Texts(_) => {
-                Err(Error::data("texts, where features are numbers")
-                    .help("give an array of numbers"))
+                Err(Error::data("texts instead of numbers").help("give an array of numbers"))
             }
         }
     }
 
-    /// Which columns hold whole numbers that f64 doesn't tell apart.
+    /// Which columns hold whole numbers that f64 doesn't distinguish.
     fn wide_columns(&self) -> Vec<bool> {
         let mut wide = vec![false; self.width()];
         if let Elements::Wide(v) = &self.elements {
@@ -185,8 +185,8 @@ impl NpyArray {
         wide
     }
 
-    /// The columns, each of the rows' elements at one place. Columns of [`NpyArray::wide_columns`], and
-    /// those that `wide` says too, are texts of digits: each number stays itself.
+    /// The columns, one for each element of a row. Columns of [`NpyArray::wide_columns`] and
+    /// those marked in `wide` are texts of digits, so that no number is changed.
     fn columns(&self, wide: &[bool]) -> Vec<Values> {
         let own = self.wide_columns();
         let is_text = |c: usize| own[c] || wide.get(c).copied().unwrap_or(false);
@@ -220,16 +220,16 @@ fn texts<'a, T: Copy + 'a>(
     Values::Texts(texts)
 }
 
-/// A table whose columns are the elements of the rows of an array, without names; those that `wide`
-/// says are texts.
+/// A table whose columns are the elements of the rows of an array, without names; those marked in `wide`
+/// are texts.
 fn table(array: &NpyArray, wide: &[bool]) -> Frame {
     let columns: Vec<Option<Values>> = array.columns(wide).into_iter().map(Some).collect();
     let header = Arc::new(Header::numbered(columns.len()));
     Frame { header, columns, rows: array.rows(), ..Frame::default() }
 }
 
-/// A table of several arrays of as many rows: each is a column of its name, or several with their
-/// numbers behind it.
+/// A table of several arrays with the same number of rows: each is a column with its name, or several with
+/// numbers appended to it.
 ///
 /// # Errors
 /// When the numbers of rows differ.

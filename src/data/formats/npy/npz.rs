@@ -19,7 +19,7 @@ pub(in crate::data) struct NpzSet {
     pub(in crate::data) training: NpzPart,
     pub(in crate::data) validation: Option<NpzPart>,
     pub(in crate::data) test: Option<NpzPart>,
-    /// What is good to know of how the arrays were taken.
+    /// Notes about how the arrays are used.
     pub(in crate::data) notes: Vec<String>,
     /// The names and sizes of the arrays, for messages.
     pub(in crate::data) listed: String,
@@ -37,7 +37,7 @@ impl NpzSet {
 pub(in crate::data) enum NpzPart {
     /// Arrays of one or two dimensions, as columns.
     Table(Frame),
-    /// Images, and their targets where they are there.
+    /// Images, and their targets if there are any.
     Images(NpyArray, Option<Frame>),
 }
 
@@ -55,13 +55,13 @@ impl Entry {
     }
 }
 
-/// The arrays of an NPZ file. Those that their names make features and targets are read, else all of
-/// them: then they are the columns of a table. Targets that are one-hot rows become classes, unless
-/// the task is another.
+/// The arrays of an NPZ file. If there are names of features and targets, these are read, otherwise all
+/// arrays, as the columns of a table. Targets that are one-hot rows become classes, unless
+/// another task is given.
 ///
 /// # Errors
 /// As [`super::read_npy`], and when the zip file is damaged, or its arrays don't belong together: with
-/// their names, and what is looked for.
+/// their names and the expected ones.
 pub(in crate::data) fn read_npz(source: &Source, task: Task, budget: Budget) -> Result<NpzSet> {
     let mut zip = archive::open(source)?;
     let entries = entries(&mut zip)?;
@@ -107,14 +107,14 @@ fn entries(zip: &mut Zip) -> Result<Vec<Entry>> {
         let Some(name) = full.strip_suffix(".npy") else { continue };
         let size = file.size();
         let (head, _) = read_head(&mut file).map_err(|e| fault(e).at(&full))?;
-        // What the zip file says of the size costs nothing to compare with.
+        // Comparing with the size in the zip directory costs nothing.
         head.check(size.saturating_sub(head.body as u64)).map_err(|e| e.at(&full))?;
         entries.push(Entry { name: name.to_string(), place, head });
     }
     Ok(entries)
 }
 
-/// The arrays that were read, by their places in the zip file.
+/// The arrays that were read, by their indices in the zip file.
 struct Arrays {
     zip: Zip,
     read: BTreeMap<usize, NpyArray>,
@@ -167,7 +167,7 @@ impl Arrays {
                 name(y),
                 targets.rows()
             ))
-            .help("features and targets of a part need as many rows"));
+            .help("the features and targets of a part must have the same number of rows"));
         }
         let targets = targets.zip(y).map(|(array, y)| targets_of(array, name(y), task, notes));
         let targets = targets.transpose()?;
@@ -184,7 +184,7 @@ impl Arrays {
     }
 }
 
-/// The columns of targets: one of the classes where they are one-hot rows or (rows, 1).
+/// The columns of targets: a single one if they are one-hot rows or (rows, 1).
 fn targets_of(array: NpyArray, name: &str, task: Task, notes: &mut Vec<String>) -> Result<Frame> {
     let column = |values: Values, rows: usize| Frame {
         header: Arc::new(Header { named: true, names: vec!["y".into()], ..Header::default() }),
@@ -194,15 +194,15 @@ fn targets_of(array: NpyArray, name: &str, task: Task, notes: &mut Vec<String>) 
     };
     let (rows, width) = (array.rows(), array.width());
     if width == 1 && array.shape.len() > 1 {
-        notes.push(format!("{name} is (rows, 1): taken as one target for each row"));
+        notes.push(format!("{name} has the shape (rows, 1): used as one target per row"));
         let values = array.columns(&[false]).swap_remove(0);
         return Ok(column(values, rows));
     }
     let is_class = matches!(task, Task::Auto | Task::Classification);
     if let Some(classes) = is_class.then(|| one_hot::classes(&array)).flatten() {
         notes.push(format!(
-            "{name} is one-hot: taken as {width} classes; say --task multilabel or --task regression if \
-             its columns are labels or numbers of their own"
+            "{name} is one-hot: used as {width} classes; use --task multilabel or --task regression if \
+             its columns are independent labels or numbers"
         ));
         return Ok(column(Values::Numbers(classes), rows));
     }

@@ -1,10 +1,10 @@
-//! Labels that stand as one-hot rows.
+//! Labels given as one-hot rows.
 
 use super::NpyArray;
 use super::elements::Elements;
 
-/// The class of each row, (rows), of an array (rows, classes ≥ 2) whose rows are 0 but for a single 1,
-/// whole numbers or not; none where any row is another.
+/// The class of each row, (rows), of an array (rows, classes ≥ 2) whose rows are 0 except for a single 1,
+/// of integer or floating-point type; none if any row is different.
 pub(super) fn classes(array: &NpyArray) -> Option<Vec<f64>> {
     let width = array.width();
     if array.shape.len() != 2 || width < 2 {

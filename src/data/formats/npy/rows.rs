@@ -8,13 +8,14 @@ use crate::data::columns::frame::Frame;
 use crate::data::streams::stream::{ByteStream, Source, read_error};
 use std::io::Read;
 
-/// About the bytes of a window.
+/// The approximate number of bytes in a window.
 const WINDOW: u64 = 4 << 20;
 
-/// Takes the rows of an array of one or two dimensions window by window, in order: calls `take` with the
-/// number of rows before and the columns. An array in Fortran order, whose rows lie apart, is one window.
-/// It begins again with the first row where a column turns out to hold whole numbers that f64 doesn't
-/// tell apart, which are texts.
+/// Reads the rows of an array of one or two dimensions window by window, in order: calls `take` with the
+/// number of previous rows and the columns. An array in Fortran order, whose rows aren't contiguous, is one
+/// window.
+/// It begins again with the first row if a column turns out to hold whole numbers that f64 doesn't
+/// distinguish, which become texts.
 ///
 /// # Errors
 /// As [`super::read_npy`], and what `take` returns.
@@ -37,7 +38,7 @@ fn pass_in(
     Ok(())
 }
 
-/// One pass; false where a column that isn't among the wide ones turned out to be one behind the first
+/// One pass; false if a column that isn't among the wide ones turned out to be one after the first
 /// window.
 fn windows(
     stream: ByteStream,
@@ -59,7 +60,7 @@ fn windows(
     let mut reader = stream.into_reader();
     let mut read = |count: u64| -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        // Grows with what is there: a header may declare anything.
+        // Grows as bytes are read: a header may declare any size.
         reader.by_ref().take(count).read_to_end(&mut bytes).map_err(|e| read_error(&path, &e))?;
         Ok(bytes)
     };
@@ -92,7 +93,7 @@ fn windows(
         take(done as usize, table(&array, wide))?;
         done += count;
     }
-    // A single byte tells whether the file goes on.
+    // A single byte shows whether the file continues.
     head.check(found + read(1)?.len() as u64).map(|()| true)
 }
 
@@ -151,7 +152,7 @@ mod tests {
         };
         for (shape, text) in [
             ("(5, 1)", "holds only 32 bytes"),
-            ("(3, 1)", "goes on behind them"),
+            ("(3, 1)", "more bytes follow them"),
             ("(1099511627776, 1099511627776)", "of memory"),
             ("(1, 4611686018427387904)", "a row of more than"),
         ] {

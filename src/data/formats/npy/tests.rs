@@ -73,7 +73,7 @@ fn headers_that_lie_are_refused_before_anything_is_allocated() {
     let huge = "(18446744073709551615, 18446744073709551615)";
     assert!(refusal(&npy("<f8", false, huge, &[0; 8])).contains("holds only 8 bytes"));
     assert!(refusal(&npy("<f8", false, "(1099511627776,)", &[0; 8])).contains("cut short"));
-    assert!(refusal(&npy("<f8", false, "(1,)", &[0; 9])).contains("goes on behind them"));
+    assert!(refusal(&npy("<f8", false, "(1,)", &[0; 9])).contains("more bytes follow them"));
     assert!(refusal(&npy("<f8", false, "(-1,)", &[0; 8])).contains("a shape that is none"));
     assert!(refusal(&npy("<f8", false, "(0, 3)", &[])).contains("no data"));
     assert!(refusal(&npy("<f8", false, "()", &[0; 8])).contains("a single value"));
@@ -188,7 +188,7 @@ fn arrays_that_do_not_belong_together_are_named() {
     let rows = |n: u8| npy("|u1", false, &format!("({n},)"), &vec![0; usize::from(n)]);
     for (files, text) in [
         (vec![("x.npy", rows(3)), ("y.npy", rows(2))], "x has 3 rows, but y has 2"),
-        (vec![("a.npy", rows(3)), ("b.npy", rows(2))], "looked for as x, features"),
+        (vec![("a.npy", rows(3)), ("b.npy", rows(2))], "must be called x, features"),
         (
             vec![("x.npy", rows(3)), ("y.npy", rows(3)), ("val_x.npy", rows(2))],
             "array val_x, but no",

@@ -1,19 +1,19 @@
-//! What stands around the statements of a program: what is given, what comes back, and how to use it.
+//! The frame around the statements of a program: inputs, outputs and usage.
 
 use super::language::Language;
 use crate::files::export::description::{Column, Description, Inputs, Output};
 
-/// What users of a program see.
+/// The interface of a program.
 pub(super) struct Shape<'a> {
     pub(super) description: &'a Description<'a>,
-    /// What public names in C begin with.
+    /// The prefix of public names in C.
     pub(super) prefix: &'a str,
     /// The names of the fields of a row.
     pub(super) fields: &'a [String],
 }
 
 impl Shape<'_> {
-    /// The columns, where there are some.
+    /// The columns, if there are any.
     fn columns(&self) -> Option<impl Iterator<Item = (&Column<'_>, &String)>> {
         match &self.description.inputs {
             Inputs::Columns(columns) => Some(columns.iter().zip(self.fields)),
@@ -21,7 +21,7 @@ impl Shape<'_> {
         }
     }
 
-    /// The names of what is predicted, and of what kind they are.
+    /// The names of the predictions, and their kind.
     fn names(&self) -> (&'static str, Vec<&str>) {
         match &self.description.output {
             Output::Raw => ("", Vec::new()),
@@ -33,7 +33,7 @@ impl Shape<'_> {
         }
     }
 
-    /// What comes back, for people.
+    /// The meaning of the outputs, for people.
     fn meaning(&self) -> String {
         let targets = self.description.targets();
         let is_normal = self.description.predicted() > targets;
@@ -67,8 +67,8 @@ impl Shape<'_> {
         let outputs = self.description.predicted();
         let (kind, names) = self.names();
         let mut text = format!(
-            "/* {}\n\n   C99 and nothing else; link with -lm. {prefix}_predict writes {}:\n   {upper}_OUTPUTS \
-             numbers. It returns 0, or for a value that can't be taken the number of its column from 1 on. */\n\
+            "/* {}\n\n   Plain C99; link with -lm. {prefix}_predict writes {}:\n   {upper}_OUTPUTS \
+             numbers. It returns 0, or for an invalid value the number of its column from 1 on. */\n\
              #include <math.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n\n\
              #define {upper}_OUTPUTS {outputs}\n",
             self.title(),
@@ -109,8 +109,8 @@ impl Shape<'_> {
         let outputs = self.description.predicted();
         let (kind, names) = self.names();
         let mut text = format!(
-            "// {}\n//\n// The standard library and nothing else. `predict` gives {}. A value\n// that can't be \
-             taken is an error: the number of its column from 1 on.\n\n/// The numbers that are predicted.\n\
+            "// {}\n//\n// Only the standard library. `predict` gives {}. A value\n// that can't be \
+             read is an error: the number of its column from 1 on.\n\n/// The numbers that are predicted.\n\
              #[allow(dead_code)]\npub const OUTPUTS: usize = {outputs};\n",
             self.title(),
             self.meaning(),
@@ -144,11 +144,11 @@ impl Shape<'_> {
         text + "\n"
     }
 
-    /// The function that predicts, with these statements, which end behind the features with a check.
+    /// The function that predicts, with these statements, which end with a check after the features.
     pub(super) fn predict(&self, language: Language, body: &str) -> String {
         let (inputs, net) = (self.description.net.inputs, self.description.net);
         let all = self.description.members.len() * net.outputs();
-        // The features are there before the first net is called.
+        // The features are complete before the first net is called.
         let first_net = body.find("    net_0(").unwrap_or(body.len());
         let (encode, rest) = body.split_at(first_net);
         let ends: Vec<usize> = match &self.description.inputs {
@@ -203,7 +203,7 @@ impl Shape<'_> {
     }
 }
 
-/// A column for a comment, which no name of it ends.
+/// A column as text for a comment, which no name can end.
 fn comment(column: &Column) -> String {
     let name = column.name.escape_debug().to_string().replace("*/", "* /").replace("/*", "/ *");
     format!("{name}: {}", column.step.describe())

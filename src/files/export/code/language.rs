@@ -1,4 +1,4 @@
-//! What C and Rust write differently: literals, tables, calls.
+//! The differences between C and Rust: literals, tables, calls.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -17,19 +17,19 @@ pub enum Language {
 pub enum Arg<'a> {
     /// A part of an array that is written: name, first, length.
     Out(&'a str, usize, usize),
-    /// All of an array of so many numbers that is read.
+    /// A whole array of this length that is read.
     In(&'a str, usize),
     /// A table of constants: its name; its length is known.
     Table(&'a str),
-    /// A table whose length C has to be told.
+    /// A table whose length is passed in C.
     Counted(&'a str, usize),
-    /// A length that only C has to be told.
+    /// A length that is passed only in C.
     Length(usize),
     /// A number.
     Double(f64),
     /// A whole number.
     Int(usize),
-    /// Yes or no.
+    /// A boolean.
     Bool(bool),
     /// The value of a column.
     Field(&'a str),
@@ -39,7 +39,7 @@ pub enum Arg<'a> {
     Call(String),
 }
 
-/// What a table holds.
+/// The contents of a table.
 #[derive(Debug, Clone, Copy)]
 pub enum Table<'a> {
     /// f32.
@@ -53,7 +53,7 @@ pub enum Table<'a> {
 }
 
 impl Language {
-    /// The functions that a program may need, each behind a line `//@ name`.
+    /// The functions that a program may need, each after a line `//@ name`.
     fn functions(self) -> &'static str {
         match self {
             Language::C => include_str!("runtime.c"),
@@ -61,7 +61,7 @@ impl Language {
         }
     }
 
-    /// The functions that `text` calls and those that these call, in the order in which they stand.
+    /// The functions that `text` calls and those that these call, in the order of their definitions.
     pub fn called(self, text: &str) -> String {
         let chunks: Vec<(&str, &str)> = self
             .functions()
@@ -144,7 +144,7 @@ impl Language {
         }
     }
 
-    /// A text as a literal: in C all but plain characters as octal numbers of their bytes.
+    /// A text as a literal: in C all but plain characters as octal escapes.
     pub fn text(self, text: &str) -> String {
         match self {
             Language::Rust => format!("{text:?}"),
@@ -195,7 +195,7 @@ impl Language {
     }
 }
 
-/// Words that are no names in C, C++ or Rust, and the macros of the headers in small letters.
+/// Reserved words of C, C++ and Rust, and lower-case macros of the headers.
 const KEYWORDS: &[&str] = &[
     "abstract",
     "alignas",

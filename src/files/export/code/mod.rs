@@ -1,5 +1,5 @@
-//! One source file that predicts, in C99 or in Rust, without any library: tables of numbers, the few
-//! functions that this model needs, and what calls them.
+//! One source file that predicts, in C99 or in Rust, without any library: tables of numbers, the
+//! functions that this model needs, and the calls.
 
 mod frame;
 mod language;

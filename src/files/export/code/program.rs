@@ -34,13 +34,13 @@ pub fn write(description: &Description, language: Language, prefix: &str) -> Str
     [shape.head(language), functions, tables, "\n".into(), nets, predict].concat()
 }
 
-/// What is written so far.
+/// The program written so far.
 struct Program {
     language: Language,
     tables: String,
     /// The number of tables: each has its own name.
     tabled: usize,
-    /// The statements of the function at hand.
+    /// The statements of the current function.
     body: String,
 }
 
@@ -74,7 +74,7 @@ impl Program {
                     "copy",
                     &[Arg::Out("x", 0, *width), Arg::Length(*width), Arg::Table("input_row")],
                 );
-                // The argument is a reference already.
+                // The argument is already a reference.
                 self.body = self.body.replace("&input_row", "input").replace("input_row", "input");
             }
         }
@@ -307,7 +307,7 @@ impl Program {
         self.call(name, &out);
     }
 
-    /// What the nets predict: from `x` by `y`, the outputs of all nets, to `outputs`.
+    /// The predictions: from `x` through `y`, the outputs of all nets, to `outputs`.
     fn outputs(&mut self, description: &Description) {
         let (nets, width) = (description.members.len(), description.net.outputs());
         let targets = description.targets();

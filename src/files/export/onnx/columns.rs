@@ -1,6 +1,6 @@
 //! From raw columns to features, as ONNX operations.
 //!
-//! Numbers are f64 until they are features, as in this program's own preprocessing: f32 would lose what
+//! Numbers are f64 until they are features, as in this program's own preprocessing: f32 would lose digits that
 //! quantiles and columns far from 0 need.
 
 use super::graph::{Graph, Name};
@@ -11,10 +11,10 @@ use crate::files::export::description::{Column, DAY, Description, Inputs, Moment
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
-/// The name of the only input where the data have no named columns.
+/// The name of the only input if the data have no named columns.
 pub const MATRIX: &str = "input";
 
-/// The features: (N, n_0) in f32, of which the last are indices of categories where the net has
+/// The features: (N, n_0) in f32, of which the last are indices of categories if the net has
 /// embeddings.
 ///
 /// # Errors
@@ -125,12 +125,12 @@ fn scale(graph: &mut Graph, x: &Name, scaler: &Scaler) -> Name {
     }
 }
 
-/// How far logarithms of other programs may lie from ours, relative to 1 + the logarithm: some roundings. A
-/// value that many training rows have is a quantile itself, and its rank is the middle of theirs; a rounding
-/// beside it, its rank would be that of the first or the last of them.
+/// The tolerance for logarithms of other programs, relative to 1 + the logarithm: a few roundings. A
+/// value shared by many training rows is a quantile itself, and its rank is the middle of theirs; off by one
+/// rounding, its rank would be that of the first or the last of them.
 const LOG_ROUNDING: f64 = 4e-15;
 
-/// The share of the training rows below x, from 0 to 1: between the first and the last of equal
+/// The fraction of the training rows below x, from 0 to 1: between the first and the last of equal
 /// quantiles in the middle, and linear between two. A quantile equals x where they differ by less than
 /// `rounding` times 1 + |x|.
 fn rank(graph: &mut Graph, x: &Name, values: &[f64], rounding: f64) -> Name {
@@ -138,7 +138,7 @@ fn rank(graph: &mut Graph, x: &Name, values: &[f64], rounding: f64) -> Name {
     let table = graph.doubles(&[1, values.len()], values);
     let list = graph.doubles(&[values.len()], values);
     let axis = graph.ints(&[1], &[1]);
-    // How many quantiles are less, and how many aren't more: (N, 1).
+    // The number of quantiles that are less, and of those that aren't more: (N, 1).
     let ends = match rounding {
         0.0 => [x.clone(), x.clone()],
         _ => {
@@ -182,11 +182,11 @@ fn rank(graph: &mut Graph, x: &Name, values: &[f64], rounding: f64) -> Name {
     graph.node("Div", &[&place, &end_f])
 }
 
-/// The least share that becomes a normal deviate, as in this program's preprocessing.
+/// The smallest fraction that becomes a normal deviate, as in this program's preprocessing.
 const TAIL: f64 = 1e-7;
 
 /// The polynomials of PPND7 (Wichura, algorithm AS 241, 1988) from the highest power on: for the middle,
-/// above and below the line, and then for the tails down to e⁻²⁵, which is less than [`TAIL`].
+/// numerator and denominator, and then for the tails down to e⁻²⁵, which is less than [`TAIL`].
 const POLYNOMIALS: [&[f64]; 4] = [
     &[5.910_937_472e1, 1.592_911_320_2e2, 5.043_427_193_8e1, 3.387_132_717_9],
     &[6.718_756_360_0e1, 7.875_775_766_4e1, 1.789_516_946_9e1, 1.0],
@@ -235,7 +235,7 @@ fn normal_quantile(graph: &mut Graph, p: &Name) -> Name {
     graph.node("Where", &[&is_inner, &inner, &outer])
 }
 
-/// The spellings of a table, and each with a space before it, behind it and on both sides: no operator
+/// The spellings of a table, and each with a space before it, after it and on both sides: no operator
 /// trims texts.
 fn padded(spellings: &BTreeMap<String, usize>) -> BTreeMap<String, usize> {
     let mut all = spellings.clone();
@@ -259,12 +259,12 @@ fn text(graph: &mut Graph, x: &Name, lookup: &Lookup) -> Name {
         .unzip();
     let width = entries.first().map_or(0, Vec::len);
     let entry = match texts.is_empty() {
-        // Nothing is known: an operator needs one text at least.
+        // No text is known, but an operator needs at least one.
         true => graph.numbers_of_texts(x, &[""], &[*missing as i64], *unknown as i64),
         false => graph.numbers_of_texts(x, &texts, &numbers, *unknown as i64),
     };
     if let (Some(places), true) = (lookup.places(), width > 1) {
-        // The place of the 1 compared with all places: that takes no square table.
+        // Compares the index with all indices, which needs no square table.
         let places: Vec<i64> = places.into_iter().map(|place| place as i64).collect();
         let list = graph.ints(&[places.len()], &places);
         let place = graph.node("Gather", &[&list, &entry]);

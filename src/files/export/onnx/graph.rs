@@ -6,7 +6,7 @@ use super::proto::{
 };
 use std::collections::HashMap;
 
-/// The operators of machine learning: a domain beside that of ONNX.
+/// The domain of the machine-learning operators, beside that of ONNX.
 pub const ML: &str = "ai.onnx.ml";
 
 /// The name of a tensor in the graph.
@@ -18,9 +18,9 @@ pub struct Name(String);
 #[derive(Debug, Default)]
 pub struct Graph {
     proto: GraphProto,
-    /// Constants that were made before, by their bytes.
+    /// Existing constants, by their bytes.
     constants: HashMap<(i32, Vec<i64>, Vec<u8>), Name>,
-    /// What is computed of a tensor behind all others: names are given once.
+    /// The number of names given so far: names are unique.
     made: usize,
 }
 
@@ -58,7 +58,7 @@ impl Attribute<'_> {
 }
 
 impl Graph {
-    /// An operation of ONNX's own: its output.
+    /// Adds an operation of ONNX's own domain; returns its output.
     pub fn node(&mut self, op: &str, inputs: &[&Name]) -> Name {
         self.node_with(op, inputs, &[])
     }
@@ -68,7 +68,7 @@ impl Graph {
         self.push("", op, inputs, with)
     }
 
-    /// As [`Graph::node_with`], an operation of machine learning.
+    /// As [`Graph::node_with`], for a machine-learning operation.
     pub fn node_ml(&mut self, op: &str, inputs: &[&Name], with: &[(&str, Attribute)]) -> Name {
         self.push(ML, op, inputs, with)
     }
@@ -81,7 +81,7 @@ impl Graph {
         with: &[(&str, Attribute)],
     ) -> Name {
         self.made += 1;
-        // No column of a table has a name with this character at its beginning by chance.
+        // No column of a table has a name that starts with this character by chance.
         let output = Name(format!("/{op}_{}", self.made));
         self.proto.node.push(NodeProto {
             input: inputs.iter().map(|name| name.0.clone()).collect(),
@@ -108,7 +108,7 @@ impl Graph {
             raw_data: Some(key.2.clone()),
             ..TensorProto::default()
         });
-        // Only small ones come again.
+        // Only small ones recur.
         if key.2.len() <= 4096 {
             self.constants.insert(key, name.clone());
         }
@@ -140,19 +140,19 @@ impl Graph {
         self.floats(&[1, 1], &[value])
     }
 
-    /// A tensor with other elements.
+    /// Converts a tensor to another element type.
     pub fn cast(&mut self, x: &Name, to: i32) -> Name {
         self.node_with("Cast", &[x], &[("to", Attribute::Int(to.into()))])
     }
 
-    /// Whether numbers are NaN. NaN alone isn't equal to itself; of `IsNaN` tract takes the output for
+    /// Whether numbers are NaN. Only NaN isn't equal to itself; tract treats the output of `IsNaN` as
     /// numbers.
     pub fn is_nan(&mut self, x: &Name) -> Name {
         let is_number = self.node("Equal", &[x, x]);
         self.node("Not", &[&is_number])
     }
 
-    /// |x| in f64, of which tract has no `Abs`.
+    /// |x| in f64, for which tract lacks `Abs`.
     pub fn magnitude(&mut self, x: &Name) -> Name {
         let zero = self.double(0.0);
         let is_negative = self.node("Less", &[x, &zero]);
@@ -166,7 +166,7 @@ impl Graph {
         self.node("Slice", &[x, &begin, &end, &axis])
     }
 
-    /// Tensors side by side; one as it is.
+    /// Concatenates tensors by columns; a single one is returned unchanged.
     pub fn beside(&mut self, parts: &[Name]) -> Name {
         match parts {
             [one] => one.clone(),
@@ -177,7 +177,7 @@ impl Graph {
         }
     }
 
-    /// The least and the largest value of a tensor held within bounds of its type.
+    /// Clamps a tensor to bounds of its type.
     pub fn clip(&mut self, x: &Name, least: &Name, most: &Name) -> Name {
         let low = self.node("Less", &[x, least]);
         let x = self.node("Where", &[&low, least, x]);
@@ -185,13 +185,13 @@ impl Graph {
         self.node("Where", &[&high, most, &x])
     }
 
-    /// What is given: (N, columns).
+    /// Adds an input: (N, columns).
     pub fn input(&mut self, name: &str, data_type: i32, columns: usize, doc: &str) -> Name {
         self.proto.input.push(value(name, data_type, columns, doc));
         Name(name.into())
     }
 
-    /// What is computed, under that name: (N, columns), or (N) without columns.
+    /// Adds an output with this name: (N, columns), or (N) without columns.
     pub fn output(&mut self, of: &Name, name: &str, data_type: i32, columns: usize, doc: &str) {
         self.proto.node.push(NodeProto {
             input: vec![of.0.clone()],
@@ -209,7 +209,7 @@ impl Graph {
         GraphProto { name: Some(name.into()), doc_string: Some(doc.into()), ..self.proto }
     }
 
-    /// Looks texts up, (rows, 1): the number of each, `default` where it isn't there.
+    /// Looks texts up, (rows, 1): the number of each, `default` for unknown ones.
     pub fn numbers_of_texts(
         &mut self,
         x: &Name,
@@ -243,7 +243,7 @@ impl Graph {
     }
 }
 
-/// Name and type of (N, columns), or (N) without columns.
+/// Name and type of a value of shape (N, columns), or (N) without columns.
 fn value(name: &str, data_type: i32, columns: usize, doc: &str) -> ValueInfoProto {
     debug_assert!([FLOAT, DOUBLE, STRING, INT64].contains(&data_type));
     let rows = Dimension { dim_param: Some("N".into()), dim_value: None };

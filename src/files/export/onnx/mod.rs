@@ -1,7 +1,7 @@
-//! ONNX: a whole prediction as one graph, from raw columns to what is predicted.
+//! ONNX: a complete prediction as one graph, from raw columns to predictions.
 //!
 //! Opset 17 and `ai.onnx.ml` 3, the rows as the dimension `N`. Texts are looked up by `CategoryMapper`,
-//! which the runtimes share; there is no ZipMap: probabilities are a tensor.
+//! which all runtimes support; there is no ZipMap: probabilities are a tensor.
 
 mod columns;
 mod graph;
@@ -56,7 +56,7 @@ pub fn write(description: &Description) -> Result<Vec<u8>> {
     Ok(model.encode_to_vec())
 }
 
-/// The name of an output: `predicted_NAME` where a column has its name.
+/// The name of an output: `predicted_NAME` if a column has that name.
 #[must_use]
 pub fn output_name(description: &Description, name: &str) -> String {
     let is_taken = match &description.inputs {
@@ -66,7 +66,7 @@ pub fn output_name(description: &Description, name: &str) -> String {
     if is_taken { format!("predicted_{name}") } else { name.to_string() }
 }
 
-/// What the outputs of the nets predict, the mean of it for several.
+/// The predictions of the nets, averaged over several.
 fn outputs(graph: &mut Graph, description: &Description, nets: &[Name]) {
     let named = |name: &str| output_name(description, name);
     let targets = description.targets();
@@ -87,7 +87,7 @@ fn outputs(graph: &mut Graph, description: &Description, nets: &[Name]) {
             graph.output(&probabilities, &named("probabilities"), FLOAT, targets, doc);
             let with = [("axis", Attribute::Int(1)), ("keepdims", Attribute::Int(1))];
             let class = graph.node_with("ArgMax", &[&probabilities], &with);
-            // Of probabilities that are NaN none is the largest: behind the classes stands no name.
+            // Of NaN probabilities none is the largest: the index after the classes has an empty name.
             let first = graph.columns(&probabilities, 0, 1);
             let is_number = graph.node("Equal", &[&first, &first]);
             let none = graph.ints(&[1, 1], &[targets as i64]);
@@ -136,7 +136,7 @@ fn outputs(graph: &mut Graph, description: &Description, nets: &[Name]) {
     }
 }
 
-/// The mean of what a link makes of the outputs of each net.
+/// The mean over the nets of a link applied to their outputs.
 fn linked(graph: &mut Graph, nets: &[Name], link: Link, outputs: usize) -> Name {
     let each = nets.iter().map(|y| match link {
         Link::Identity | Link::Deviation => y.clone(),
@@ -203,7 +203,7 @@ fn unscale(graph: &mut Graph, y: &Name, scaling: &TargetScaling, with_shift: boo
     }
 }
 
-/// What the file is, for people.
+/// A description of the file, for people.
 fn doc(description: &Description) -> String {
     let inputs = match &description.inputs {
         Inputs::Columns(_) => {
@@ -215,7 +215,7 @@ fn doc(description: &Description) -> String {
     format!("A net trained by wgrad {}. {inputs}", env!("CARGO_PKG_VERSION"))
 }
 
-/// A form of dates as `pandas.to_datetime` takes it, of one of `chrono`.
+/// A date format of `chrono` converted to one of `pandas.to_datetime`.
 fn python_format(form: &str) -> String {
     let has_options = form.contains("%.f") || form.contains("%#z");
     if has_options && ["%Y-%m-%d", "%Y%m%d"].iter().any(|date| form.starts_with(date)) {
@@ -224,9 +224,9 @@ fn python_format(form: &str) -> String {
     form.replace("%.f", ".%f").replace("%#z", "%z")
 }
 
-/// What stands in the metadata: JSON under `classes`, `labels` or `targets`, and `columns` or `image`, whose pixels
-/// stand row after row, the channels of a pixel side by side. Of a column of dates it has the `format` in the
-/// training data, as pandas takes it.
+/// The metadata: JSON under `classes`, `labels` or `targets`, and `columns` or `image`, whose pixels
+/// are stored row by row, with interleaved channels. For a column of dates it has the `format` in the
+/// training data, as a pandas format.
 fn notes(description: &Description) -> Vec<(&'static str, String)> {
     let mut notes = Vec::new();
     match &description.output {

@@ -101,7 +101,7 @@ fn normalize(graph: &mut Graph, z: &Name, norm: Norm, own: &NormWeights) -> Name
     }
 }
 
-/// σ of units that each have their own: those beside each other with the same one at once.
+/// σ for units that each have their own: neighbors with the same one together.
 fn activate_each(graph: &mut Graph, z: &Name, each: &[Activation]) -> Name {
     let mut parts = Vec::new();
     let mut begin = 0;

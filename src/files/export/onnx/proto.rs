@@ -1,4 +1,4 @@
-//! The messages of ONNX, as far as they are written and read here: field numbers as in `onnx.proto` of ONNX
+//! The messages of ONNX that are written and read here: field numbers as in `onnx.proto` of ONNX
 //! 1.12, IR version 8.
 
 use prost::Message;
@@ -26,7 +26,7 @@ pub struct ModelProto {
     /// Its version.
     #[prost(string, optional, tag = "3")]
     pub producer_version: Option<String>,
-    /// What it is, for people.
+    /// A description, for people.
     #[prost(string, optional, tag = "6")]
     pub doc_string: Option<String>,
     /// What it computes.
@@ -57,12 +57,12 @@ pub struct StringStringEntryProto {
     /// Its name.
     #[prost(string, optional, tag = "1")]
     pub key: Option<String>,
-    /// What it says.
+    /// Its value.
     #[prost(string, optional, tag = "2")]
     pub value: Option<String>,
 }
 
-/// What a model computes: nodes in an order in which each input is there before it is needed.
+/// What a model computes: nodes in topological order.
 #[derive(Clone, PartialEq, Message)]
 pub struct GraphProto {
     /// The operations.
@@ -74,13 +74,13 @@ pub struct GraphProto {
     /// Constants.
     #[prost(message, repeated, tag = "5")]
     pub initializer: Vec<TensorProto>,
-    /// What it is, for people.
+    /// A description, for people.
     #[prost(string, optional, tag = "10")]
     pub doc_string: Option<String>,
-    /// What is given.
+    /// The inputs.
     #[prost(message, repeated, tag = "11")]
     pub input: Vec<ValueInfoProto>,
-    /// What is computed.
+    /// The outputs.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfoProto>,
 }
@@ -103,7 +103,7 @@ pub struct NodeProto {
     /// Its parameters.
     #[prost(message, repeated, tag = "5")]
     pub attribute: Vec<AttributeProto>,
-    /// The set that the operator is of.
+    /// The operator set of the operator.
     #[prost(string, optional, tag = "7")]
     pub domain: Option<String>,
 }
@@ -140,7 +140,7 @@ pub struct AttributeProto {
     pub r#type: Option<i32>,
 }
 
-/// A tensor; its values lie in one of the lists, numbers mostly as bytes in `raw_data`, little-endian.
+/// A tensor; its values are in one of the lists, numbers mostly as bytes in `raw_data`, little-endian.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorProto {
     /// Its shape.
@@ -170,12 +170,12 @@ pub struct TensorProto {
     /// f64.
     #[prost(double, repeated, tag = "10")]
     pub double_data: Vec<f64>,
-    /// Where the values are in another file, which one.
+    /// The file of the values, if they are in another file.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,
 }
 
-/// The name and type of what is given or computed.
+/// The name and type of an input or output.
 #[derive(Clone, PartialEq, Message)]
 pub struct ValueInfoProto {
     /// Its name.
@@ -184,7 +184,7 @@ pub struct ValueInfoProto {
     /// Its type.
     #[prost(message, optional, tag = "2")]
     pub r#type: Option<TypeProto>,
-    /// What it is, for people.
+    /// A description, for people.
     #[prost(string, optional, tag = "3")]
     pub doc_string: Option<String>,
 }

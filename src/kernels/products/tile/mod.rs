@@ -1,19 +1,19 @@
-//! Tiled matrix products for shaders, written by one generator for each size of tile.
+//! Tiled matrix products for shaders, written by one generator for all sizes of tiles.
 //!
-//! A workgroup computes a block of C = A·B, each invocation a few quads of neighbouring elements
+//! A workgroup computes a block of C = A·B, each invocation a few quads of neighboring elements
 //! in registers. A and B pass through workgroup memory, `depth` of the inner dimension at a time;
-//! the next part is read while the present one is multiplied. Where a block is small and the inner
+//! the next part is read while the current one is multiplied. If a block is small and the inner
 //! dimension long, four slices of the workgroup take stretches of it in turn.
 //!
 //! **Every tile gives the same bits.** An element of C is the sum of its stretches, taken in
 //! order; a stretch is the sum of its products, taken in order, each by `fma`, which a device rounds
 //! once or twice (WGSL allows either), but always in the same way. The length of a
-//! stretch depends on the shape of the product alone. So which tile is chosen, by measurement or
+//! stretch depends on the shape of the product alone. So the choice of the tile, by measurement or
 //! by default, changes no result. Stretches also keep the rounding errors of a long sum small:
 //! they grow with k / stretch + stretch and not with k.
 //!
-//! `operand` writes how A and B are read, `product` what becomes of them, `module` the kernel. The
-//! text around a product gives it `{name}_store(row, col, value)`, which takes four neighbouring
+//! `operand` writes the loads of A and B, `product` the product, `module` the kernel. The
+//! text around a product defines `{name}_store(row, col, value)`, which takes four neighboring
 //! elements of a row of C.
 
 mod module;
@@ -40,11 +40,11 @@ pub struct Tile {
     pub depth: usize,
     /// Rows and columns that one invocation computes: multiples of 4.
     pub each: [usize; 2],
-    /// Parts of the workgroup that take stretches in turn: 1, or 4 with four rows each.
+    /// The number of slices of the workgroup that take stretches in turn: 1, or 4 with four rows each.
     pub slices: usize,
     /// Whether operands are read four elements at a time, where their rows allow it.
     pub wide: bool,
-    /// What A and B are in workgroup memory, and as their loaders give them. Sums are f32.
+    /// The type of A and B in workgroup memory, and as returned by their loaders. Sums are f32.
     pub storage: Precision,
 }
 
@@ -92,8 +92,9 @@ impl Tile {
         self.per_slice() * self.slices
     }
 
-    /// How many registers an invocation takes, by count: its sums, twice where stretches are folded, what a
-    /// k multiplies, what it reads ahead, and addresses. AMD's compiler takes within a quarter of it before RDNA 3.
+    /// The estimated number of registers of an invocation: its sums, twice if stretches are folded, the
+    /// operands of a k, its prefetched values, and addresses. AMD's compiler stays within 25% of it before RDNA
+    /// 3.
     #[must_use]
     pub const fn registers(&self, fold: bool) -> usize {
         const ADDRESSES: usize = 16;
@@ -104,7 +105,8 @@ impl Tile {
             (false, false) => 0,
         };
         let read = (self.rows + self.cols) * self.depth / self.per_slice();
-        // One square is held at a time, whatever is read; a quad of the other operand and the places of rows beside it.
+        // One square is held at a time, for any operand, with a quad of the other operand and the places of
+        // rows.
         let ahead = match self.wide {
             true if read < 16 => 16 + 8,
             true => read + 8,
@@ -114,7 +116,7 @@ impl Tile {
     }
 
     /// Quads between two k in workgroup memory: one more than needed, so that neither writing
-    /// along the depth nor reading along the side meets one bank twice.
+    /// along the depth nor reading along the side has bank conflicts.
     fn strides(&self) -> [usize; 2] {
         [self.rows / 4 + 1, self.cols / 4 + 1]
     }
@@ -130,7 +132,7 @@ impl fmt::Display for Tile {
     }
 }
 
-/// The products of a launch, as far as the choice of a tile goes.
+/// The products of a launch, as needed to choose a tile.
 #[derive(
     Debug,
     Clone,
@@ -148,13 +150,13 @@ pub struct Products {
     pub shapes: Vec<[usize; 3]>,
     /// Whether the operands of the largest have rows of a multiple of four elements in memory.
     pub aligned: bool,
-    /// Whether those of all have.
+    /// Whether those of all products have.
     pub all_aligned: bool,
 }
 
 impl Products {
-    /// Of some products: the shape (m, n, k) of each, and how many elements a row of either operand
-    /// has in memory.
+    /// For these products: the shape (m, n, k) of each, and the number of elements of a row of either operand
+    /// in memory.
     #[must_use]
     pub fn new(products: &[([usize; 3], [usize; 2])]) -> Self {
         let are_aligned = |rows: &[usize; 2]| rows.iter().all(|row| row % 4 == 0);
@@ -168,7 +170,7 @@ impl Products {
         }
     }
 
-    /// Of one product that is read element by element.
+    /// For one product that is read element by element.
     #[must_use]
     pub fn element_wise(shape: [usize; 3]) -> Self {
         Products { shapes: vec![shape], aligned: false, all_aligned: false }
@@ -206,13 +208,13 @@ pub fn short_stretch(i: usize, k: usize) -> Range<usize> {
     i * SHORT..((i + 1) * SHORT).min(k)
 }
 
-/// Terms of a stretch of any other product.
+/// Terms of a stretch of all other products.
 const LONG: usize = 4096;
 /// Products of fewer elements have short stretches.
 const FEW: usize = 1 << 19;
 
 /// The tiles that a launch over these products may take, which give the same bits, on a device whose
-/// invocations may take so many registers, where it has few.
+/// invocations may use only so many registers, if it has few.
 #[must_use]
 pub fn choices(products: &Products, registers: Option<usize>) -> Vec<usize> {
     let sliced = products.stretch() == SHORT;
@@ -223,9 +225,9 @@ pub fn choices(products: &Products, registers: Option<usize>) -> Vec<usize> {
         .collect()
 }
 
-/// The tile to take where nothing was measured: the largest that gives every multiprocessor of a
+/// The default tile without measurements: the largest that gives every multiprocessor of a
 /// large GPU two blocks; of the small ones the sliced one, unless the sums are short. It reads four
-/// elements at a time where most of its operands allow it.
+/// elements at a time if most of its operands allow it.
 #[must_use]
 pub fn default_choice(products: &Products, registers: Option<usize>) -> usize {
     const BLOCKS: usize = 256;
@@ -238,7 +240,7 @@ pub fn default_choice(products: &Products, registers: Option<usize>) -> usize {
             .fold(0, usize::saturating_add)
     };
     let mut allowed = choices(products, registers);
-    // Where few registers leave none of the kind, one of the other will do.
+    // If few registers leave none of this kind, the other kind is used.
     let wide = allowed.iter().any(|&i| TILES[i].wide == products.aligned) == products.aligned;
     allowed.retain(|&i| TILES[i].wide == wide);
     let long = products.shapes.iter().any(|p| p[2] >= WORTH_SLICING);
@@ -249,7 +251,7 @@ pub fn default_choice(products: &Products, registers: Option<usize>) -> usize {
 }
 
 /// The tiles worth measuring for these products: the default first, and of the others those that
-/// compute no more than half as much again as the smallest, elements outside of the products included.
+/// compute at most 1.5 times as much as the smallest, including elements outside of the products.
 #[must_use]
 pub fn candidates(products: &Products, registers: Option<usize>) -> Vec<usize> {
     let covered = |Tile { rows, cols, .. }: Tile| -> usize {
@@ -265,14 +267,14 @@ pub fn candidates(products: &Products, registers: Option<usize>) -> Vec<usize> {
     std::iter::once(default).chain(others).collect()
 }
 
-/// The tiles that measurements found to be the fastest, by the products of a launch.
+/// The tiles that were measured to be the fastest, by the products of a launch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tuning {
-    /// Places in [`TILES`].
+    /// Indices into [`TILES`].
     pub choices: HashMap<Products, usize>,
     /// The blocks of products in mixed precision.
     pub mixed: MixedTuning,
-    /// The most registers that an invocation may take, where a device has few.
+    /// The most registers that an invocation may use, if a device has few.
     pub registers: Option<usize>,
 }
 
@@ -286,7 +288,7 @@ impl Tuning {
         }
     }
 
-    /// What was measured to be the fastest of them.
+    /// The fastest of them by measurement.
     #[must_use]
     pub fn measured(&self, precision: Precision, products: &Products) -> Option<usize> {
         match (precision, &products.shapes[..]) {
@@ -295,7 +297,7 @@ impl Tuning {
         }
     }
 
-    /// Takes in what was measured to be the fastest of them.
+    /// Records the fastest of them by measurement.
     pub fn keep(&mut self, precision: Precision, products: &Products, choice: usize) {
         match (precision, &products.shapes[..]) {
             (Precision::F16, [product]) => self.mixed.keep(*product, choice),
@@ -309,11 +311,11 @@ impl Tuning {
 /// How a launch is tiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tiling {
-    /// The tile's place in [`TILES`].
+    /// The tile's index in [`TILES`].
     pub choice: usize,
     /// Terms of a stretch.
     stretch: usize,
-    /// Whether a sum has more than one.
+    /// Whether a sum has more than one stretch.
     fold: bool,
     /// Whether all operands can be read four elements at a time.
     aligned: bool,

@@ -1,4 +1,4 @@
-//! The kernel around a tile: its constants, what it shares in a workgroup, and its entry point.
+//! The kernel around a tile: its constants, workgroup memory and entry point.
 
 use super::operand::declaration;
 use super::{SHORT, Tile};
@@ -6,8 +6,8 @@ use crate::kernels::common::declaration::{Binding, Kernel};
 
 impl Tile {
     /// The kernel `{name}_{tile}` made up of `texts`, whose entry point calls
-    /// `{call}(lane, workgroup)`. Those of its bindings that are named by `operands` are declared
-    /// here, the others by the texts. To be made once: its texts are never freed.
+    /// `{call}(lane, workgroup)`. Bindings named in `operands` are declared
+    /// here, the others by the texts. To be called once: its texts are never freed.
     #[must_use]
     pub fn kernel(
         &self,
@@ -27,7 +27,7 @@ impl Tile {
         compose(format!("{name}_{self}"), call, shape, &shared, uniform, bindings, texts)
     }
 
-    /// What the products of a module share: workgroup memory and the length of a stretch.
+    /// The declarations that the products of a module share: workgroup memory and the length of a stretch.
     fn memory(&self) -> String {
         let [a, b] = self.strides().map(|stride| stride * self.depth * self.slices);
         let quad = self.quad();

@@ -1,23 +1,23 @@
-//! How a product reads its operands: the bindings that they lie in, and the functions that bring
-//! four neighbouring rows of A, or columns of B, out of them.
+//! How a product reads its operands: their bindings, and the functions that load
+//! four neighboring rows of A, or columns of B.
 
 use crate::kernels::common::declaration::{Access, Binding};
 
-/// How an operand lies in memory, so that neighbouring invocations read neighbouring elements.
+/// The contiguous dimension of an operand, along which neighboring invocations read neighboring elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Along {
-    /// Neighbours differ in the inner dimension.
+    /// Neighbors differ in the inner dimension.
     Depth,
-    /// Neighbours differ in the row of A, or the column of B.
+    /// Neighbors differ in the row of A, or the column of B.
     Side,
 }
 
-/// What loads an operand.
+/// The function that loads an operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loader {
     /// `{name}(places, k, depth)`, with a k within the matrix.
     Clamped,
-    /// The same with any k: it gives 0 outside of the matrix.
+    /// The same with any k: it returns 0 outside of the matrix.
     Guarded,
     /// A function `{name}(first, k)` of the text around the product: 0 outside of the matrix.
     Given,
@@ -28,27 +28,27 @@ pub(super) enum Loader {
 pub(super) struct Reads {
     pub(super) along: Along,
     pub(super) loader: Loader,
-    /// Whether it gives squares of four rows and four k.
+    /// Whether it returns squares of four rows and four k.
     pub(super) in_squares: bool,
     /// Whether a column of ones follows the last.
     pub(super) ones: bool,
 }
 
-/// An operand of a product, in the words of the shader.
+/// An operand of a product, as text of the shader.
 ///
 /// `source` names two functions: `{source}_at(i)` gives the element at a place, `{source}_four(i)` gives four, of
 /// which the first lies at 4 i. The generator writes them for bindings that it declares.
 #[derive(Debug, Clone, Copy)]
 pub struct Operand<'a> {
-    /// Where elements come from.
+    /// The source of its elements.
     pub source: &'a str,
     /// How an element is found.
     pub place: At<'a>,
-    /// How many rows A has, or columns B; not 0.
+    /// The number of rows of A, or of columns of B; not 0.
     pub len: &'a str,
     /// Elements of a row in memory.
     pub row: &'a str,
-    /// How they lie there.
+    /// The contiguous dimension.
     pub along: Along,
     /// Whether a column of ones follows the last.
     pub ones: bool,
@@ -60,11 +60,11 @@ pub struct Operand<'a> {
 /// A or column of B.
 #[derive(Debug, Clone, Copy)]
 pub enum At<'a> {
-    /// The place in memory of the element whose k is 0. It is computed once for all k, and elements outside of the
-    /// matrix may be read as others.
+    /// The place in memory of the element with k = 0. It is computed once for all k; reads outside of the
+    /// matrix may return other elements.
     From(&'a str),
-    /// The arguments of both functions for the element at `side` and `k`: whatever is read is also written, so that
-    /// nothing but the matrix is. Such an operand lies along the depth.
+    /// The arguments of both functions for the element at `side` and `k`: what is read is also written, so that
+    /// nothing outside of the matrix is read. Such an operand is contiguous along the depth.
     Written(&'a str),
 }
 
@@ -83,12 +83,12 @@ impl Operand<'_> {
         }
     }
 
-    /// The functions that bring four rows or columns out of it: `{name}_places(first)` for those from `first` on, and
-    /// `{name}(places, k, depth)`, which gives them as a vec4. A wide tile reads an operand that lies along the
-    /// depth in squares: the same for `k` … `k + 3`, a column of the result each.
+    /// The functions that load four of its rows or columns: `{name}_places(first)` for those from `first` on,
+    /// and `{name}(places, k, depth)`, which returns them as a vec4. A wide tile reads an operand that is
+    /// contiguous along the depth in squares: the same for `k` … `k + 3`, each a column of the result.
     ///
-    /// Rows of other lengths than a multiple of four are read element by element in any tile; where a
-    /// launch has none of these, `ALIGNED` says so, and a compiler leaves that part out.
+    /// Rows whose length isn't a multiple of four are read element by element in any tile; if a
+    /// launch has no such rows, `ALIGNED` is set, and the compiler removes that part.
     pub(super) fn loader(&self, name: &str, wide: bool) -> String {
         match self.place {
             At::From(start) => self.clamped_loader(name, start, wide && self.in_fours),
@@ -96,10 +96,10 @@ impl Operand<'_> {
         }
     }
 
-    /// Without a condition for each element, nor its address from the beginning: these would take as many
-    /// instructions as a third of the multiply-adds, and behind a condition AMD's compiler waits for what it reads.
-    /// The last row or column stands for those behind it: what is added up for them is not stored. `k` is within the
-    /// matrix, and what is read for those behind its last is not used.
+    /// Without a condition or a full address computation for each element: these would take as many
+    /// instructions as a third of the multiply-adds, and after a condition AMD's compiler waits for the load.
+    /// Rows or columns beyond the last are read as the last: their sums are not stored. `k` is within the
+    /// matrix, and values read beyond its last k are not used.
     fn clamped_loader(&self, name: &str, start: &str, wide: bool) -> String {
         let Operand { source, len, row, along, ones, .. } = self;
         let mut text = format!("fn {name}_place(side: u32) -> u32 {{\n    return {start};\n}}\n");
@@ -120,7 +120,7 @@ impl Operand<'_> {
             }
             Along::Side => format!("vec4<u32>({name}_place(side))"),
         };
-        // In fours where all are read so.
+        // Places in units of four elements if all are read so.
         text += &match wide {
             true => format!(
                 "    let places = {places};\n    return select(places, places / 4u, ALIGNED);\n}}\n"
@@ -165,7 +165,7 @@ impl Operand<'_> {
                     );
                 }
                 text + &format!(
-                    "    // Neighbours follow the last of a row, but that of the last row.\n    \
+                    "    // Neighbors follow the last of a row, but that of the last row.\n    \
                      let end = {name}_place({len} - 1u) + (max(depth, 1u) - 1u) * {row};\n    \
                      let at = min(places.x + k * {row} + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(end));\n    \
                      return {four};\n}}\n"
@@ -221,7 +221,7 @@ impl Operand<'_> {
 }
 
 /// The declaration of binding `number` as an operand that is only read, with the two functions of
-/// [`Operand::source`]: the type in which they are stored is told here alone. Operands in f16 are declared
+/// [`Operand::source`]: the type in which they are stored is only defined here. Operands in f16 are declared
 /// and read by the shaders of mixed precision.
 pub(super) fn declaration(number: usize, binding: &Binding, wide: bool) -> String {
     debug_assert_eq!(binding.access, Access::Read, "others may have to be written in between");

@@ -1,4 +1,4 @@
-//! The text of a product: through workgroup memory into registers, stretch by stretch.
+//! The WGSL of a product: through workgroup memory into registers, stretch by stretch.
 
 use super::operand::{Loader, Reads};
 use super::{Along, Operand, Tile};
@@ -20,7 +20,7 @@ impl Tile {
         out
     }
 
-    /// The same, where the text around it has the loaders: `{name}_a(row, k)`, four rows of A from `row`
+    /// The same, with loaders defined by the text around it: `{name}_a(row, k)`, four rows of A from `row`
     /// on, and `{name}_b(col, k)`, four columns of B, both 0 outside of the matrix.
     #[must_use]
     pub(in crate::kernels) fn product_of_loaded(&self, name: &str, along: [Along; 2]) -> String {
@@ -32,7 +32,7 @@ impl Tile {
         out
     }
 
-    /// Four elements of an operand, in the shader's words.
+    /// The WGSL type of four elements of an operand.
     pub(super) fn quad(&self) -> String {
         format!("vec4<{}>", self.storage)
     }
@@ -45,31 +45,31 @@ struct Text<'a> {
     reads: [Reads; 2],
 }
 
-/// What an invocation reads at a time, and brings into workgroup memory.
+/// What an invocation loads at a time and stores in workgroup memory.
 struct Load {
-    /// What the variables of this load end in.
+    /// The suffix of the variables of this load.
     name: String,
-    /// Its first k within the part at hand.
+    /// Its first k within the current part.
     k: String,
-    /// Where it comes from. Of squares there are so few that no invocation reads two: some read one of A, others one
-    /// of B, and all share the variables, so that they are turned over and written in one place.
+    /// Its sources. There are so few squares that no invocation reads two: some read one of A, others one
+    /// of B, and all share the variables, so that they are transposed and stored in one place.
     from: Vec<Source>,
     /// Whether it is a square of four quads, and not a quad.
     is_square: bool,
 }
 
-/// What a load reads of an operand.
+/// The part of an operand that a load reads.
 struct Source {
     /// 0 for A, 1 for B.
     operand: usize,
     /// Its quad of rows or columns.
     quad: String,
-    /// Invocations before this one read it, of those that the sources before leave; all where there is none.
+    /// Invocations before this one read it, of those left by the previous sources; none means all.
     end: Option<usize>,
 }
 
 impl Text<'_> {
-    /// Quads of rows and of columns that an invocation has.
+    /// The numbers of quads of rows and of columns of an invocation.
     fn quads(&self) -> [usize; 2] {
         self.tile.each.map(|each| each / 4)
     }
@@ -113,12 +113,12 @@ impl Text<'_> {
         loads
     }
 
-    /// Whether what is read for a k outside of the matrix has to be replaced by 0.
+    /// Whether values read for a k outside of the matrix must be replaced by 0.
     fn is_clamped(&self, load: &Load) -> bool {
         load.from.iter().any(|source| self.reads[source.operand].loader == Loader::Clamped)
     }
 
-    /// Writes what is to be done for the source of a load that the invocation reads.
+    /// Writes code for the source of a load that the invocation reads.
     fn each_source(
         out: &mut String,
         indent: &str,
@@ -141,8 +141,8 @@ impl Text<'_> {
         Ok(())
     }
 
-    /// What stays the same for all parts of the inner dimension, so that a round has few instructions besides its
-    /// multiply-adds: not all compilers take it out of the loop.
+    /// Writes the values that are the same for all parts of the inner dimension, so that an iteration has few
+    /// instructions besides its multiply-adds: not all compilers hoist them out of the loop.
     fn write_kept(&self, out: &mut String) -> fmt::Result {
         let Tile { depth, slices, .. } = self.tile;
         let strides = self.tile.strides();
@@ -150,7 +150,7 @@ impl Text<'_> {
             1 => String::new(),
             _ => format!("slice * {}u + ", depth * stride),
         };
-        // Behind what A has of workgroup memory lies what B has.
+        // B follows A in workgroup memory.
         let behind = strides[0] * depth * slices;
         for load in self.loads() {
             let name = &load.name;
@@ -195,7 +195,7 @@ impl Text<'_> {
         writeln!(out, "    let from_b = {behind}u + {}col;", slice(strides[1]))
     }
 
-    /// Reads what the next part needs, whose first k is `first`.
+    /// Writes the loads of the next part, whose first k is `first`.
     fn write_loads(&self, out: &mut String, indent: &str) -> fmt::Result {
         for load in self.loads() {
             let name = &load.name;
@@ -219,7 +219,7 @@ impl Text<'_> {
         Ok(())
     }
 
-    /// Brings it into workgroup memory, as 0 where its k is outside of the matrix.
+    /// Writes the stores into workgroup memory, of 0 where k is outside of the matrix.
     fn write_moves(&self, out: &mut String) -> fmt::Result {
         for load in self.loads() {
             let name = &load.name;
@@ -281,7 +281,7 @@ impl Text<'_> {
         } else {
             self.each_sum(|r, j| writeln!(out, "    var total{r}_{j} = vec4<f32>();"))?;
         }
-        // Every slice makes as many rounds as the first, which has the most.
+        // Every slice takes as many iterations as the first, which has the most.
         writeln!(out, "    let steps = STRETCH / {depth}u;")?;
         writeln!(out, "    let rest = depth % (STRETCH * {slices}u);")?;
         writeln!(out, "    let rounds = depth / (STRETCH * {slices}u) * steps")?;
@@ -293,7 +293,7 @@ impl Text<'_> {
         writeln!(out, "        workgroupBarrier();")?;
         self.write_moves(out)?;
         writeln!(out, "        workgroupBarrier();")?;
-        // Behind the last part nothing is within the matrix.
+        // After the last part nothing is within the matrix.
         if slices > 1 {
             writeln!(
                 out,
@@ -346,7 +346,7 @@ impl Text<'_> {
         }
     }
 
-    /// Adds the stretches at hand to the totals.
+    /// Adds the current stretches to the totals.
     fn write_fold(&self, out: &mut String) -> fmt::Result {
         let Tile { slices, .. } = self.tile;
         if slices == 1 {
@@ -384,8 +384,8 @@ impl Text<'_> {
         writeln!(out, "        }}")
     }
 
-    /// Hands the elements over, a quad at a time. A loop takes the quads in turn, so that what becomes of an
-    /// element stands in the module once: an optimiser's step for each of 16 quads was up to 95 KB
+    /// Stores the elements, a quad at a time. A loop takes the quads in turn, so that the epilogue
+    /// is in the module once: an optimizer's step for each of 16 quads was up to 95 KB
     /// of code for AMD's GPUs, more than an instruction cache holds.
     fn write_stores(&self, out: &mut String) -> fmt::Result {
         let Tile { rows, cols, each, slices, .. } = self.tile;
@@ -411,7 +411,7 @@ impl Text<'_> {
                 1 => format!("total{r}_{j} + sum{r}_{j}", r = quad / quads, j = quad % quads),
                 _ => format!("total_{quad}"),
             };
-            // The last one stands for all others, so that the value is always given.
+            // The last case is the default, so that the value is always set.
             let case = if quad + 1 == count { "default".into() } else { format!("case {quad}u") };
             writeln!(out, "            {case}: {{ value = {total}; }}")?;
         }

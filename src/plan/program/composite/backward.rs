@@ -1,4 +1,4 @@
-//! δ of a layer, beside the updates of layers that nothing needs any more.
+//! δ of a layer, together with the updates of layers whose weights no later op reads.
 
 use super::super::effects::kept;
 use super::super::operand::{Launching, Operand, Text};
@@ -17,7 +17,7 @@ pub fn tensors_mut(op: &mut Backward) -> Vec<&mut TensorId> {
     all
 }
 
-/// The tensors that a δ names.
+/// The tensors of a δ.
 pub(super) fn of_delta(d: &mut Delta) -> impl Iterator<Item = &mut TensorId> {
     let all = [&mut d.above, &mut d.weight, &mut d.z, &mut d.out];
     all.into_iter().chain(d.functions.tensors_mut())
@@ -32,7 +32,7 @@ pub fn effects(op: &Backward, program: &Program) -> Vec<Task> {
     op.delta.iter().flat_map(|d| effects_of_delta(d, program)).chain(updates).collect()
 }
 
-/// What a δ does.
+/// The effects of a δ.
 pub(super) fn effects_of_delta(d: &Delta, program: &Program) -> Vec<Task> {
     let reads = [d.above, d.weight, d.z].into_iter().chain(d.functions.tensors());
     program.task(&Vec::from_iter(reads), &[d.out], &[])

@@ -1,4 +1,4 @@
-//! All gradients without a step, for each part of the batch on its own.
+//! All gradients without a step, separately for each part of the batch.
 
 use super::super::operand::{Launching, Text};
 use super::super::{Program, Task};

@@ -28,7 +28,7 @@ pub fn tensors_mut(op: &mut Mixed) -> Vec<&mut TensorId> {
 }
 
 pub fn effects(op: &Mixed, program: &Program) -> Vec<Task> {
-    // Every invocation that sees an overflow notes it by the same value.
+    // Every invocation that sees an overflow writes the same value.
     let notes = |mut tasks: Vec<Task>, loss_scale: Option<TensorId>| {
         tasks[0].changes.extend(loss_scale.map(|id| program.whole(id)));
         tasks

@@ -1,5 +1,5 @@
-//! Ops that do much at once, each with the tensors that it names, what it does to them, its launch and its line
-//! of text: what the table of [`op`](super::op) asks for.
+//! Fused ops, each with its tensors, its effects on them, its launch and its line of text, as the table of
+//! [`op`](super::op) requires.
 
 pub(super) mod backward;
 pub(super) mod dense;

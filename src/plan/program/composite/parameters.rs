@@ -5,13 +5,13 @@ use super::super::{Program, Slice, Task};
 use crate::kernels::optim::update::{NormParameters, NormSums, ParameterGradient};
 use crate::kernels::tensor::TensorId;
 
-/// The tensors that the gradient of a layer names.
+/// The tensors of a layer's gradient.
 pub(super) fn of_layer(l: &mut ParameterGradient) -> impl Iterator<Item = &mut TensorId> {
     let all = [&mut l.delta, &mut l.input, &mut l.weight];
     all.into_iter().chain(l.bias.tensors_mut())
 }
 
-/// The tensors that the gradients of a normalization name.
+/// The tensors of a normalization's gradients.
 pub(super) fn of_norm(n: &mut NormParameters) -> impl Iterator<Item = &mut TensorId> {
     let sums = match &mut n.sums {
         NormSums::Given([scale, shift]) => [scale, shift],
@@ -31,7 +31,7 @@ pub(super) fn update_norm(program: &Program, norm: &NormParameters, states: &[Te
     Task { reads: sums_of(program, norm), writes: vec![], changes }
 }
 
-/// What the gradients of scale and shift are made from: those of batch normalization are there.
+/// The inputs of the gradients of scale and shift; those of batch normalization exist already.
 fn sums_of(program: &Program, norm: &NormParameters) -> Vec<Slice> {
     let read = match norm.sums {
         NormSums::Given(sums) => sums,
@@ -45,7 +45,7 @@ pub(super) fn parts_of_norm(program: &Program, norm: &NormParameters, sums: Tens
     let mut reads = sums_of(program, norm);
     let places = [norm.scale, norm.shift].map(|w| program.stretch(sums, program.range(w, 0)));
     let mut task = Task { writes: places.to_vec(), ..Task::default() };
-    // Where they lie there already, they stay.
+    // If they are already there, they stay.
     let is_there = |slice: &Slice| places.iter().any(|place| program.overlap(place, slice));
     if reads.iter().any(is_there) {
         (task.changes, task.writes) = (std::mem::take(&mut reads), vec![]);

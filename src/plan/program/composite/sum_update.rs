@@ -1,4 +1,4 @@
-//! The parts of all gradients added up, each followed at once by the optimizer's step.
+//! The sums over the parts of all gradients, each immediately followed by the optimizer's step.
 
 use super::super::effects::kept;
 use super::super::operand::{Launching, Text};

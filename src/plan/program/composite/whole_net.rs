@@ -1,4 +1,4 @@
-//! A pass over rows: whole nets, forward or forward and back.
+//! A pass of rows through the whole net: forward, or forward and backward.
 
 use super::super::operand::{Launching, Operand, Text};
 use super::super::{Program, Task};
@@ -32,7 +32,7 @@ pub fn tensors_mut(op: &mut WholeNet) -> Vec<&mut TensorId> {
     all
 }
 
-/// A pass over rows: A may take the place of Z, and the last δ that of the loss's gradient.
+/// The effects of a pass: A may take the place of Z, and the last δ that of the loss's gradient.
 pub fn effects(op: &WholeNet, program: &Program) -> Vec<Task> {
     let (computed, layers) = op.layers.split_at(op.from.min(op.layers.len()));
     let trains = op.reach() == Reach::Deltas;
