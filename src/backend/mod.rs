@@ -228,8 +228,9 @@ pub trait Backend: Send {
     /// was lost.
     fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a>;
 
-    /// All elements of a tensor in place, to be read and written; none if they aren't f32 in the host's memory,
-    /// in order, or if there are several nets.
+    /// All elements of a tensor in place, to be read and written; none if they aren't f32 in the host's memory, or if
+    /// there are several nets. Their order is that of the backend: the same for all tensors with a number for each
+    /// parameter, and for all backends of a kind that run the program.
     fn host_mut(&mut self, tensor: TensorId) -> Option<&mut [f32]> {
         let _ = tensor;
         None

@@ -70,14 +70,6 @@ fn other_options_are_refused() {
     assert_eq!(ran.code, 2, "{}", ran.stderr);
 }
 
-#[test]
-fn batch_normalization_is_refused() {
-    let place = Place::new();
-    let ran = run(&place, 2, "train digits --device cpu --norm batch --no-report --out run");
-    assert!(ran.stderr.contains("batch normalization over several ranks"), "{}", ran.stderr);
-    assert_eq!(ran.code, 2, "{}", ran.stderr);
-}
-
 /// As Slurm asks a job to end: all ranks get the signal, and rank 0 decides for all.
 #[test]
 fn ranks_that_are_asked_to_end_leave_a_checkpoint() {

@@ -17,12 +17,13 @@ fn table(place: &Place, name: &str, rows: u32) {
     place.write(name, text);
 }
 
-const JOBS: [(&str, &str); 5] = [
+const JOBS: [(&str, &str); 6] = [
     ("adam with dropout", "digits --epochs 2 --layers 24:relu --dropout 0.2"),
     (
         "sgd with augmentation and a ragged last batch",
         "digits --epochs 2 --layers 20:tanh --optimizer sgd --lr 0.1 --augment shift(1) --batch-size 100",
     ),
+    ("batch normalization", "digits --epochs 2 --layers 24:relu,16:relu --norm batch"),
     ("weights of rows", "table.csv --sample-weight w --epochs 6 --layers 16:relu --batch-size 48"),
     (
         "an early stop",

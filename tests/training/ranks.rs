@@ -125,6 +125,16 @@ fn jobs() -> Vec<(&'static str, Job)> {
         ),
         ("dropout", of(&|j| j.spec.net = net().dropout(0.3))),
         ("layer norm", of(&|j| j.spec.net = net().norm(Some(Norm::Layer)))),
+        ("batch norm", of(&|j| j.spec.net = net().norm(Some(Norm::Batch)))),
+        (
+            "batch norm, two layers with all that lies between",
+            of(&|j| {
+                let net = Net::new(7).layer(11, Activation::Tanh).layer(11, Activation::Relu);
+                let net = net.layer(3, Activation::Identity).norm(Some(Norm::Batch)).residual(1);
+                j.spec.net = Net { input_dropout: 0.1, ..net.dropout(0.2) };
+                j.spec.mixup = Some(0.4);
+            }),
+        ),
         ("mixup", of(&|j| j.spec.mixup = Some(0.4))),
         (
             "weights of rows",
@@ -158,6 +168,12 @@ fn jobs() -> Vec<(&'static str, Job)> {
                 (j.spec.epochs, j.spec.lr) = (40, 0.05);
                 j.spec.stopping =
                     Stopping { keep: Keep::Best, patience: Some(2), ..Stopping::default() };
+            }),
+        ),
+        (
+            "a first layer that lies packed",
+            of(&|j| {
+                j.spec.net = Net::new(7).layer(32, Activation::Relu).layer(3, Activation::Identity);
             }),
         ),
         (
@@ -199,8 +215,7 @@ fn any_number_of_ranks_gives_the_bits_of_one() {
             assert!(job.weights(size, BLOCKS) == one, "{name}, {size} ranks");
         }
         for size in [1, 2, 4, 8] {
-            let own = |_| -> Box<dyn Backend> { Box::new(Cpu::<f32>::new(Some(1)).unwrap()) };
-            let found = job.weights_on(size, BLOCKS, own);
+            let found = job.weights_on(size, BLOCKS, |_| own_cpu());
             assert!(found == one, "{name}, {size} ranks in place");
         }
     }
@@ -226,6 +241,8 @@ fn other_blocks_are_another_rounding_of_the_same_model() {
         values(job.weights(1, Reduction::Reproducible { blocks: 1 })),
         values(job.weights(2, Reduction::Fastest)),
         values(job.weights(3, Reduction::Fastest)),
+        values(job.weights_on(3, Reduction::Fastest, |_| own_cpu())),
+        values(job.weights_on(4, Reduction::Fastest, |_| own_cpu())),
         plain.clone(),
     ];
     for other in &others {
@@ -236,11 +253,44 @@ fn other_blocks_are_another_rounding_of_the_same_model() {
     assert!(others[1] == plain, "one block is the whole batch");
 }
 
+/// Statistics of batch normalization are those of the whole batch: several ranks train the net of one process.
+#[test]
+fn batch_normalization_over_ranks_is_that_of_one_process() {
+    for (name, mut job) in jobs().into_iter().filter(|(name, _)| name.starts_with("batch norm")) {
+        // By Adam, biases before a normalization follow the sign of what rounding leaves of their gradients.
+        (job.spec.optimizer, job.spec.lr) = (Optimizer::Sgd, 0.1);
+        let none = Preprocessing::none(&job.training);
+        let mut trainer = Trainer::new(&job.spec, &job.training, none, cpu32(1).boxed()).unwrap();
+        let before = trainer.weights().unwrap();
+        trainer.fit(job.validation.as_ref(), &mut ()).unwrap();
+        let values = |weights: &[LayerWeights]| -> Vec<f64> {
+            let norms = weights.iter().filter_map(|layer| layer.norm.as_ref());
+            let of_norm = |norm: &wgrad::backend::session::NormWeights| {
+                let running = norm.running.iter().flatten().flatten();
+                norm.scale.iter().chain(&norm.shift).chain(running).copied().collect::<Vec<f32>>()
+            };
+            let weights = weights.iter().flat_map(|layer| layer.weight.data().to_vec());
+            weights.chain(norms.flat_map(of_norm)).map(f64::from).collect()
+        };
+        let plain = values(&trainer.weights().unwrap());
+        assert!(crate::common::largest_error(&values(&before), &plain) > 0.01, "{name}: it learns");
+        let several = [BLOCKS, Reduction::Fastest, Reduction::Reproducible { blocks: 2 }];
+        for (i, reduction) in several.into_iter().enumerate() {
+            for size in [1, 2, 3 - i / 2] {
+                let found = values(&job.weights(size, reduction));
+                let error = crate::common::largest_error(&found, &plain);
+                assert!(error < 1e-4, "{name}, {size} ranks, {reduction:?}: {error}");
+            }
+        }
+    }
+}
+
 /// The bits of a GPU, too, whose ranks share one.
 #[test]
 fn ranks_on_a_gpu_give_the_bits_of_one() {
     let Some(_) = gpu("ranks") else { return };
-    let names = ["adam", "dropout", "weights of rows", "layers that aren't whole in one op"];
+    let names =
+        ["adam", "dropout", "weights of rows", "layers that aren't whole in one op", "batch norm"];
     for (name, job) in jobs().into_iter().filter(|(name, _)| names.contains(name)) {
         let on = |_| gpu("ranks").unwrap().boxed();
         let weights = |size| -> Vec<Vec<LayerWeights>> {
@@ -274,37 +324,97 @@ impl Observer for EndsAt {
     }
 }
 
+/// A backend of its own, in which gradients are summed where they lie, and of which ranks share the update.
+fn own_cpu() -> Box<dyn Backend> {
+    Box::new(Cpu::<f32>::new(Some(1)).unwrap())
+}
+
 #[test]
 fn rank_0_ends_the_run_and_another_number_of_ranks_goes_on_to_the_same_bits() {
     let (_, mut job) = jobs().swap_remove(0);
     job.spec.net = net().dropout(0.3);
     job.spec.epochs = 5;
     let whole = job.weights(1, BLOCKS);
+    let backends: [fn() -> Box<dyn Backend>; 2] = [|| cpu32(1).boxed(), own_cpu];
     for (before, after, step) in [(2, 4, 7), (4, 1, 9), (1, 3, 2)] {
-        let run = |rank: usize, ranks: Box<dyn Ranks>| {
+        for backend in backends {
+            let run = |rank: usize, ranks: Box<dyn Ranks>| {
+                let job = job.clone();
+                std::thread::spawn(move || {
+                    let mut trainer = job.trainer(backend(), ranks, BLOCKS).unwrap();
+                    trainer.ask_after_every_step();
+                    let mut first = EndsAt { step, taken: None };
+                    let end = match rank {
+                        0 => trainer.fit(job.validation.as_ref(), &mut first),
+                        _ => trainer.fit(job.validation.as_ref(), &mut ()),
+                    };
+                    let end = end.unwrap();
+                    assert_eq!((end.ending, end.steps), (Ending::Interrupted, step), "rank {rank}");
+                    trainer.checkpoint().unwrap()
+                })
+            };
+            let running: Vec<_> = match before {
+                1 => vec![run(0, Box::new(Alone))],
+                n => threads(n).into_iter().enumerate().map(|(i, r)| run(i, Box::new(r))).collect(),
+            };
+            let taken: Vec<Checkpoint> = running.into_iter().map(|t| t.join().unwrap()).collect();
+            assert!(taken.iter().all(|t| t.now.tensors == taken[0].now.tensors), "whole states");
+            let ended = job.run(after, BLOCKS, |_| backend(), Some(&taken[0]));
+            for trained in ended {
+                assert!(trained.unwrap().0 == whole, "{before} ranks, then {after}");
+            }
+        }
+    }
+}
+
+/// A checkpoint that rank 0 alone wants in the middle of a run holds what all ranks have of the optimizer's state.
+#[test]
+fn a_checkpoint_on_the_way_holds_the_state_of_all_ranks() {
+    let (_, job) = jobs().swap_remove(0);
+    let whole = job.weights(1, BLOCKS);
+    let ranks = threads(4).into_iter().enumerate();
+    let running: Vec<_> = ranks
+        .map(|(rank, ranks)| {
             let job = job.clone();
             std::thread::spawn(move || {
-                let mut trainer = job.trainer(cpu32(1).boxed(), ranks, BLOCKS).unwrap();
+                let mut trainer = job.trainer(own_cpu(), Box::new(ranks), BLOCKS).unwrap();
                 trainer.ask_after_every_step();
-                let mut first = EndsAt { step, taken: None };
-                let end = match rank {
+                let mut first = Keeps { at: 5, taken: None };
+                match rank {
                     0 => trainer.fit(job.validation.as_ref(), &mut first),
                     _ => trainer.fit(job.validation.as_ref(), &mut ()),
-                };
-                let end = end.unwrap();
-                assert_eq!((end.ending, end.steps), (Ending::Interrupted, step), "rank {rank}");
-                trainer.checkpoint().unwrap()
+                }
+                .unwrap();
+                first.taken
             })
-        };
-        let running: Vec<_> = match before {
-            1 => vec![run(0, Box::new(Alone))],
-            n => threads(n).into_iter().enumerate().map(|(i, r)| run(i, Box::new(r))).collect(),
-        };
-        let taken: Vec<Checkpoint> = running.into_iter().map(|t| t.join().unwrap()).collect();
-        let ended = job.run(after, BLOCKS, |_| cpu32(1).boxed(), Some(&taken[0]));
-        for trained in ended {
-            assert!(trained.unwrap().0 == whole, "{before} ranks, then {after}");
-        }
+        })
+        .collect();
+    let taken: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let taken = taken[0].clone().expect("a checkpoint of step 5");
+    let state = |name: &str| taken.now.tensors.iter().find(|t| t.name == name).unwrap();
+    let moments = &state("optimizer.second").values;
+    // Of each quarter of the parameters some have moved.
+    for quarter in moments.chunks(moments.len().div_ceil(4)) {
+        assert!(quarter.iter().any(|&x| x > 0.0));
+    }
+    for trained in job.run(1, BLOCKS, |_| own_cpu(), Some(&taken)) {
+        assert!(trained.unwrap().0 == whole);
+    }
+}
+
+/// Keeps the checkpoint of a step, and lets the run go on.
+struct Keeps {
+    at: u64,
+    taken: Option<Arc<Checkpoint>>,
+}
+
+impl Observer for Keeps {
+    fn wants_checkpoint(&mut self, position: &Position) -> bool {
+        position.step == self.at
+    }
+    fn checkpoint(&mut self, checkpoint: &Arc<Checkpoint>) -> Result<()> {
+        self.taken = Some(checkpoint.clone());
+        Ok(())
     }
 }
 
@@ -375,8 +485,6 @@ fn what_cant_be_cut_is_refused() {
         let trainer = job.trainer(cpu32(1).boxed(), Box::new(Alone), reduction);
         trainer.err().expect("refused")
     };
-    let batch = error(&|j| j.spec.net = net().norm(Some(Norm::Batch)), BLOCKS).to_string();
-    assert!(batch.contains("batch normalization") && batch.contains("--norm layer"), "{batch}");
     let odd = error(&|_| (), Reduction::Reproducible { blocks: 6 }).to_string();
     assert!(odd.contains("power of two"), "{odd}");
     let small = error(&|j| j.spec.micro_batch = Some(2), BLOCKS).to_string();

@@ -187,7 +187,7 @@ impl<T: Gemm> Backend for Cpu<T> {
         if size_of::<T>() != size_of::<f32>() {
             return None;
         }
-        net.in_order(&self.program, tensor).map(bytemuck::cast_slice_mut)
+        net.in_place(&self.program, tensor).map(bytemuck::cast_slice_mut)
     }
 
     fn read<'a>(&'a mut self, tensor: TensorId, values: ValuesMut<'a>) -> Pending<'a> {

@@ -61,10 +61,11 @@ impl<T: Gemm> NetMemory<T> {
         }
     }
 
-    /// All elements of a tensor, if they are stored unchanged and in order.
-    pub(super) fn in_order(&mut self, program: &Program, tensor: TensorId) -> Option<&mut [T]> {
+    /// All elements of a tensor as they are stored, if that is in f32: the weights of the first layer, and all that has
+    /// a number for each parameter, may be packed.
+    pub(super) fn in_place(&mut self, program: &Program, tensor: TensorId) -> Option<&mut [T]> {
         let t = program.tensor(tensor);
-        if t.precision != Precision::F32 || self.packed.order(program, tensor).is_some() {
+        if t.precision != Precision::F32 {
             return None;
         }
         if t.role == Role::Parameter {

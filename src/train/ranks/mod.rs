@@ -13,7 +13,9 @@ pub mod mpi;
 
 pub use parts::{Parts, micro_batches};
 pub use threads::{Threads, threads};
-pub use tree::{Tree, reduce, reduce_in_place};
+pub use tree::{
+    Tree, all_gather_in_place, own_part, reduce, reduce_in_place, reduce_scatter_in_place,
+};
 
 use crate::base::error::Result;
 use std::ops::Range;

@@ -3,7 +3,8 @@
 //! Node i of level l is the sum of blocks 2ˡ i to 2ˡ (i + 1) − 1: that of its left child plus that of its right child.
 //! A rank has a range of blocks, so it has whole nodes, a single one where ranks and blocks are powers of two. Every
 //! rank then sums the nodes of all ranks for its own chunk of the elements (a reduce-scatter), and the chunks
-//! are exchanged (an all-gather). Each rank sends and receives about twice the bytes of a gradient.
+//! are exchanged (an all-gather). Each rank sends and receives about twice the bytes of a gradient, in 2 log₂ N messages
+//! if the number of ranks N is a power of two, else in 2 (N − 1).
 
 use super::{Ranks, share};
 use crate::base::error::Result;
@@ -119,21 +120,21 @@ pub fn reduce(
     let size = ranks.size();
     let mut own = std::mem::take(&mut tree.nodes);
     let chunks = Chunks { len, size };
-    let mut total = match own.pop() {
+    let total = match own.pop() {
         Some(node) if size == 1 => node.values,
         Some(node) if size.is_power_of_two() => {
             let mut total = node.values;
-            add_single_nodes(ranks, tree, &mut total, chunks)?;
+            reduce_in_place(ranks, tree, &mut total)?;
             total
         }
         last => {
             own.extend(last);
             let mut total = tree.buffer(len);
             add_nodes(ranks, blocks, tree, own, &mut total, chunks)?;
+            all_gather(ranks, &mut total, chunks)?;
             total
         }
     };
-    all_gather(ranks, &mut total, chunks)?;
     Ok(total)
 }
 
@@ -142,11 +143,56 @@ pub fn reduce(
 /// # Errors
 /// When another rank is gone, or has failed.
 pub fn reduce_in_place(ranks: &mut dyn Ranks, tree: &mut Tree, total: &mut [f32]) -> Result<()> {
-    let chunks = Chunks { len: total.len(), size: ranks.size() };
-    if ranks.size() > 1 {
-        add_single_nodes(ranks, tree, total, chunks)?;
+    reduce_scatter_in_place(ranks, tree, total)?;
+    all_gather_in_place(ranks, total)
+}
+
+/// The elements of `len` that [`reduce_scatter_in_place`] leaves with rank `rank` of `size`, a power of two.
+#[must_use]
+pub fn own_part(len: usize, rank: usize, size: usize) -> Range<usize> {
+    halvings(len, rank, size).pop().unwrap_or(0..len)
+}
+
+/// Replaces this rank's [`own_part`] of its only node by the sum over all ranks, for numbers of ranks that are powers of
+/// two: by recursive halving (Thakur, Rabenseifner, Gropp 2005), in log₂ N messages. Neighbors halve first, so that
+/// every rank adds up subtree by subtree. The other elements are of no use then.
+///
+/// # Errors
+/// When another rank is gone, or has failed.
+pub fn reduce_scatter_in_place(
+    ranks: &mut dyn Ranks,
+    tree: &mut Tree,
+    total: &mut [f32],
+) -> Result<()> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    if size == 1 {
+        return Ok(());
     }
-    all_gather(ranks, total, chunks)
+    let mut into = tree.buffer(total.len().div_ceil(2));
+    for (level, pair) in halvings(total.len(), rank, size).windows(2).enumerate() {
+        let partner = rank ^ (1 << level);
+        let [own, other] = halves(total, &pair[0], &pair[1]);
+        let into = &mut into[..own.len()];
+        ranks.exchange(partner, other, partner, into)?;
+        // The right child is added to the left one, or the left one to the right one: the bits are the same.
+        add(own, into);
+    }
+    tree.give(into);
+    Ok(())
+}
+
+/// Gives every rank the [`own_part`] of all others, by recursive doubling, in log₂ N messages.
+///
+/// # Errors
+/// When another rank is gone, or has failed.
+pub fn all_gather_in_place(ranks: &mut dyn Ranks, total: &mut [f32]) -> Result<()> {
+    let (rank, size) = (ranks.rank(), ranks.size());
+    for (level, pair) in halvings(total.len(), rank, size).windows(2).enumerate().rev() {
+        let partner = rank ^ (1 << level);
+        let [own, other] = halves(total, &pair[0], &pair[1]);
+        ranks.exchange(partner, own, partner, other)?;
+    }
+    Ok(())
 }
 
 /// Gives all ranks the chunks of the others.
@@ -181,38 +227,29 @@ impl Chunks {
     }
 }
 
-/// Replaces the own chunk of `total`, the only node of this rank, by its sum over all ranks, which have one node each.
-fn add_single_nodes(
-    ranks: &mut dyn Ranks,
-    tree: &mut Tree,
-    total: &mut [f32],
-    chunks: Chunks,
-) -> Result<()> {
-    let (rank, size) = (ranks.rank(), ranks.size());
-    let width = chunks.of(rank).len();
-    let mut found: Vec<Vec<f32>> = Vec::with_capacity(size);
-    found.resize_with(size, Vec::new);
-    for round in 1..size {
-        let (to, from) = ((rank + round) % size, (rank + size - round) % size);
-        let mut into = tree.buffer(width);
-        ranks.exchange(to, &total[chunks.of(to)], from, &mut into)?;
-        found[from] = into;
-    }
-    found[rank] = tree.buffer(width);
-    found[rank].copy_from_slice(&total[chunks.of(rank)]);
+/// The elements that a rank has left after each halving among 1, 2, 4, … ranks: all of them first, its chunk last.
+fn halvings(len: usize, rank: usize, size: usize) -> Vec<Range<usize>> {
+    let mut left = vec![0..len];
     let mut distance = 1;
     while distance < size {
-        for left in (0..size).step_by(2 * distance) {
-            let right = std::mem::take(&mut found[left + distance]);
-            add(&mut found[left], &right);
-            tree.give(right);
-        }
+        let Range { start, end } = left[left.len() - 1].clone();
+        let middle = start + (end - start) / 2;
+        left.push(if rank & distance == 0 { start..middle } else { middle..end });
         distance *= 2;
     }
-    let sum = std::mem::take(&mut found[0]);
-    total[chunks.of(rank)].copy_from_slice(&sum);
-    tree.give(sum);
-    Ok(())
+    left
+}
+
+/// The two parts of `of`: `own`, which is one half of it, and the other.
+fn halves<'a>(total: &'a mut [f32], of: &Range<usize>, own: &Range<usize>) -> [&'a mut [f32]; 2] {
+    let whole = &mut total[of.clone()];
+    match own.start == of.start {
+        true => whole.split_at_mut(own.len()).into(),
+        false => {
+            let (other, own) = whole.split_at_mut(own.start - of.start);
+            [own, other]
+        }
+    }
 }
 
 /// Puts the sum of all nodes into the own chunk of `total`, whatever number of nodes the ranks have.

@@ -2,6 +2,8 @@
 //! ranks, and every rank takes the same update.
 
 use super::hook::Seam;
+use super::shard::Shard;
+use super::sync_batch_norm::{Blocks, Place, SyncBatchNorm};
 use crate::backend::session::{Loaded, Session};
 use crate::backend::{Backend, DataId, Values, ValuesMut};
 use crate::base::error::{Error, Result};
@@ -10,7 +12,9 @@ use crate::kernels::Step;
 use crate::kernels::tensor::TensorId;
 use crate::net::spec::Spec;
 use crate::plan::Plan;
-use crate::train::ranks::{Parts, Ranks, Tree, micro_batches, reduce, reduce_in_place};
+use crate::train::ranks::{
+    Parts, Ranks, Tree, micro_batches, reduce, reduce_in_place, reduce_scatter_in_place,
+};
 use std::ops::Range;
 
 /// The number of sums of losses and scores, which are appended to the gradients.
@@ -22,6 +26,10 @@ pub(super) struct DataParallel {
     pub parts: Parts,
     pub seam: Seam,
     pub tree: Tree,
+    /// Of a net with batch normalization.
+    pub norms: Option<SyncBatchNorm>,
+    /// Where ranks share the optimizer's step.
+    pub shard: Option<Shard>,
     /// Whether the weights may differ in their last bits between ranks, as their devices are of different kinds.
     pub drifts: bool,
 }
@@ -59,7 +67,11 @@ impl DataParallel {
         let update = plan.program.routines.update.clone();
         // The update is for the whole batch, though the program holds only some of its rows.
         let rows = step.rows.min(plan.program.batch as u32);
-        backend.run(update, data, &[Step { rows, ..*step }]).block_on()
+        backend.run(update, data, &[Step { rows, ..*step }]).block_on()?;
+        match &mut self.shard {
+            Some(shard) => shard.gather(backend, self.ranks.as_mut()),
+            None => Ok(()),
+        }
     }
 
     /// Writes the gradients of the whole batch of a step; returns the sums of its losses and scores.
@@ -84,10 +96,13 @@ impl DataParallel {
                 (gradients, parts),
             );
         }
-        // Gradients, running statistics, and then the sums of losses and scores.
+        // Gradients, and then the sums of losses and scores.
         let len = self.seam.len() + SUMS;
-        let mut total = match self.parts {
-            Parts::Blocks(blocks) => {
+        let mut norms = self.norms.take();
+        let total = match (&mut norms, &self.parts) {
+            (Some(norms), _) => self.synchronized(norms, plan, backend, spec, data, step),
+            (None, Parts::Blocks(blocks)) => {
+                let blocks = *blocks;
                 for (block, rows) in parts {
                     let mut values = self.tree.buffer(len);
                     match rows.is_empty() {
@@ -99,20 +114,62 @@ impl DataParallel {
                     }
                     self.tree.push(block, values);
                 }
-                reduce(self.ranks.as_mut(), blocks, &mut self.tree, len)?
+                reduce(self.ranks.as_mut(), blocks, &mut self.tree, len)
             }
-            Parts::Ends(_) => {
+            (None, Parts::Ends(_)) => {
                 let whole = parts.into_iter().map(|(_, rows)| rows).next().unwrap_or(0..0);
                 let mut total = self.add_up(plan, backend, data, step, whole, multiple(spec))?;
-                self.ranks.sum(&mut total)?;
-                total
+                self.ranks.sum(&mut total).map(|()| total)
             }
         };
+        self.norms = norms;
+        let mut total = total?;
         let (gradients, sums) = total.split_at_mut(self.seam.len());
         self.seam.write(plan, backend, gradients)?;
         let sums = std::array::from_fn(|i| sums[i]);
         self.tree.give(total);
         Ok(sums)
+    }
+
+    /// The gradients, losses and scores of the whole batch for a net with batch normalization.
+    fn synchronized(
+        &mut self,
+        norms: &mut SyncBatchNorm,
+        plan: &Plan,
+        backend: &mut dyn Backend,
+        spec: &Spec,
+        data: DataId,
+        step: &Step,
+    ) -> Result<Vec<f32>> {
+        let [rank, size] = [self.ranks.rank(), self.ranks.size()];
+        let parts = |rank| self.parts.of(step.rows as usize, multiple(spec), [rank, size]);
+        let own = parts(rank);
+        let before: usize = (0..rank).map(|rank| parts(rank).len()).sum();
+        let all = (0..size).flat_map(parts).map(|(_, rows)| rows).collect();
+        let blocks = Blocks { all, own: before..before + own.len() };
+        let mut at = Place { plan, backend, data, step };
+        norms.begin(&mut at, self.ranks.as_mut(), &blocks)?;
+        let len = self.seam.len() + SUMS;
+        let mut last = Vec::new();
+        for (i, (block, rows)) in own.into_iter().enumerate() {
+            let mut values = self.tree.buffer(len);
+            // What adds nothing to a sum, not even the sign of 0.
+            values.fill(-0.0);
+            if !rows.is_empty() {
+                let sums = norms.end(&mut at, &blocks, i)?;
+                let (gradients, of_rows) = values.split_at_mut(self.seam.len());
+                self.seam.read(plan, at.backend, gradients)?;
+                of_rows.copy_from_slice(&sums);
+            }
+            match self.parts {
+                Parts::Blocks(_) => self.tree.push(block, values),
+                Parts::Ends(_) => last = values,
+            }
+        }
+        match self.parts {
+            Parts::Blocks(blocks) => reduce(self.ranks.as_mut(), blocks, &mut self.tree, len),
+            Parts::Ends(_) => self.ranks.sum(&mut last).map(|()| last),
+        }
     }
 
     /// The sums of losses and scores over held-out rows.
@@ -141,12 +198,13 @@ impl DataParallel {
     }
 
     /// The tensor of all gradients, if it can be summed in place.
-    fn in_place(&self, backend: &mut dyn Backend) -> Option<TensorId> {
+    pub(super) fn in_place(&self, backend: &mut dyn Backend) -> Option<TensorId> {
         let is_single = match self.parts {
             Parts::Blocks(_) => self.ranks.size().is_power_of_two(),
             Parts::Ends(_) => true,
         };
-        let gradients = self.seam.only().filter(|_| is_single)?;
+        let gradients =
+            self.seam.only().filter(|_| is_single && self.norms.is_none() && !self.drifts)?;
         backend.host_mut(gradients).map(|_| gradients)
     }
 
@@ -191,15 +249,15 @@ impl DataParallel {
             }
         }
         let values = backend.host_mut(gradients).ok_or_else(lost)?;
+        let (ranks, tree) = (self.ranks.as_mut(), &mut self.tree);
+        match (&self.shard, &self.parts) {
+            (Some(_), _) => reduce_scatter_in_place(ranks, tree, values)?,
+            (None, Parts::Blocks(_)) => reduce_in_place(ranks, tree, values)?,
+            (None, Parts::Ends(_)) => ranks.sum(values)?,
+        }
         match self.parts {
-            Parts::Blocks(_) => {
-                reduce_in_place(self.ranks.as_mut(), &mut self.tree, values)?;
-                reduce_in_place(self.ranks.as_mut(), &mut sums_tree, &mut sums)?;
-            }
-            Parts::Ends(_) => {
-                self.ranks.sum(values)?;
-                self.ranks.sum(&mut sums)?;
-            }
+            Parts::Blocks(_) => reduce_in_place(ranks, &mut sums_tree, &mut sums)?,
+            Parts::Ends(_) => ranks.sum(&mut sums)?,
         }
         Ok(sums)
     }
@@ -262,7 +320,7 @@ pub(super) fn gradient(plan: &Plan) -> Range<usize> {
 }
 
 /// Some rows of a step.
-fn of_rows(step: &Step, rows: &Range<usize>) -> Step {
+pub(super) fn of_rows(step: &Step, rows: &Range<usize>) -> Step {
     Step { rows: rows.len() as u32, ..step.from_row(rows.start as u32) }
 }
 

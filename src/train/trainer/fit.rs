@@ -121,6 +121,7 @@ impl Trainer {
             return Err(self.diverged(metrics.loss));
         }
         self.seconds_before = self.seconds(&run);
+        self.gather_state()?;
         self.restore_best()?;
         Ok(End {
             ending: ending.unwrap_or(Ending::Done),

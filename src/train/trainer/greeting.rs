@@ -4,7 +4,8 @@ use super::Trainer;
 use super::data_parallel::multiple;
 use crate::base::error::{Error, Result};
 use crate::base::sha256::Sha256;
-use crate::net::spec::{Norm, Spec};
+use crate::math::gemm::Gemm as _;
+use crate::net::spec::Spec;
 use crate::train::ranks::{Ranks, Reduction};
 use serde::{Deserialize, Serialize};
 
@@ -28,12 +29,17 @@ impl Trainer {
             weights.update(bytemuck::cast_slice::<f32, u8>(&tensor.values));
         }
         let info = self.session.backend().info();
+        let backend = match info.backend.as_str() {
+            // Processors with other instructions round differently, and pack weights differently.
+            "cpu" => format!("cpu, {}", f32::kernel().name),
+            other => other.into(),
+        };
         Ok(Hello {
             version: env!("CARGO_PKG_VERSION").into(),
             settings: self.settings(),
             rows: self.fingerprint().sha256,
             weights: weights.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
-            device: [info.name.clone(), info.backend.clone()],
+            device: [info.name.clone(), backend],
             detail: info.detail.clone(),
         })
     }
@@ -41,12 +47,6 @@ impl Trainer {
 
 /// Refuses what can't be split over ranks or blocks.
 pub(super) fn check(spec: &Spec, reduction: Reduction, size: usize) -> Result<()> {
-    if spec.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch)) {
-        let how = if size > 1 { "over several ranks" } else { "in blocks (--reproducible)" };
-        return Err(Error::usage(format!("batch normalization {how}"))
-            .at("--norm batch")
-            .help("its statistics are those of the whole batch, but each part has only some of the rows: use --norm layer, or train in one process without --reproducible"));
-    }
     let Reduction::Reproducible { blocks } = reduction else { return Ok(()) };
     if !blocks.is_power_of_two() || blocks > 1 << 16 {
         return Err(Error::usage(format!("{blocks} blocks of a batch"))

@@ -55,12 +55,22 @@ pub(super) struct Seam {
 }
 
 impl Seam {
-    /// The seam of a plan for [`Purpose::TrainWithHook`].
+    /// The seam of a plan for [`Purpose::TrainWithHook`]: all gradients, and running statistics.
     pub(super) fn new(plan: &Plan) -> Self {
+        let p = &plan.program;
+        let ids = (0..p.tensors.len()).map(TensorId);
+        Self::with(plan, ids.filter(|id| p.tensor(*id).name.ends_with(".norm.running")))
+    }
+
+    /// Its gradients alone.
+    pub(super) fn of_gradients(plan: &Plan) -> Self {
+        Self::with(plan, std::iter::empty())
+    }
+
+    fn with(plan: &Plan, running: impl Iterator<Item = TensorId>) -> Self {
         let p = &plan.program;
         let all = p.find("gradients");
         let ids = || (0..p.tensors.len()).map(TensorId);
-        let running = ids().filter(|id| p.tensor(*id).name.ends_with(".norm.running"));
         let read: Vec<TensorId> = all.into_iter().chain(running).collect();
         let (mut parts, mut len) = (Vec::new(), 0);
         for &id in &read {

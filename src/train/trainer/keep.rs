@@ -120,7 +120,11 @@ impl Trainer {
         run: &Run,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        if !observer.wants_checkpoint(&self.at) {
+        let wants_one = observer.wants_checkpoint(&self.at);
+        if self.shares_update() && self.as_first([f64::from(u8::from(wants_one))])? != [0.0] {
+            self.gather_state()?;
+        }
+        if !wants_one {
             return Ok(());
         }
         let checkpoint = Checkpoint { seconds: self.seconds(run), ..self.checkpoint()? };
@@ -168,12 +172,14 @@ impl Trainer {
 
     /// Everything needed to continue exactly from here, even in another process, with
     /// [`Trainer::resume`]: with the trained weights, even if those of the best epoch are in their
-    /// place, which stay there. Tensors are f32, as devices have them.
+    /// place, which stay there. Tensors are f32, as devices have them. Several ranks call it together; after
+    /// [`Trainer::fit`] one of them may call it alone.
     ///
     /// # Errors
     /// When the device was lost.
     pub fn checkpoint(&mut self) -> Result<Checkpoint> {
         let shows_best = self.trained.is_some();
+        self.gather_state()?;
         let now = self.snapshot()?;
         if shows_best {
             self.restore_best()?;

@@ -4,6 +4,7 @@ use super::Trainer;
 use super::data_parallel::{DataParallel, SUMS, gradient};
 use super::greeting::{check, first_of_another_kind, hellos};
 use super::hook::Seam;
+use super::sync_batch_norm::{SyncBatchNorm, has_batch_norm};
 use crate::backend::ValuesMut;
 use crate::backend::session::Loaded;
 use crate::base::clock::Instant;
@@ -11,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
 use crate::net::metrics::Metrics;
-use crate::net::spec::Spec;
+use crate::net::spec::{PlanKind, Spec};
 use crate::plan::{self, Purpose};
 use crate::train::ranks::{Parts, Ranks, Reduction, Tree};
 
@@ -27,11 +28,16 @@ impl Trainer {
     /// Only rank 0 may have observers that make decisions: all ranks follow when it stops or changes the
     /// learning rate. A run of ranks stops when it diverges. To resume a run, set the ranks first.
     ///
+    /// On the CPU, 2, 4, 8, … ranks share the update where it takes each parameter by itself: every rank updates its part
+    /// of the parameters and keeps its part of the optimizer's state, which is gathered for checkpoints.
+    ///
+    /// Statistics of batch normalization are those of the whole batch, too: all ranks exchange two numbers for each unit
+    /// and block of rows, once in the forward pass and once in the backward pass. The program isn't fused then.
+    ///
     /// # Errors
-    /// After the first step; for batch normalization, whose statistics are those of the whole batch, mixed precision,
-    /// L-BFGS, and a run that doesn't stop on divergence; when the ranks train different nets, or on different
-    /// rows, or reproducibly on devices of different kinds; when there are more ranks than blocks, or a rank is
-    /// gone; and when the device can't hold the program.
+    /// After the first step; for mixed precision, L-BFGS, and a run that doesn't stop on divergence; when the ranks train
+    /// different nets, or on different rows, or reproducibly on devices of different kinds; when there are more ranks
+    /// than blocks, or a rank is gone; and when the device can't hold the program.
     pub fn set_ranks(&mut self, ranks: Box<dyn Ranks>, reduction: Reduction) -> Result<()> {
         self.check_seam("data-parallel training")?;
         let mut ranks = ranks;
@@ -55,9 +61,10 @@ impl Trainer {
             Reduction::Reproducible { blocks } => Parts::Blocks(blocks),
             Reduction::Fastest => Parts::Ends(equal),
         };
-        let seam = Seam::new(self.session.plan());
+        let seam = Seam::of_gradients(self.session.plan());
         let (tree, drifts) = (Tree::default(), differ.is_some());
-        let mut parallel = DataParallel { ranks, parts, seam, tree, drifts };
+        let mut parallel =
+            DataParallel { ranks, parts, seam, tree, norms: None, shard: None, drifts };
         self.load_parts(&mut parallel)?;
         let same_threads = all.iter().all(|hello| hello.detail == all[0].detail);
         if size > 1 && reduction == Reduction::Fastest && (drifts || !same_threads) {
@@ -83,18 +90,25 @@ impl Trainer {
             Some(rows) if matches!(parallel.parts, Parts::Ends(_)) => most.min(rows),
             _ => most,
         };
-        let spec = Spec { micro_batch: None, ..self.spec.clone() };
+        let mut spec = Spec { micro_batch: None, ..self.spec.clone() };
+        if has_batch_norm(&spec) {
+            // A fused op has no place in its middle where ranks could meet.
+            spec.plan = PlanKind::Plain;
+        }
         let traits = self.session.backend().traits();
         let plan = plan::plan(&spec, rows.max(evaluation), Purpose::TrainWithHook, traits);
-        parallel.seam = Seam::new(&plan);
+        parallel.seam = Seam::of_gradients(&plan);
+        parallel.norms = has_batch_norm(&spec).then(|| SyncBatchNorm::new(&plan));
         self.session.replace(plan)?;
-        self.session.set_weights(&self.spec.net, &weights)
+        self.session.set_weights(&self.spec.net, &weights)?;
+        self.share_update(parallel)
     }
 
     /// The parts of all ranks by their measured speeds, as fractions at which they end.
     fn measured_ends(&mut self, parallel: &mut DataParallel) -> Result<Vec<f64>> {
         let rows = self.training.rows.min(self.session.plan().program.batch);
         let step = Step { rows: rows as u32, loss_scale: 1.0, ..Step::default() };
+        let before = self.session.weights()?;
         let (plan, backend) = self.session.parts();
         let (begin, mut steps) = (Instant::now(), 0);
         let (mut first, mut values) = (0.0, [0.0; SUMS]);
@@ -106,6 +120,8 @@ impl Trainer {
             steps += 1;
         }
         let seconds = (begin.elapsed().as_secs_f64() - first).max(1e-9);
+        // Running statistics have followed the rows.
+        self.session.set_weights(&self.spec.net, &before)?;
         let speed = (rows * steps.saturating_sub(1).max(1)) as f64 / seconds;
         let speeds = parallel.ranks.gather(&speed.to_le_bytes())?;
         let speeds: Vec<f64> = speeds
