@@ -192,7 +192,7 @@ fn a_small_table_gets_the_nets_of_three_folds_and_says_why() {
         "ensemble = \"3:folds\"",
         "layers = \"128:relu,128:relu\"",
         "epochs = 100",
-        "#   ensemble     3:folds         each net holds out another part",
+        "#   ensemble     3:folds         each net holds out a different part",
     ] {
         assert!(config.contains(line), "no {line} in {config}");
     }

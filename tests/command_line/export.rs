@@ -236,7 +236,7 @@ fn all_alike(csv: &str, options: &str) -> Place {
     let expected = predicted(&place, "run", "data.csv");
     let exported = place.ok("export run -o net.onnx").stderr;
     assert!(
-        exported.contains("checked by tract on 256 rows drawn and 256 rows of its data"),
+        exported.contains("checked by tract on 256 random rows and 256 rows of its data"),
         "{exported}"
     );
     place.ok("export run -o net.c");

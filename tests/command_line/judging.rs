@@ -184,7 +184,7 @@ fn folds_under_a_time_limit_end_with_a_model_to_predict_with() {
     assert!(ran.stdout.contains("next        wgrad predict run DATA"), "{}", ran.stdout);
     assert!(!ran.stdout.contains("--resume"), "{}", ran.stdout);
     place.ok("predict run sales.csv --device cpu");
-    assert!(place.ok("train --help").stdout.contains("2h; for each net of"));
+    assert!(place.ok("train --help").stdout.contains("2h; applies to each net of"));
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn rows_in_both_parts_and_columns_that_tell_the_target_are_warned_of() {
     place.write("copy.csv", with_copy(&rows));
     let train = "train copy.csv --device cpu --quiet --epochs 1 --ignore customer,day,part";
     let told = place.ok(train).stderr;
-    assert!(told.contains("warning: column 6 (copy) alone tells the target"), "{told}");
+    assert!(told.contains("warning: column 6 (copy) alone determines the target"), "{told}");
     assert!(!told.contains("are also in"), "{told}");
     rows.extend_from_within(..);
     place.write("twice.csv", "size,weight,customer,day,part,kind\n".to_string() + &rows.join("\n"));

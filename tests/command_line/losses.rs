@@ -190,7 +190,11 @@ fn losses_that_make_no_sense_are_refused() {
         ),
         ("noisy.csv --target kind --loss poisson", 2, "poisson with classes"),
         ("noisy.csv --target kind --loss squared-error", 2, "outputs that are not probabilities"),
-        ("noisy.csv --target kind --loss cosine --output-activation tanh", 2, "no probabilities"),
+        (
+            "noisy.csv --target kind --loss cosine --output-activation tanh",
+            2,
+            "outputs that are not probabilities",
+        ),
     ];
     for (args, code, text) in cases {
         let ran = place.run(&format!("train {args} --device cpu"));

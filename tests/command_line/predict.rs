@@ -201,7 +201,7 @@ fn images_that_cannot_be_read_stop_or_are_passed_over() {
     let files: Vec<String> =
         cells(&skipped.stdout, ',').into_iter().map(|line| line[0].clone()).collect();
     assert_eq!(files, ["file", "1.png", "3.png"]);
-    assert!(skipped.stderr.contains("skipped: not an image"), "{}", skipped.stderr);
+    assert!(skipped.stderr.contains("skipped: not a readable image"), "{}", skipped.stderr);
     assert!(skipped.stderr.contains("1 row could not be read"), "{}", skipped.stderr);
 }
 

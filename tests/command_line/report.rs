@@ -383,7 +383,10 @@ fn a_run_that_was_interrupted_has_a_report_that_says_so() {
     let points = json["curves"][0]["points"].as_array().unwrap();
     assert_eq!(points.last().unwrap()["epoch"].as_u64(), Some(epochs));
     let says = format!("interrupted after {} epochs", wgrad::base::words::thousands(epochs as f64));
-    assert!(html.contains(&says) && html.contains("wgrad report run makes what"), "{says}");
+    assert!(
+        html.contains(&says) && html.contains("wgrad report run makes the report from what exists"),
+        "{says}"
+    );
     assert!(place.read("run/README.md").contains(&says));
     assert!(!metrics(&json, "validation").is_empty());
     // Made again it has all that a report has, and still says so.

@@ -122,7 +122,7 @@ fn rows_without_a_target_are_left_out_of_tables_beyond_the_memory_limit() {
         &["the target is missing in 900 of 9000 rows (10.0%)", "--missing-target drop"],
     );
     let drop = place.ok(&format!("train gaps.csv --missing-target drop {limit} drop"));
-    assert!(drop.stderr.contains("note: 900 of 9000 rows (10.0%) are left out"));
+    assert!(drop.stderr.contains("note: 900 of 9000 rows (10.0%) are dropped"));
     assert!(drop.stderr.contains("stored on disk"), "{}", drop.stderr);
     place.ok(&format!("train clean.csv {limit} clean"));
     assert_eq!(place.model("drop").members, place.model("clean").members);
@@ -147,7 +147,7 @@ fn with_a_late_class() -> String {
 fn a_class_that_training_lacks_is_warned_of() {
     let place = Place::new();
     place.write("late.csv", with_a_late_class());
-    let said = "validation rows of the class \"z\", which no training row is of";
+    let said = "validation rows of the class \"z\", which has no training rows";
     for split in ["column:part", "time:when --validation 0.1"] {
         let ran = place
             .ok(&format!("train late.csv --split {split} --layers none --device cpu --epochs 1"));
@@ -227,9 +227,13 @@ fn the_guess_of_a_task_is_said_and_a_class_for_each_row_refused() {
     let ran = place.ok("train ratings.csv --dry-run --device cpu --task regression");
     assert!(!ran.stderr.contains("note: y"), "{}", ran.stderr);
     place.write("texts.csv", table(100, |i, _| format!("key{i}x")));
-    refused(&place, "train texts.csv", &["another class in each of its 100 rows", "an identifier"]);
+    refused(
+        &place,
+        "train texts.csv",
+        &["a different class in each of its 100 rows", "an identifier"],
+    );
     let args = "train texts.csv --task classification";
-    refused(&place, args, &["another class in each of its 100 rows"]);
+    refused(&place, args, &["a different class in each of its 100 rows"]);
     place.write("signs.csv", table(100, |_, y| if y > 0.0 { "+1" } else { "-1" }.into()));
     let json = place.ok(&format!("train signs.csv {TRAIN} signs")).json();
     assert!(json.last().unwrap()["valid"]["accuracy"].is_number());

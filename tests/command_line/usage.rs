@@ -109,8 +109,8 @@ fn options_without_effect_are_pointed_out() {
     for (options, texts) in [
         ("--micro-batch 128", "--micro-batch 128 has no effect: a batch has 64 rows"),
         ("--embedding-dims 8", "--embedding-dims 8 has no effect: no column is embedded"),
-        ("--image-size 4x4", "--image-size 4x4 has no effect: these data are not folders"),
-        ("--image-color rgb", "--image-color rgb has no effect: these data are not folders"),
+        ("--image-size 4x4", "--image-size 4x4 has no effect: the data are not folders"),
+        ("--image-color rgb", "--image-color rgb has no effect: the data are not folders"),
         ("--metric f1 --validation 0", "--metric f1 has no effect: no rows are held out"),
         ("--metric f1 --folds 2", "--metric f1 has no effect with --folds"),
         ("--loss-scale 1024", "--loss-scale 1024 has no effect: it is for --precision f16"),

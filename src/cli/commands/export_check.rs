@@ -33,8 +33,8 @@ pub(in crate::cli) fn try_out(
         let expected = compare::expected(&trained.model, bare, rows)?;
         let found = runtime::run(bytes, description, rows)?;
         largest = largest.max(compare::compare(description, &expected, &found)?);
-        let of = if *what == "own" { "of its data" } else { "random" };
-        said.push(format!("{} {of}", count(rows.count(), "row")));
+        let (drawn, own) = if *what == "own" { ("", " of its data") } else { ("random ", "") };
+        said.push(format!("{}{own}", count(rows.count(), &format!("{drawn}row"))));
     }
     say(format_args!(
         "checked by tract on {}: largest relative difference {largest:.1e}",
