@@ -1,14 +1,14 @@
-//! Every op of a training step by the device's own clock, and every tile of the matrix products.
+//! The time of every op of a training step by the device's clock, and every tile of the matrix products.
 //!
-//!     cargo bench --bench kernels                                  on the CPU backend: all of it
+//!     cargo bench --bench kernels                                  everything, on the CPU backend
 //!     cargo bench --bench kernels -- S64 M tiles                   some of it
 //!     WGRAD_BENCH_DEVICE=gpu cargo bench --bench kernels -- S64    on an adapter
 //!     … --json                                                     a JSON object for each line
 //!
 //! An op's time is the median over steps of a whole step, each op between two timestamps; on a device
-//! without timestamps it is the shortest of several runs of the op alone, by the host's clock. Beside it
-//! stands what it reaches, in GFLOP/s and GB/s and as a share of what the device does at best just now:
-//! its best matrix product and a copy of 128 MiB.
+//! without timestamps it is the shortest of several runs of the op alone, by the host's clock. Each
+//! line also has the rate in GFLOP/s and GB/s and its fraction of the device's current peak:
+//! its fastest matrix product and a copy of 128 MiB.
 
 use pollster::FutureExt as _;
 use std::time::{Duration, Instant};

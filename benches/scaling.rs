@@ -1,13 +1,13 @@
-//! How cost grows: samples a second against width, depth, batch and rows.
+//! Scaling: samples per second against width, depth, batch and rows.
 //!
 //!     cargo bench --bench scaling                                  on the CPU backend
 //!     cargo bench --bench scaling -- width depth                   some of the sweeps
 //!     WGRAD_BENCH_DEVICE=gpu cargo bench --bench scaling           on an adapter
-//!     WGRAD_BENCH_OUT=DIR …                                        where the results go
+//!     WGRAD_BENCH_OUT=DIR …                                        the directory for the results
 //!
 //! Writes scaling-BACKEND.svg, a plot of all sweeps, and scaling-BACKEND.md, their figures, into
-//! benches/results. A point that is slower than the one before, counted in operations or in samples,
-//! by more than a quarter is marked as a cliff: benches/RESULTS.md says why it is there.
+//! benches/results. A point that is more than 25% slower than the previous one, counted in operations or in samples,
+//! is marked as a cliff: benches/RESULTS.md explains it.
 
 use plotters::prelude::*;
 use std::error::Error;

@@ -1,6 +1,6 @@
-//! Training in a thread of its own, canceled by a token: `cargo run --release --example background`.
+//! Training in a separate thread, canceled by a token: `cargo run --release --example background`.
 //!
-//! In tokio, `tokio::task::spawn_blocking` takes the place of `std::thread::spawn`.
+//! In tokio, `tokio::task::spawn_blocking` replaces `std::thread::spawn`.
 
 use std::sync::mpsc;
 use std::thread;
@@ -20,14 +20,14 @@ pub fn main() -> wgrad::Result<()> {
             .ensemble(1)
             .cancel(token)
             .callback(move |report| {
-                // Nobody listens any more once the training is canceled.
+                // The receiver is gone once the training is canceled.
                 let _ = sender.send(report.epoch);
                 Flow::Continue
             })
             .fit(&x, &y)
     });
 
-    // What a user interface would do while it goes on.
+    // What a user interface would do during the training.
     let third = epochs.iter().find(|epoch| *epoch == 3);
     println!("epoch {third:?} is done: that is enough");
     cancel.cancel();

@@ -1,11 +1,11 @@
-//! The layer below: a net, a trainer and a schedule of one's own: `cargo run --release --example custom_loop`.
+//! The lower-level interface: a net, a trainer and your own schedule: `cargo run --release --example custom_loop`.
 
 use wgrad::backend::cpu::Cpu;
 use wgrad::data::{Dataset, Features, Preprocessing, Scaling, Targets};
 use wgrad::math::matrix::Matrix;
 use wgrad::{Activation, Loss, Net, Result, Spec, Trainer};
 
-/// A sawtooth: the learning rate falls from step to step within an epoch, and each epoch begins lower.
+/// A sawtooth: the learning rate falls from step to step within an epoch, and each epoch starts lower.
 fn learning_rate(epoch: usize, step: usize) -> f32 {
     0.02 * 0.95f32.powi(epoch as i32) * (1.0 - step as f32 / 16.0)
 }
@@ -24,7 +24,7 @@ pub fn main() -> Result<()> {
     for epoch in 0..30 {
         let mut sum = 0.0;
         for step in 0..8 {
-            // The mean loss of the batch before the step.
+            // The mean loss of the batch, before the step.
             sum += trainer.step_at(learning_rate(epoch, step))?;
         }
         let loss = trainer.evaluate(&data)?.loss;

@@ -1,4 +1,4 @@
-//! A classifier on vectors of one's own: `cargo run --release --example own_vectors`.
+//! A classifier on your own vectors: `cargo run --release --example own_vectors`.
 
 use wgrad::Classifier;
 
@@ -14,7 +14,7 @@ pub fn main() -> wgrad::Result<()> {
     Ok(())
 }
 
-/// Length and width of the petals of three kinds of iris, row after row, and the kind of each: (150, 2).
+/// Length and width of the petals of three species of iris, row by row, and the species of each: (150, 2).
 fn flowers() -> (Vec<f32>, Vec<&'static str>) {
     let kinds = [("setosa", 1.5, 0.25), ("versicolor", 4.3, 1.3), ("virginica", 5.6, 2.05)];
     let (mut x, mut y) = (Vec::new(), Vec::new());

@@ -1,6 +1,6 @@
-//! How fast a table becomes rows that a net takes: `cargo run --release --example read FILE`.
+//! The time to convert a table to the rows of a net: `cargo run --release --example read FILE`.
 //!
-//! Prints the seconds for reading and understanding, for fitting, and for encoding all rows, and
+//! Prints the seconds for reading and analyzing, for fitting, and for encoding all rows, and
 //! the bytes and rows of the file.
 
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! A model in a file, to predict in another program: `cargo run --release --example save_and_load`.
+//! A model in a file, for predictions in another program: `cargo run --release --example save_and_load`.
 
 use wgrad::{Classifier, Device};
 
@@ -12,7 +12,7 @@ pub fn main() -> wgrad::Result<()> {
     let trained = Classifier::builder().epochs(20).fit(&x, &is_above)?;
     trained.save(&path)?;
 
-    // Elsewhere. `wgrad predict` and `wgrad export` read the file, too.
+    // In another program. `wgrad predict` and `wgrad export` also read the file.
     let model = Classifier::load(&path)?.on_device(Device::Cpu);
     let probabilities = model.predict_proba(&[[7.0, 1.0], [1.0, 6.0]])?;
     println!("{:?}: {:?}", model.class_names(), probabilities.data());

@@ -20,7 +20,7 @@ pub fn main() -> wgrad::Result<()> {
     let train = write("homes.csv", format!("rooms,town,price\n{rows}")).expect("a temporary file");
     let new = write("new.csv", "town,rooms\nBonn,4\nUlm,2\n".into()).expect("a temporary file");
 
-    // As `wgrad train homes.csv --target price` understands columns, splits rows and chooses settings.
+    // Columns, split and settings are chosen as by `wgrad train homes.csv --target price`.
     let model = Regressor::builder().target("price").epochs(40).fit_table(&train)?;
     let prices = model.predict_table(&new)?;
     println!("420 and 160 are predicted as {prices:.0?}");

@@ -1,4 +1,4 @@
-//! On a `wgpu::Device` that the program has already, as beside rendering:
+//! On an existing `wgpu::Device` of the program, for example one used for rendering:
 //! `cargo run --release --example wgpu_device`.
 
 use wgrad::Regressor;
@@ -10,7 +10,7 @@ pub fn main() -> wgrad::Result<()> {
         println!("no adapter here");
         return Ok(());
     };
-    // The program's own handler of errors stays: wgrad's errors come back as results.
+    // The program's own error handler is kept: wgrad's errors are returned as results.
     device.on_uncaptured_error(std::sync::Arc::new(|error| panic!("not of wgrad: {error}")));
 
     let x: Vec<f32> = (0..200).map(|i| i as f32 / 50.0).collect();
@@ -25,7 +25,7 @@ pub fn main() -> wgrad::Result<()> {
     let predicted = model.predict(&[2.0f32])?;
     println!("{:.2} for 7 on {}", predicted[0], model.device().unwrap_or_default());
 
-    // The device is as usable as before.
+    // The device is still usable.
     let encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
     queue.submit([encoder.finish()]);
     assert!((predicted[0] - 7.0).abs() < 1.0, "{predicted:?}");

@@ -31,7 +31,7 @@ def wgrad(*args):
 
 
 def table(path, rows, seed, target):
-    """Like houses: numbers, a category, a street, yes and no, 0 and 1, a date; of each some are missing."""
+    """A table like houses: numbers, a category, a street, yes and no, 0 and 1, a date, each with missing values."""
     draw = random.Random(seed)
     gap = lambda share, value: "" if draw.random() < share else value
     with open(path, "w", newline="") as file:
@@ -40,7 +40,7 @@ def table(path, rows, seed, target):
         for i in range(rows):
             west = draw.gauss(-119.6, 2.0)
             income = math.exp(draw.gauss(5.0, 1.0))
-            # In the held-out rows there are names that no training row has.
+            # The held-out rows contain names that aren't in the training rows.
             near = draw.choice(["NEAR BAY", "INLAND", '<1H "OCEAN", x', "ISLÁND"] + (["MOON"] if seed else []))
             street = f"street {draw.randrange(130 + 30 * seed)}"
             flag, bit = draw.choice(["yes", "no"]), draw.choice([0, 1])
@@ -52,7 +52,7 @@ def table(path, rows, seed, target):
 
 
 def predicted(run, data):
-    """The numbers of each row, and the class where there is one."""
+    """The numbers of each row, and the class if there is one."""
     lines = wgrad("predict", run, data, "--device", "cpu", "--format", "jsonl").stdout.splitlines()
     rows = [json.loads(line) for line in lines]
     numbers = [[x for x in row.values() if isinstance(x, (int, float))] for row in rows]
@@ -72,13 +72,13 @@ def compare(what, found, expected):
 
 
 def seconds(text):
-    """A date as exported models take it."""
+    """A date in the form for exported models."""
     day = datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.timezone.utc)
     return day.timestamp()
 
 
 def run_onnx(path, data):
-    """What onnxruntime makes of the raw rows of a table: numbers, and labels."""
+    """The predictions of onnxruntime for the raw rows of a table: numbers, and labels."""
     import numpy as np
     import onnx
     import onnxruntime
@@ -100,7 +100,7 @@ def run_onnx(path, data):
             feed[given.name] = np.array([number(cell) for cell in cells]).reshape(-1, 1)
     names = [output.name for output in session.get_outputs()]
     found = dict(zip(names, session.run(names, feed)))
-    # Where a column of the data is called label, the output is predicted_label.
+    # If a column of the data is called label, the output is predicted_label.
     labels = found.pop("label", found.pop("predicted_label", None))
     return np.concatenate(list(found.values()), axis=1).astype(float).tolist(), labels, names
 
@@ -171,7 +171,7 @@ def in_onnxruntime(work):
 
 
 def in_notebook(work):
-    """The lines of docs/exports.md as they are written: dates, codes with zeros in front, numbers that are names."""
+    """The lines of docs/exports.md, unchanged: dates, codes with leading zeros, numbers that are names."""
     draw = random.Random(5)
     for name, rows in [("houses", 400), ("new", 200)]:
         with open(work / f"{name}.csv", "w", newline="") as file:
@@ -206,7 +206,7 @@ def digits():
 
 
 def from_scikit_learn(work):
-    """Nets that skl2onnx wrote, imported: they predict what scikit-learn does."""
+    """Nets that skl2onnx wrote, imported: they predict the same as scikit-learn."""
     import numpy as np
     from skl2onnx import to_onnx
     from sklearn.datasets import load_iris
@@ -235,7 +235,7 @@ def from_scikit_learn(work):
 
 
 def in_torch(work):
-    """The README's lines as they are written, and its `predict` on raw numbers."""
+    """The README's lines, unchanged, and its `predict` on raw numbers."""
     import torch
 
     path = work / "numbers.csv"
@@ -269,12 +269,12 @@ def in_torch(work):
 
 
 def from_torch(work):
-    """Nets of PyTorch, imported from what torch.onnx and safetensors write of them: the same predictions."""
+    """Nets of PyTorch, imported from files of torch.onnx and safetensors: the same predictions."""
     import torch
     from safetensors.torch import save_file
 
     torch.manual_seed(1)
-    # Wide in its range, so that probabilities are far apart.
+    # With a wide range, so that probabilities are far apart.
     rows = torch.randn(300, 5) * torch.tensor([1.0, 3.0, 0.2, 1.0, 5.0])
     with open(work / "five.csv", "w") as file:
         file.writelines(",".join(map(repr, row)) + "\n" for row in rows.tolist())

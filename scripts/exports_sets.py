@@ -1,4 +1,4 @@
-"""Exported models of sets like those that people know, for scripts/exports: the census table Adult, digits of
+"""Exported models for sets like well-known ones, for scripts/exports: the census table Adult, digits of
 28 × 28 pixels, and, where they lie in WGRAD_DATA_DIR, MNIST and California housing themselves.
 """
 
@@ -22,7 +22,7 @@ COUNTRIES = ["United-States", "Mexico", "Philippines", "Germany", "Puerto-Rico",
 
 
 def adult(path, rows, seed):
-    """A table with Adult's columns and its ways: a space behind each comma, `?` for a missing text, most capital
+    """A table with the columns and the style of Adult: a space after each comma, `?` for a missing text, most capital
     gains 0. In the held-out rows (seed 1) there are categories that no training row has, and gaps where there
     are none in training."""
     draw = random.Random(seed)
@@ -82,7 +82,7 @@ def idx(path, dimensions, values):
 
 
 def strokes(place, rows, seed, part):
-    """Ten kinds of strokes in images of 28 × 28, in the four files that MNIST has."""
+    """Ten kinds of strokes in images of 28 × 28, in four files like MNIST."""
     import numpy as np
 
     draw = np.random.default_rng(seed)
@@ -106,7 +106,7 @@ def mnist_test(place):
 
 
 def images(work):
-    """Probabilities of images whose pixels are fed as they are."""
+    """Probabilities for images with unchanged pixels as input."""
     import numpy as np
     import onnxruntime
 
@@ -131,7 +131,7 @@ def images(work):
 
 
 def housing(work):
-    """California housing, whose rows are held out here: a text column, and bedrooms that are missing."""
+    """California housing with held-out rows: a text column, and missing bedrooms."""
     file = Path(os.environ.get("WGRAD_DATA_DIR", "")) / "california_housing" / "housing.csv"
     if "WGRAD_DATA_DIR" not in os.environ or not file.is_file():
         print("skipped: no california_housing/housing.csv in WGRAD_DATA_DIR")

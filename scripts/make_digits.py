@@ -2,7 +2,7 @@
 
     python3 scripts/make_digits.py path/to/digits.csv
 
-The CSV has 1,797 rows of 64 pixels (8 x 8, row after row, values 0 to 16) and
+The CSV has 1,797 rows of 64 pixels (8 x 8, row by row, values 0 to 16) and
 the label, without a header: the test part of the UCI set "Optical Recognition
 of Handwritten Digits". assets/README.md gives the format and the attribution.
 Only Python's standard library is needed; the same CSV gives the same pixels,

@@ -47,7 +47,7 @@ async function look(browser, file, name) {
   }
 }
 
-// axe-core must find what is wrong, or its silence says nothing.
+// axe-core must find a known violation, otherwise its silence means nothing.
 async function control(browser) {
   const page = await browser.newPage();
   await page.setContent('<main><h1>x</h1><img src="data:,"><p style="color:#bbb;background:#fff">faint</p></main>');

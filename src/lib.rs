@@ -11,7 +11,7 @@
 //! # let y: Vec<u32> = x.chunks(2).map(|row| u32::from(row[0] > row[1])).collect();
 //! use wgrad::Classifier;
 //!
-//! // x: (60, 2), row after row; y: the class of each row.
+//! // x: (60, 2), row by row; y: the class of each row.
 //! let model = Classifier::fit((&x, 2), &y)?;
 //! let classes: Vec<u32> = model.predict(&[[9.0, 1.0], [1.0, 9.0]])?;
 //! let probabilities = model.predict_proba((&x, 2))?;
@@ -75,7 +75,7 @@
 //!
 //! A [`Spec`] says what to train, a [`Trainer`] runs the training loop, whole or a [step at a
 //! time](Trainer::step_at), a [`backend::Backend`] computes, a [`Model`] is the result, and a
-//! [`train::event::Observer`] is told what happens.
+//! [`train::event::Observer`] receives its events.
 //!
 //! ```
 //! use wgrad::backend::cpu::Cpu;

@@ -1,11 +1,12 @@
-//! Negative controls for `scripts/drivers`: what the validation layers have to report. Each does one wrong
-//! thing, by Vulkan itself where wgpu would refuse it, and passes as a test: the script asks the layer's log.
+//! Negative controls for `scripts/drivers`: errors that the validation layers must report. Each makes one
+//! error, directly with Vulkan if wgpu would refuse it, and passes as a test: the script checks the layer's
+//! log.
 
 use ash::vk;
 use naga::back::spv;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
-/// Bytes of a buffer, and of the memory behind it.
+/// The number of bytes of a buffer, and of its memory.
 const BUFFER: u64 = 256;
 const MEMORY: u64 = 65_536;
 
@@ -29,7 +30,7 @@ fn shader() -> Vec<u32> {
     spv::write_vec(&module, &info, &options, None).unwrap()
 }
 
-/// The first device there is, with two buffers that a shader copies forth and back.
+/// The first device, with two buffers that a shader copies forth and back.
 struct Vulkan {
     _entry: ash::Entry,
     instance: ash::Instance,

@@ -1,10 +1,10 @@
-//! That texts use the standard terms: sentences that described one instead, or that a reader had to decode, are
-//! not to come back. Links nothing.
+//! Texts use the standard terms: paraphrases and sentences that were hard to understand must
+//! not come back. Links nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What isn't to stand anywhere, in lower case, and what to write.
+/// Phrases that must not occur, in lower case, and what to write instead.
 const INSTEAD: [(&str, &str); 27] = [
     ("added to the root that a step", "ε: term added to the denominator for numerical stability"),
     ("gaps are filled in", "missing values are imputed and flagged with an indicator input"),
@@ -37,7 +37,7 @@ const INSTEAD: [(&str, &str); 27] = [
     ("loss are then wgrad's", "wgrad installs its own error and device-lost handlers"),
     ("of its kin", "that of related optimizers"),
 ];
-/// Whatever belongs to somebody else, or was written by a program.
+/// Files by others or written by programs.
 const SKIPPED: [&str; 6] = [".git", "target", "results", "golden", "node_modules", "shared"];
 
 fn texts(directory: &Path, found: &mut Vec<PathBuf>) {
@@ -59,7 +59,7 @@ fn texts(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The lines in which a phrase stands, with the phrase: lines are joined, as a phrase may be broken.
+/// The lines with a phrase, and the phrase: lines are joined, as a phrase may be broken.
 fn found_in(text: &str) -> Vec<(usize, &'static str)> {
     let mut joined = String::new();
     let mut begins = Vec::new();

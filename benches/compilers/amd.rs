@@ -1,7 +1,7 @@
-//! ACO, AMD's compiler in Mesa's Vulkan driver (RADV): what it makes of a compute shader.
+//! ACO, AMD's compiler in Mesa's Vulkan driver (RADV): its code for a compute shader.
 //!
-//! `RADV_FORCE_FAMILY=navi21` gives a device of that family that compiles and executes nothing, so that no
-//! GPU is needed. wgpu can't open such a device; this opens it as wgpu does, as far as compiling goes.
+//! `RADV_FORCE_FAMILY=navi21` gives a device of that family that compiles but executes nothing, so no
+//! GPU is needed. wgpu can't open such a device; this module opens it like wgpu, as far as needed for compiling.
 
 use ash::{ext, khr, vk};
 use std::cmp::Reverse;
@@ -16,12 +16,12 @@ pub struct Shader<'a> {
     pub storage: usize,
 }
 
-/// What the compiler made of a shader.
+/// The compiler's result for a shader.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     pub sgprs: u64,
     pub vgprs: u64,
-    /// Registers that had no place, vector and scalar ones.
+    /// The numbers of spilled vector and scalar registers.
     pub spilled: u64,
     /// Bytes of each invocation's own memory: spilled registers and arrays with an index known at run time only.
     pub scratch: u64,

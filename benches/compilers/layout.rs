@@ -1,8 +1,8 @@
-//! SPIR-V without the layout that naga gives to what lies in no buffer.
+//! SPIR-V without naga's layout for types outside of buffers.
 
 /// Removes strides and offsets from all types that no pointer to a buffer reaches: naga 30 gives every array a
 /// stride, and newer validators allow none in the memory of workgroups and invocations
-/// (VUID-StandaloneSpirv-None-10684). Drivers pass over it.
+/// (VUID-StandaloneSpirv-None-10684). Drivers ignore it.
 pub fn with_layout_of_buffers_only(words: &[u32]) -> Vec<u32> {
     const DECORATE: u32 = 71;
     const MEMBER_DECORATE: u32 = 72;

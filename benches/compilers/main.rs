@@ -1,8 +1,8 @@
-//! Every kernel for the compilers of real GPUs, which need no GPU.
+//! Every kernel, for the compilers of real GPUs, which need no GPU.
 //!
 //! ```text
-//! cargo bench --bench compilers                    what AMD's compiler makes of each: benches/results/compilers.md
-//! cargo bench --bench compilers -- amd [FILTER]    the same for the family that RADV_FORCE_FAMILY names, line by line
+//! cargo bench --bench compilers                    AMD's code for each: benches/results/compilers.md
+//! cargo bench --bench compilers -- amd [FILTER]    the same for the family in RADV_FORCE_FAMILY, line by line
 //! cargo bench --bench compilers -- dump DIR        each variant as WGSL, SPIR-V, HLSL and MSL, for scripts/compilers
 //! ```
 mod amd;

@@ -1,4 +1,4 @@
-//! What AMD's compiler makes of every variant, for one family or as a table of all, and the limits that hold.
+//! AMD's code for every variant, for one family or as a table of all, and its limits.
 
 use super::amd::{Compiler, Mix, Shader, Statistics};
 use super::refused;

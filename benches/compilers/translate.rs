@@ -1,4 +1,4 @@
-//! What naga makes of a variant for each system, with the options by which wgpu asks it.
+//! naga's translation of a variant for each system, with wgpu's options.
 
 use super::variants::Variant;
 use naga::back::{hlsl, msl, pipeline_constants, spv};

@@ -1,4 +1,4 @@
-//! The time of a training step over several ranks, and what a sum over them takes.
+//! The time of a training step on several ranks, and of a sum over them.
 //!
 //! `mpirun -n 2 target/release/deps/ranks-… [THREADS] [CASE[@BATCH]…]`: a line of JSON for each case, from rank 0.
 //! Without `mpirun`, the steps of one process. `benches/scaling/measure` runs both in turns.

@@ -1,4 +1,4 @@
-//! Checkpoint files, whole or behind a length that goes with them.
+//! Checkpoint files, complete or with a matching length in front.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

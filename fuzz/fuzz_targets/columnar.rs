@@ -1,11 +1,11 @@
-//! Parquet and Arrow IPC: whole files that were changed, or rubbish behind the first bytes.
+//! Parquet and Arrow IPC: modified complete files, or random bytes after the magic bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use wgrad::data::{DataOptions, open_bytes};
 
 fuzz_target!(init: {
-    // A decoder's panic is caught and becomes an error: only others are findings.
+    // A decoder's panic is caught and becomes an error: only other panics are findings.
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !wgrad::data::is_decoding() {

@@ -1,4 +1,4 @@
-//! Configuration files: what can be read is written and read again as the same.
+//! Configuration files: valid ones are written and read again without a change.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

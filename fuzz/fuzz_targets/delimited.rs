@@ -1,4 +1,4 @@
-//! Delimited text under all that may be said of its columns; compressed where it begins so.
+//! Delimited text with all options for its columns; compressed if it begins so.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

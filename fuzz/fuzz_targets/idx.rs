@@ -1,4 +1,4 @@
-//! IDX, and IDX behind its first bytes.
+//! IDX, and random bytes after the magic bytes of IDX.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

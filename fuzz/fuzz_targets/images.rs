@@ -1,5 +1,5 @@
-//! An image file in a folder, whatever format its bytes are of; the first says whether it is called TGA,
-//! which has no mark.
+//! An image file in a folder, in any format; the first byte decides whether it is called TGA,
+//! which has no magic bytes.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! NPY behind its first bytes.
+//! Random bytes after the magic bytes of NPY.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

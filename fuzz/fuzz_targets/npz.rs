@@ -1,4 +1,4 @@
-//! NPZ behind its first bytes.
+//! Random bytes after the magic bytes of NPZ.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

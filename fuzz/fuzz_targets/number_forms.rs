@@ -1,5 +1,5 @@
-//! Numbers in every form: what is read under one form is the number that its digits say, and nothing that is
-//! no number is read.
+//! Numbers in every form: in each form, the result is the number of the digits, and texts that aren't
+//! numbers aren't read.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
     if !cell.contains(['e', 'E']) {
         let plain = format!("{:?}", x.abs());
-        // All digits of short numbers come through, but for zeros that say nothing.
+        // All digits of short numbers are kept, except for redundant zeros.
         let (own, read) = (digits(cell), digits(&plain));
         if own.len() < 15 && !plain.contains('e') {
             assert_eq!(own.trim_matches('0'), read.trim_matches('0'), "{cell:?} as {form}");

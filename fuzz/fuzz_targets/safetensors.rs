@@ -1,4 +1,4 @@
-//! Model files and weights: whatever stands in them, and whatever metadata a sound header holds.
+//! Model files and weights: any bytes, and any metadata in a valid header.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -127,7 +127,7 @@ pub trait Backend: Send {
     /// When it supports only f32, with the reason.
     fn open_mixed(&mut self) -> Pending<'_, Vec<Multiplier>> {
         let error = Error::device(format!("{} trains in f32 only", self.info()))
-            .help("f16 is for GPUs: choose one with --device, or leave --precision f16 out");
+            .help("f16 is for GPUs: choose one with --device, or omit --precision f16");
         Box::pin(async { Err(error) })
     }
 

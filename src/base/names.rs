@@ -1,11 +1,11 @@
-//! Names of values, as files and the command line have them.
+//! Names of values in files and on the command line.
 
-/// Gives an enum without fields the names of its values: `ALL` of them, `name`, `Display` and `FromStr`; `what` it is,
-/// for the error of a name that is none.
+/// Gives an enum without fields the names of its values: `ALL` of them, `name`, `Display` and `FromStr`; `what`
+/// describes it in the error for an unknown name.
 macro_rules! names {
     ($type:ident, $what:literal: $($variant:ident $name:literal),+) => {
         impl $type {
-            /// Every one once.
+            /// All values, each once.
             pub const ALL: [$type; [$($name),+].len()] = [$($type::$variant),+];
 
             /// The name used in files and on the command line.

@@ -36,10 +36,11 @@ pub mod split;
 #[cfg(feature = "data")]
 mod streams;
 mod tables;
-pub use columns::frame::{Frame, Header, MISSING, Texts, Values, Words};
+pub use columns::frame::{Frame, Header, Values};
 pub use columns::kind::Kind;
 pub use columns::lines::Lines;
 pub use columns::number_form::{Decimal, NumberForm, Thousands, Unit};
+pub use columns::texts::{MISSING, Texts, Words};
 pub use encode::{
     Categories, CategoryEncoder, Encoder, Encoding, Feature, HashEncoder, Hashes, Located,
     MomentEncoder, NumberEncoder, OnUnknown, Scaler, Seen, UnknownCategories, UnknownColumn,

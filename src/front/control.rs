@@ -91,7 +91,7 @@ pub(super) struct Control {
     pub cancel: Option<CancelToken>,
 }
 
-/// What became of the nets of a training, epoch by epoch, and what watches them.
+/// The history of the nets of a training, epoch by epoch, and their observers.
 pub(super) struct Watched {
     callback: Mutex<Option<Callback>>,
     cancel: Option<CancelToken>,
@@ -104,7 +104,7 @@ impl Watched {
         Watched { callback: Mutex::new(callback), cancel, history: Mutex::default() }
     }
 
-    /// The observer of a net, counted from 1, that is trained for so many epochs.
+    /// The observer of a net, counted from 1, that is trained for `epochs` epochs.
     pub(super) fn net(&self, net: usize, nets: usize, epochs: usize) -> Watch<'_> {
         Watch { watched: self, net, nets, epochs }
     }

@@ -127,7 +127,7 @@ impl Labels {
             None => Ok(self.values),
             Some(row) => Err(Error::data("a label without a name")
                 .at(format!("y, row {}", row + 1))
-                .help("give each class a name, or leave the row out")),
+                .help("give each class a name, or remove the row")),
         }
     }
 }

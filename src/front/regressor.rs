@@ -135,7 +135,7 @@ impl Regressor {
         self.fitted.model.preprocessing.targets.cols()
     }
 
-    /// The predicted targets, row after row: (rows · outputs), in the units of the targets. With the loss
+    /// The predicted targets, row by row: (rows · outputs), in the units of the targets. With the loss
     /// Gaussian NLL they are the predicted means.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Rows of numbers, as programs hold them: what nets are trained on and predict for.
+//! Rows of numbers, as programs hold them: for training and predictions.
 
 use crate::base::error::{Error, Result};
 use crate::data::Values;
@@ -8,7 +8,7 @@ use crate::math::matrix::Matrix;
 ///
 /// Made by `into()` from
 ///
-/// - `(&values, columns)`: a slice or a `Vec` of `f32` or `f64`, row after row;
+/// - `(&values, columns)`: a slice or a `Vec` of `f32` or `f64`, row by row;
 /// - `&rows`: a slice, an array or a `Vec` of rows, each a `Vec<f32>`, a `Vec<f64>` or an array `[f32; N]`;
 /// - `&values`: a slice, an array or a `Vec` of `f32` or `f64`, as one column;
 /// - a [`Matrix<f32>`](Matrix); with the feature `ndarray` two-dimensional arrays and views of `f32`, with the
@@ -74,9 +74,9 @@ impl Columns {
             let Some(row) = numbers.iter().position(is_wrong) else { continue };
             let help = match numbers[row].is_nan() {
                 true => {
-                    "leave the row out, replace the value, or impute missing features with missing_values(true)"
+                    "remove the row, replace the value, or impute missing features with missing_values(true)"
                 }
-                false => "leave the row out, or replace the value",
+                false => "remove the row, or replace the value",
             };
             return Err(Error::data(format!("{} is not a finite number", numbers[row]))
                 .at(format!("{what}, row {}, column {}", row + 1, col + 1))
@@ -124,12 +124,12 @@ impl Number for f64 {
     }
 }
 
-/// The number of rows that so many values fill.
+/// The number of rows in `values` values.
 fn whole_rows(values: usize, cols: usize, what: &str) -> Result<usize> {
     if cols == 0 || !values.is_multiple_of(cols) {
         return Err(Error::usage(format!("{values} values in rows of {cols} columns"))
             .at(what)
-            .help("give rows × columns values, row after row, and the number of columns"));
+            .help("give rows × columns values, row by row, and the number of columns"));
     }
     Ok(values / cols)
 }

@@ -77,7 +77,7 @@ impl Settings {
             None => None,
             Some(_) if self.config.run.validation.is_some() => {
                 return Err(Error::usage("both validation_data and validation_fraction")
-                    .help("leave one of them out"));
+                    .help("omit one of them"));
             }
             Some((x, y)) => {
                 x.check("the validation x", self.has_missing)?;
@@ -136,7 +136,7 @@ impl Settings {
         Ok(Fitted::of(trained, has_missing))
     }
 
-    /// The names of the columns of features and so many targets.
+    /// The names of the columns of features and `targets` targets.
     fn header(&self, x: &Columns, targets: usize) -> Result<Header> {
         let cols = x.columns.len();
         let Some(names) = self.column_names.as_ref().or(x.names.as_ref()) else {

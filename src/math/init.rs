@@ -66,7 +66,7 @@ impl Init {
         }
     }
 
-    /// The initial weights, (out, cols), row after row.
+    /// The initial weights, (out, cols), row by row.
     #[must_use]
     pub fn draw(self, out: usize, cols: usize, random: &mut Random) -> Vec<f32> {
         let (fan_out, fan_in) = (out as f64, cols as f64);

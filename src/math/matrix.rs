@@ -11,7 +11,7 @@ pub struct Matrix<T> {
 }
 
 impl<T> Matrix<T> {
-    /// A matrix over `data`, which has `rows * cols` elements, row after row.
+    /// A matrix over `data`, which has `rows * cols` elements, row by row.
     ///
     /// # Errors
     /// When the number of elements differs from that.
@@ -44,18 +44,18 @@ impl<T> Matrix<T> {
         self.cols
     }
 
-    /// All elements, row after row.
+    /// All elements, row by row.
     #[must_use]
     pub fn data(&self) -> &[T] {
         &self.data
     }
 
-    /// All elements, row after row, mutable.
+    /// All elements, row by row, mutable.
     pub fn data_mut(&mut self) -> &mut [T] {
         &mut self.data
     }
 
-    /// The elements, row after row, without the shape.
+    /// The elements, row by row, without the shape.
     #[must_use]
     pub fn into_data(self) -> Vec<T> {
         self.data

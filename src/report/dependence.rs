@@ -21,7 +21,7 @@ const POINTS: usize = 16;
 const CATEGORIES: usize = 8;
 /// The most outputs that are shown.
 const SERIES: usize = 4;
-/// The share of the rows that lies below the first and above the last value.
+/// The fraction of the rows below the first and above the last value.
 const TAIL: f64 = 0.02;
 
 /// The mean prediction where a column has each of some values in all rows (Friedman, "Greedy function

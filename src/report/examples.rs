@@ -23,8 +23,8 @@ pub struct WrongRow {
     pub truth: String,
     /// What is predicted.
     pub predicted: String,
-    /// How wrong that is: −ln of the probability of what is the case; of numbers |error|, of several the
-    /// mean of |error| / RMSE.
+    /// The error of the prediction: −ln of the probability of the true class; of numbers |error|, of several
+    /// the mean of |error| / RMSE.
     pub error: f64,
     /// The first columns that are learned from, with their values in this row.
     pub values: Vec<(String, String)>,

@@ -222,7 +222,7 @@ fn residual(residuals: &Residuals, part: &str) -> Vec<Figure> {
     if !residuals.points.is_empty() {
         let rows = count(residuals.points.len(), "row");
         let about = format!("{rows}; on the diagonal the prediction is what is the case");
-        let title = format!("Predictions of {target} beside the truth, {part} rows");
+        let title = format!("Predictions of {target} and true values, {part} rows");
         let chart = Chart::new(&title, &about, (both, "truth"), (both, "prediction"));
         let chart = chart.points_of(0, Mark::Dot, &residuals.points);
         let drawing = chart.guide([low, low], [high, high]).draw();

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// Multiply-adds that may be spent: some hundredths of a second of one CPU core.
 const WORK: usize = 150_000_000;
-/// The rows that are predicted anew for each column, and the fewest that tell anything.
+/// The most rows that are predicted again for each column, and the fewest that are meaningful.
 const ROWS: [usize; 2] = [500, 50];
 /// How often each column is permuted, at most.
 const REPEATS: usize = 5;
@@ -121,7 +121,7 @@ pub(super) fn replaced(
     }
 }
 
-/// The importance of each column on held-out rows, of which some or all are at hand; none where there is no
+/// The importance of each column on held-out rows, some or all of which are in memory; none if there is no
 /// column, or even one costs too much.
 ///
 /// Permuting a column is permuting all of its inputs together: what it is turned into depends on it alone.
@@ -151,7 +151,7 @@ pub(super) fn influence(
         return Ok(None);
     }
     let columns = by_weights(inputs, predictor, count);
-    // Rows by their places among those at hand.
+    // Rows by their indices among those in memory.
     let mut rows = sample(at_hand.len(), rows, 4);
     if let Some(nets) = &held.nets {
         rows.sort_by_key(|&row| nets[at_hand[row]]);

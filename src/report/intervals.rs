@@ -14,7 +14,7 @@ pub(super) const RESAMPLES: usize = 200;
 const WORK: usize = 1_000_000;
 /// The fewest rows for an interval.
 pub(super) const LEAST: usize = 20;
-/// The share of the resamples outside the interval, at either end.
+/// The fraction of the resamples outside the interval, at either end.
 const OUTSIDE: f64 = 0.025;
 /// Metrics whose bootstrap distribution isn't centered on them: the calibration
 /// error of resamples is biased however many rows there are.

@@ -53,7 +53,7 @@ impl Picture {
     }
 }
 
-/// How the inputs of a net are laid out as an image: pixels row after row, with interleaved
+/// How the inputs of a net are laid out as an image: pixels row by row, with interleaved
 /// channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {

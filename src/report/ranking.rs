@@ -77,7 +77,7 @@ pub struct RankingCurves {
     pub precision_recall: Vec<[f64; 2]>,
     /// The area under the latter, without interpolation.
     pub average_precision: f64,
-    /// The share of the positive class: the precision of random guessing.
+    /// The fraction of the positive class: the precision of random guessing.
     pub share: f64,
 }
 

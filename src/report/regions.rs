@@ -15,7 +15,7 @@ const WORK: usize = 100_000_000;
 const SIDE: [usize; 2] = [60, 16];
 /// The rows that are drawn as points.
 const POINTS: usize = 300;
-/// How far the plane goes beyond the rows, as a share of their range.
+/// How far the plane goes beyond the rows, as a fraction of their range.
 const MARGIN: f64 = 0.05;
 
 /// Predictions over a plane.
@@ -27,7 +27,7 @@ pub struct Regions {
     pub ranges: [[f64; 2]; 2],
     /// The cells of a side.
     pub side: usize,
-    /// The predicted class number or value of each cell, row after row from the bottom.
+    /// The predicted class number or value of each cell, row by row from the bottom.
     pub cells: Vec<f64>,
     /// Rows of the training data: their two inputs, and their class by its number or their value.
     pub points: Vec<[f64; 3]>,

@@ -23,7 +23,7 @@ pub struct LayerHistogram {
     pub activation: String,
     /// The number of its weights in one net.
     pub weights: usize,
-    /// The share of them that is 0.
+    /// The fraction of them that is 0.
     pub zeros: f64,
     /// Their distribution.
     pub distribution: Option<Distribution>,

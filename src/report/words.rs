@@ -38,7 +38,7 @@ pub fn shown(name: &str) -> (&str, bool) {
     }
 }
 
-/// The value of a metric: a share as percent.
+/// The value of a metric: a fraction as percent.
 #[must_use]
 pub fn value((name, x): Value) -> String {
     of_name(name, x)

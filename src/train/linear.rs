@@ -14,7 +14,7 @@ const BATCH: usize = 64;
 const STEPS: f64 = 2000.0;
 /// With fewer steps the baseline would be unfairly weak: there is no linear model then.
 const FEWEST_STEPS: f64 = 200.0;
-/// Its share of the operations of the whole training.
+/// Its fraction of the operations of the whole training.
 const SHARE: f64 = 0.1;
 /// The operations that are always allowed, however short the training, about a quarter of a second on
 /// one core, and the most for any training, about a second.

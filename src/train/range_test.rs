@@ -121,7 +121,7 @@ pub fn run(trainer: &mut Trainer, ramp: &Ramp) -> Result<RangeTest> {
             format!("the loss is not finite after {} steps", losses.len()),
         )
         .at(format!("a learning rate of {}", ramp.rate(losses.len())))
-        .help("look for outliers in the data, or scale them with --scaling standard"));
+        .help("check the data for outliers, or scale them with --scaling standard"));
     }
     Ok(judge(ramp, &losses))
 }

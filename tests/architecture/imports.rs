@@ -19,19 +19,19 @@ pub fn folders(dir: &Path) -> Vec<PathBuf> {
     inner.chain([dir.to_path_buf()]).collect()
 }
 
-/// A path by its parts.
+/// The parts of a path.
 pub type Parts = Vec<String>;
 
-/// A file of `src` as far as imports go.
+/// The imports of a file of `src`.
 #[derive(Debug, Default)]
 pub struct File {
     /// From `src` on, with `/`.
     name: String,
     /// Its module, from the crate on.
     module: Parts,
-    /// What its names stand for, as they are written: those of its use declarations.
+    /// The paths of the names in its use declarations, as written.
     pub names: BTreeMap<String, Parts>,
-    /// All paths in it, as they are written, but for those that it hands on.
+    /// All paths in it, as written, except for re-exports.
     pub paths: Vec<Parts>,
 }
 
@@ -50,7 +50,7 @@ impl File {
         file
     }
 
-    /// Takes in the paths of a text.
+    /// Collects the paths of a text.
     pub fn take(&mut self, tokens: &[String], hands_on: bool) {
         // For each open brace, whether it is that of a module.
         let mut braces = Vec::new();
@@ -172,7 +172,7 @@ pub fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// The tokens without the items that are compiled for tests alone.
+/// The tokens without the items that are compiled only for tests.
 pub fn without_tests(tokens: Vec<String>) -> Vec<String> {
     let is = |i: usize, words: &[&str]| {
         words.iter().enumerate().all(|(k, w)| tokens.get(i + k).is_some_and(|t| t == w))
@@ -257,7 +257,7 @@ impl Sources {
         Sources(all.map(|path| File::read(path)).map(|file| (file.module.clone(), file)).collect())
     }
 
-    /// What a path in a file means, from the crate on; none where it leads out of the crate.
+    /// The absolute path of a path in a file; none if it is outside of the crate.
     fn absolute(&self, file: &File, path: &[String]) -> Option<Parts> {
         let mut module = file.module.clone();
         match path[0].as_str() {
@@ -282,7 +282,7 @@ impl Sources {
         Some(absolute)
     }
 
-    /// The file that defines what a path names; none for the path of a module.
+    /// The file that defines the item of a path; none for the path of a module.
     fn definer(&self, path: &[String]) -> Option<&File> {
         let (file, rest) =
             (0..=path.len()).rev().find_map(|n| Some((self.0.get(&path[..n])?, &path[n..])))?;
@@ -307,7 +307,7 @@ impl Sources {
     }
 }
 
-/// Whether a file holds tests only.
+/// Whether a file contains only tests.
 pub fn is_test(path: &Path) -> bool {
     path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("tests"))
 }

@@ -1,8 +1,8 @@
-//! The rooms of `DESIGN.md`: what each file of `src` imports stands in its own room or a lower one, and files
-//! don't import each other in circles.
+//! The rooms of `DESIGN.md`: each file of `src` imports only from its own room or a lower one, and files
+//! don't import each other in cycles.
 //!
-//! Imports are read from the text: paths and use trees, tests aside. A name that a module only hands on
-//! (`pub use`) is an import of the file that defines it; a `mod` line is none.
+//! Imports are read from the text: paths and use trees, except in tests. A re-exported name
+//! (`pub use`) is an import of the file that defines it; a `mod` line isn't an import.
 
 mod imports;
 
@@ -22,8 +22,8 @@ const MOST_ENTRIES: usize = 16;
 /// Files in a folder, folders in it aside.
 const MOST_FILES: usize = 20;
 
-/// The circles of files that there are, each within places that are one idea, and why they are. A circle less
-/// is a line less here; there is to be none more.
+/// The existing cycles of files, each within files for one idea, with the reason. When a cycle is
+/// removed, its line here is removed too; no new cycle may appear.
 const CIRCLES: [(&[&str], &str); 12] = [
     (
         &["math/loss/", "math/vector/"],
@@ -65,7 +65,7 @@ fn room(file: &str) -> Option<usize> {
     ROOMS.iter().position(|room| *room == first)
 }
 
-/// The circles of a graph: the largest sets in which each reaches all others.
+/// The cycles of a graph: its strongly connected components.
 fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSet<String>> {
     let reached = |from: &String| {
         let mut seen = BTreeSet::new();

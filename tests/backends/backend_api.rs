@@ -1,5 +1,5 @@
-//! What a caller may say wrongly to a backend or a session is an error, never a look beyond a buffer;
-//! and what was there before stays as it was.
+//! Wrong calls of a backend or a session are errors, never accesses beyond a buffer;
+//! and the previous state is unchanged.
 
 use crate::common::{Shared, cpu32, cpu64, first_rows, gpu, random_classes, random_data, unscaled};
 use pollster::FutureExt as _;
@@ -40,7 +40,7 @@ fn samples() -> Samples {
     unscaled(&data())
 }
 
-/// The plain program, and those that backends make of it.
+/// The plain program, and the programs that backends derive from it.
 fn plans() -> [Plan; 4] {
     [Traits::Plain, Traits::Cpu, Traits::GPU, Traits::LAYERS]
         .map(|offered| plan::plan(&spec(), BATCH, Purpose::Train, offered))
@@ -50,7 +50,7 @@ fn step() -> Step {
     first_rows(&spec(), BATCH)
 }
 
-/// An error of the caller's, which says `text`.
+/// A usage error that contains `text`.
 fn refused<T>(what: wgrad::Result<T>, text: &str) {
     let Err(error) = what else { panic!("taken: {text}") };
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
@@ -232,7 +232,7 @@ fn a_session_takes_rows_of_its_net_only_and_evaluates_those_with_targets() {
     }
 }
 
-/// What can't be loaded leaves the program before it with all that its tensors hold.
+/// A failed load leaves the previous program and its tensors unchanged.
 #[test]
 fn a_program_that_does_not_fit_leaves_the_one_before_as_it_was() {
     let too_large = || {
@@ -271,7 +271,7 @@ fn a_program_that_does_not_fit_leaves_the_one_before_as_it_was() {
     }
 }
 
-/// Bytes where a program takes numbers read the same; images are augmented from bytes only.
+/// Bytes instead of numbers give the same results; only images of bytes can be augmented.
 #[test]
 fn features_are_bytes_where_a_program_augments_them() {
     let shape = [1, 5, 1];

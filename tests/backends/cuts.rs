@@ -1,5 +1,5 @@
-//! Products that programs of fused layers cut along the inner dimension: the same numbers as whole ones, the
-//! same bits where that is promised, and no launch more.
+//! Products that fused layers split along the inner dimension: the same numbers as unsplit ones, the
+//! same bits where that is guaranteed, and no additional launch.
 
 use crate::common::{
     Shared, cpu64, first_rows, gpu, largest_error, random_data, random_weights, unscaled,
@@ -26,12 +26,12 @@ fn spec(widths: &[usize], output: Activation, bias: Bias, batch: usize) -> Spec 
     spec
 }
 
-/// A last layer whose sums are cut: nine stretches of them.
+/// A last layer whose sums are split into nine stretches.
 fn narrow(output: Activation, bias: Bias) -> Spec {
     spec(&[9, 17, 521, 3], output, bias, 70)
 }
 
-/// Updates that are cut: a batch of four parts.
+/// Updates that are split: a batch of four parts.
 fn long() -> Spec {
     spec(&[12, 40, 33, 3], Activation::Identity, Bias::ALL[0], 1100)
 }
@@ -70,7 +70,7 @@ fn cut_programs_have_the_launches_that_they_are_to_have() {
             assert_eq!(plan.program.len(parts), 4 * plan.program.len(plan.parameters));
         }
     }
-    // Where products fill the device, or sums are short, nothing is cut.
+    // If products fill the device, or sums are short, nothing is split.
     let whole = plan_of(&spec(&[64, 512, 512, 10], Activation::Identity, Bias::ALL[0], 8192));
     assert_eq!(whole.program.find("gradients.parts"), None);
     let short = plan_of(&spec(&[9, 17, 200, 3], Activation::Identity, Bias::ALL[0], 70));

@@ -61,14 +61,14 @@ fn ten_steps_are_those_of_pytorch() {
     }
 }
 
-/// Two columns of numbers and two of indices, some of which are none.
+/// Two columns of numbers and two of indices, some of which are invalid.
 fn data(rows: usize) -> Dataset {
     let mut random = Random::new(3, Stream::Check, 0);
     let features = Matrix::from_fn(rows, 4, |row, col| match (col, row % 7) {
         (2, _) => (random.uniform() * 5.0).floor() as f32,
         (3, 0) => 1000.0,
         (3, 1) => -1.0,
-        // The last row of this table stands nowhere.
+        // The last row of this table is never used.
         (3, _) => (random.uniform() * 39.0).floor() as f32,
         _ => random.normal() as f32,
     });
@@ -87,7 +87,7 @@ fn spec() -> Spec {
     spec
 }
 
-/// Nets in which the gradient of the input comes back by every way that there is.
+/// Nets that use every way of computing the gradient of the input.
 fn variants() -> Vec<(&'static str, Spec)> {
     let dropout = Spec { net: Net { input_dropout: 0.3, ..spec().net }, ..spec() };
     let norm = Spec { net: spec().net.norm(Some(Norm::Layer)), ..spec() };
@@ -121,8 +121,8 @@ fn gradients_of_tables_are_those_of_differences() {
     }
 }
 
-/// The gradient of a table by its definition: each row of the table looks through the whole batch, and what
-/// `groups` puts together is summed on its own first, from the innermost on.
+/// The gradient of a table by its definition: each row of the table searches the whole batch, and the rows
+/// of a group are summed first, from the innermost group on.
 fn by_definition(
     place: embed::Place,
     features: &[f32],
@@ -173,7 +173,7 @@ fn by_backend(
     let samples = backend.start(&program, &unscaled(&data(1)));
     backend.write(of_rows, Values::F32(features)).block_on().unwrap();
     backend.write(of_inputs, Values::F32(gradient)).block_on().unwrap();
-    // What was there before counts for nothing.
+    // The previous content is ignored.
     for out in [out, small] {
         backend.write(out, Values::F32(&vec![7.0; place.values * place.dims])).block_on().unwrap();
     }
@@ -320,7 +320,7 @@ fn tables_are_not_decayed_unless_all_is() {
     let data = data(20);
     let spec = Spec { weight_decay: 0.1, epochs: 1, ..spec() }
         .optimizer(Optimizer::ALL.into_iter().find(|o| o.name() == "adamw").unwrap());
-    // Nothing but decay could change what no row asks for.
+    // Only weight decay could change unused rows.
     let last = |spec: &Spec| {
         let none = Preprocessing::none(&data);
         let mut trainer = Trainer::new(spec, &data, none, cpu32(1).boxed()).unwrap();

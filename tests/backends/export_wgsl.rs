@@ -1,4 +1,4 @@
-//! An exported shader, run on an adapter, predicts what the model does.
+//! An exported shader, run on an adapter, predicts the same as the model.
 
 use crate::adapter::has_gpu;
 use std::sync::Arc;

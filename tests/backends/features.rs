@@ -1,4 +1,4 @@
-//! Whatever a step has beside layers and an update, the CPU's fused plan gives the weights of the plain
+//! For all features of a step besides layers and update, the CPU's fused plan gives the weights of the plain
 //! one, and the same bits with any number of threads.
 
 use crate::adapter::has_gpu;
@@ -19,7 +19,7 @@ use wgrad::net::spec::{Net, Norm, PlanKind, Spec};
 use wgrad::plan::{self, Purpose, Traits};
 use wgrad::{Activation, Loss, Optimizer, Trainer};
 
-/// What a feature does to a spec.
+/// The effect of a feature on a spec.
 type Change = fn(&mut Spec);
 
 const FEATURES: [(&str, Change); 21] = [
@@ -55,7 +55,7 @@ const FEATURES: [(&str, Change); 21] = [
     ("residual blocks of two", |s| s.net = s.net.clone().residual(2)),
 ];
 
-/// Several at a time.
+/// Several features combined.
 const TOGETHER: [(&str, &[&str]); 10] = [
     ("layer norm, residual, dropout, mixup", &["layer norm", "residual", "dropout", "mixup"]),
     ("batch norm, residual, dropout, l1", &["batch norm", "residual", "dropout", "l1"]),
@@ -108,7 +108,7 @@ fn cases() -> [(&'static str, Spec, Dataset); 3] {
     )
 }
 
-/// All that a run keeps, in order, but what lies between parameters.
+/// The whole state of a run, in order, without the padding between parameters.
 fn trained<T: Gemm>(spec: &Spec, data: &Dataset, threads: usize) -> Vec<HostTensor> {
     let backend = Box::new(Cpu::<T>::new(Some(threads)).unwrap());
     let mut trainer = Trainer::new(spec, data, Preprocessing::none(data), backend).unwrap();

@@ -36,11 +36,11 @@ fn a_fused_step_of_a_small_net_is_two_launches() {
     assert!(after.submissions - before.submissions <= end.steps / 8 + 2 * tenths, "{after:?}");
 }
 
-/// What a feature does to a spec.
+/// The effect of a feature on a spec.
 type Change = fn(&mut Spec);
 
-/// Features as a user leaves them out, as they are on, and whether they are ops of their own: the rest
-/// are numbers that a step is told.
+/// Features that are disabled and enabled, and whether they are separate ops: the others
+/// are parameters of a step.
 const FEATURES: [(&str, Change, Change, bool); 22] = [
     (
         "dropout",
@@ -131,8 +131,8 @@ fn launches(spec: &Spec) -> usize {
     step.iter().map(|op| program.launches(op, storage, usize::MAX, &Tuning::default()).len()).sum()
 }
 
-/// A step with a feature that is off launches what a step launches that has never heard of it; and
-/// what is on shows in the count, or is proven to cost no launch.
+/// A step with a disabled feature has the same launches as one without the feature; an enabled one
+/// shows in the count, or demonstrably costs no launch.
 #[test]
 fn a_feature_that_is_off_costs_no_launch() {
     let spec = |width: usize, plan: PlanKind| {
@@ -173,7 +173,7 @@ fn a_feature_that_is_off_costs_no_launch() {
     }
 }
 
-/// A feature, the launches of its step at most, and what switches it on.
+/// A feature, the most launches of its step, and the function that enables it.
 type Counted<'a> = (&'a str, usize, &'a dyn Fn(&mut Spec));
 
 /// Of a step of 64-512-512-512-10 with a batch of 64 rows: what rules leave as ops beside fused ones. The
@@ -224,8 +224,8 @@ fn features_are_launches_beside_fused_ones() {
     }
 }
 
-/// Small nets run whole rows through the net: three launches at most where nothing needs all gradients, six
-/// where something does.
+/// Small nets run whole rows through the net: at most three launches if nothing needs all gradients, otherwise
+/// six.
 #[test]
 fn features_of_small_nets_are_few_launches() {
     let cases: [Counted<'_>; 9] = [

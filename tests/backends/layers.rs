@@ -18,7 +18,7 @@ use wgrad::plan::{Purpose, Traits};
 use wgrad::train::bench::Case;
 use wgrad::{Activation, Loss, Optimizer, Trainer, plan};
 
-/// A backend that fuses as it is told, whatever the net.
+/// A backend with a given fusion, independent of the net.
 struct Fusing(Box<dyn Backend>, Traits);
 
 impl Backend for Fusing {
@@ -102,7 +102,7 @@ fn fused_layers_and_plain_runs_end_with_the_same_weights_and_metrics() {
         let ((plain, plain_metrics), (fused, fused_metrics)) =
             (on(PlanKind::Plain), on(PlanKind::Fused));
         let off = difference(&plain, &fused);
-        // In f64 nothing is left of rounding but the last bit of the f32 that is read.
+        // In f64 only the rounding of the f32 result remains.
         assert!(off < 1e-6, "round {round}: {off} in {spec:?}");
         let (a, b) = (plain_metrics.loss, fused_metrics.loss);
         assert!((a - b).abs() < 1e-9 * a.abs().max(1.0), "round {round}: {a} and {b}");
@@ -158,7 +158,7 @@ fn fused_layers_on_the_gpu_keep_the_parity_rule_and_repeat_bit_by_bit() {
     }
 }
 
-/// What the kernels don't take stays an op beside those that they do.
+/// Ops that aren't fused remain as separate ops.
 #[test]
 fn units_with_activations_of_their_own_stay_an_op() {
     let units = Units::Each(vec![Activation::Tanh, Activation::Sine]);
@@ -176,10 +176,10 @@ fn units_with_activations_of_their_own_stay_an_op() {
     assert_eq!(step.len(), 8, "with the output and the sums of scores");
 }
 
-/// A feature, and what switches it on.
+/// A feature, and the function that enables it.
 type Feature<'a> = (&'a str, &'a dyn Fn(&mut Spec));
 
-/// Each feature that is an op of its own, beside fused layers.
+/// Each feature that is a separate op, with fused layers.
 #[test]
 fn features_beside_fused_layers_train_as_in_the_plain_program() {
     let named = |name: &str| Optimizer::ALL.into_iter().find(|o| o.name() == name).unwrap();
@@ -238,7 +238,7 @@ fn features_beside_fused_layers_train_as_in_the_plain_program() {
     }
 }
 
-/// What needs all gradients before a step begins, behind the kernels of whole rows.
+/// Ops that need all gradients before the update, after the kernel of whole rows.
 #[test]
 fn kept_gradients_behind_whole_rows_train_as_in_the_plain_program() {
     if !has_gpu("kept gradients behind whole rows") {

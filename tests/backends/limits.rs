@@ -1,4 +1,4 @@
-//! What exceeds a device's limits works by splitting, or is refused before training starts.
+//! Work beyond a device's limits is split, or refused before training starts.
 
 use crate::adapter::has_gpu;
 use wgrad::backend::gpu::{self, Gpu};
@@ -26,7 +26,7 @@ fn difference(a: &[LayerWeights], b: &[LayerWeights]) -> f32 {
     all(a).iter().zip(all(b)).fold(0.0, |m, (a, b)| m.max((a - b).abs()))
 }
 
-/// A device handed in, with limits so low that the optimizer can't bind all parameters at once.
+/// A device of the caller, with limits so low that the optimizer can't bind all parameters at once.
 #[test]
 fn parameters_beyond_the_binding_limit_are_updated_in_parts() {
     if !has_gpu("parameters beyond the binding limit") {

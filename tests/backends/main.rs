@@ -1,4 +1,4 @@
-//! Programs, the plans that make them and the backends that run them: fused and plain, on the CPU and on GPUs.
+//! Programs, their plans and backends: fused and plain, on the CPU and on GPUs.
 
 #[path = "../adapter/mod.rs"]
 mod adapter;

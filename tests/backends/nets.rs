@@ -1,4 +1,4 @@
-//! Several nets in one program: each has the bits that it has in a program of its own.
+//! Several nets in one program: each has the same bits as in a separate program.
 
 use crate::common::{Shared, cpu32, cpu64, first_rows, gpu, random_classes, unscaled};
 use pollster::FutureExt as _;
@@ -6,11 +6,13 @@ use std::sync::Arc;
 use wgrad::backend::session::{initial_weights, tensors};
 use wgrad::backend::{Backend, Values, ValuesMut};
 use wgrad::kernels::Step;
+use wgrad::kernels::mixed::SCALE_STATE;
 use wgrad::kernels::tensor::TensorId;
 use wgrad::math::activation::Activation;
 use wgrad::math::loss::Loss;
 use wgrad::math::optim::{GradientEdits, Optimizer};
 use wgrad::math::random::Permutation;
+use wgrad::net::precision::Precision;
 use wgrad::net::spec::{Layer, Net, Norm, Spec};
 use wgrad::plan::program::Program;
 use wgrad::plan::{self, Plan, Purpose, Traits};
@@ -31,8 +33,8 @@ fn plans(spec: &Spec) -> [Plan; 4] {
         .map(|offered| plan::plan(spec, BATCH, Purpose::Train, offered))
 }
 
-/// The sums and parameters of nets that begin with the weights of `seeds`, net after net, and the launches that
-/// their steps took.
+/// The sums and parameters of nets that start with the weights of `seeds`, net by net, and the launches of
+/// their steps.
 fn trained(device: &Shared, spec: &Spec, plan: &Plan, seeds: &[u64]) -> (Vec<Vec<f32>>, u64) {
     let mut device = device.clone();
     let program = Program { nets: seeds.len(), ..plan.program.clone() };
@@ -44,6 +46,10 @@ fn trained(device: &Shared, spec: &Spec, plan: &Plan, seeds: &[u64]) -> (Vec<Vec
         let values = each.iter().flat_map(|(_, values)| values.iter().copied());
         let values = Vec::from_iter(values);
         device.write(each[0].0, Values::F32(&values)).block_on().unwrap();
+    }
+    if let Some(scale) = program.find("loss_scale") {
+        let values = [&[1024.0], &[0.0; SCALE_STATE - 1][..]].concat().repeat(seeds.len());
+        device.write(scale, Values::F32(&values)).block_on().unwrap();
     }
     let before = device.traffic().dispatches;
     let order = Permutation::new(ROWS as u32, Some([3, 4])).words();
@@ -65,21 +71,36 @@ fn trained(device: &Shared, spec: &Spec, plan: &Plan, seeds: &[u64]) -> (Vec<Vec
     (found, launched)
 }
 
+/// What two nets of other seeds come to is what each comes to alone.
+fn agree(device: &Shared, spec: &Spec, plan: &Plan) {
+    let (both, launched) = trained(device, spec, plan, &[7, 8]);
+    let (one, launched_for_one) = trained(device, spec, plan, &[7]);
+    let (other, _) = trained(device, spec, plan, &[8]);
+    assert!(one[0].iter().all(|x| x.is_finite()) && one != other);
+    let name = device.info();
+    assert!(both[0] == one[0] && both[1] == other[0], "{name}: {:?}", plan.rules);
+    assert_eq!(launched, 2 * launched_for_one, "{name}");
+}
+
 #[test]
 fn nets_of_one_program_have_the_bits_of_programs_of_one_net() {
     let devices = [Some(cpu32(2)), Some(cpu64(1)), gpu("several nets in a program")];
     for device in devices.into_iter().flatten() {
         for spec in [None, Some(Norm::Batch), Some(Norm::Layer)].map(spec) {
-            for plan in plans(&spec) {
-                let (both, launched) = trained(&device, &spec, &plan, &[7, 8]);
-                let (one, launched_for_one) = trained(&device, &spec, &plan, &[7]);
-                let (other, _) = trained(&device, &spec, &plan, &[8]);
-                assert!(one[0].iter().all(|x| x.is_finite()) && one != other);
-                let name = device.info();
-                assert!(both[0] == one[0] && both[1] == other[0], "{name}: {:?}", plan.rules);
-                assert_eq!(launched, 2 * launched_for_one, "{name}");
-            }
+            plans(&spec).iter().for_each(|plan| agree(&device, &spec, plan));
         }
+    }
+}
+
+/// Half as long elements begin at other bytes.
+#[test]
+fn nets_in_f16_have_the_bits_of_programs_of_one_net() {
+    let spec = Spec { precision: Precision::F16, edits: GradientEdits::default(), ..spec(None) };
+    let plan = plan::plan(&spec, BATCH, Purpose::Train, Traits::Plain);
+    agree(&cpu32(2), &spec, &plan);
+    let gpu = gpu("several nets in f16");
+    if let Some(gpu) = gpu.filter(|gpu| gpu.clone().open_mixed().block_on().is_ok()) {
+        agree(&gpu, &spec, &plan);
     }
 }
 
@@ -98,7 +119,7 @@ fn nets_that_would_draw_the_same_numbers_are_refused() {
     }
 }
 
-/// Values of a tensor stand net after net; no more are taken than all nets have.
+/// The values of a tensor are ordered net by net; more than all nets have are refused.
 #[test]
 fn transfers_go_net_after_net() {
     let devices = [Some(cpu32(1)), gpu("transfers of several nets")];

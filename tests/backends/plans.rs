@@ -99,7 +99,7 @@ fn fused_and_plain_runs_end_with_the_same_weights_and_metrics() {
         let (spec, data) = draw(&mut random, round);
         let (plain, plain_metrics) = run::<f64>(&spec, &data, PlanKind::Plain);
         let (fused, fused_metrics) = run::<f64>(&spec, &data, PlanKind::Fused);
-        // In f64 nothing is left of rounding but the last bit of the f32 that is read.
+        // In f64 only the rounding of the f32 result remains.
         let off = difference(&plain, &fused);
         assert!(off < 1e-6, "round {round}: {off} in {spec:?}");
         let losses = (plain_metrics.loss, fused_metrics.loss);
@@ -128,8 +128,8 @@ fn the_fused_plan_gives_the_same_bits_with_any_number_of_threads() {
     }
 }
 
-/// Whatever a run keeps: parameters, the optimizer's state and averages, in the order of the program's
-/// tensors, however the backend lays them out. What one plan kept, the other goes on with.
+/// The state of a run: parameters, the optimizer's state and averages, in the order of the program's
+/// tensors, independent of the backend's layout. One plan can continue with the state of the other.
 #[test]
 fn both_plans_keep_the_same_state_and_go_on_from_each_other() {
     let random = &mut Random::new(13, Stream::Check, 0);
@@ -178,7 +178,7 @@ fn both_plans_keep_the_same_state_and_go_on_from_each_other() {
             assert_eq!(found.now.tensors.len(), expected.now.tensors.len());
             for (found, expected) in found.now.tensors.iter().zip(&expected.now.tensors) {
                 assert_eq!((&found.name, found.shape), (&expected.name, expected.shape));
-                // Between parameters there is room, which one plan passes over and the other doesn't.
+                // Between parameters there is padding, which one plan skips and the other doesn't.
                 let is_part = found.name.starts_with("layers.");
                 for i in (0..found.values.len()).filter(|&i| is_part || is_parameter(i)) {
                     let (f, e, name) = (found.values[i], expected.values[i], &found.name);

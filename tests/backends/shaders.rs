@@ -79,9 +79,9 @@ fn spirv(kernel: &Kernel) -> [Vec<u32>; 2] {
     })
 }
 
-/// Those of mixed precision need f16, and cooperative matrices where they say so. No adapter here
-/// has such matrices: the SPIR-V that one would be given is written, which naga panics over where it
-/// doesn't like a stride.
+/// Those of mixed precision need f16, and cooperative matrices if they declare them. No available adapter
+/// has such matrices: instead, their SPIR-V is generated, in which naga panics for an
+/// invalid stride.
 #[test]
 fn shaders_of_mixed_precision_need_f16_and_cooperative_matrices_only() {
     let mut with_matrices = 0;
@@ -92,8 +92,8 @@ fn shaders_of_mixed_precision_need_f16_and_cooperative_matrices_only() {
     assert_eq!(with_matrices, 4 * mixed::Cooperative::ALL.len(), "four products in each block");
 }
 
-/// Modules of cooperative matrices by the validator of SPIR-V for Vulkan, where there is one that knows
-/// such matrices. One rule of newer ones is left out: no module of naga has it.
+/// Modules with cooperative matrices in the SPIR-V validator for Vulkan, if there is one that supports
+/// them. One rule of newer versions is disabled: no module of naga satisfies it.
 #[test]
 fn modules_of_cooperative_matrices_are_valid_for_vulkan() {
     let place = tempfile::tempdir().unwrap();
@@ -215,7 +215,7 @@ fn workgroup_memory_stays_within_core_webgpu() {
     }
 }
 
-/// The codes by which shaders know the members of the closed sets.
+/// The codes of the members of the closed sets in shaders.
 #[test]
 fn codes_in_shaders_are_the_places_in_the_lists() {
     let constant = |entry: &str, name: &str| -> u32 {

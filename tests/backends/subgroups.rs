@@ -1,4 +1,4 @@
-//! Reductions by subgroups give the bits of those by barriers, on whatever adapter there is.
+//! Reductions by subgroups give the bits of those by barriers, on any available adapter.
 
 use crate::adapter::{has_gpu, say};
 use wgrad::backend::gpu::Gpu;
@@ -37,12 +37,12 @@ fn kernels_for_subgroups_are_valid() {
     assert!(reduce >= 5 * 10, "{reduce} texts differ");
 }
 
-/// How the reductions of a run are made.
+/// The kind of reductions in a run.
 #[derive(Clone, Copy, PartialEq)]
 enum By {
     Barriers,
     Subgroups,
-    /// Of which the shaders believe that invocations are missing.
+    /// With shaders that assume missing invocations.
     PartialSubgroups,
 }
 

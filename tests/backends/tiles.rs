@@ -18,7 +18,7 @@ use wgrad::plan::program::{Op, Program};
 use wgrad::plan::{Purpose, Traits};
 use wgrad::{Activation, plan};
 
-/// So that a choice of tiles, which may be measured, changes no result.
+/// The choice of tiles, which may be measured, must not change results.
 #[test]
 fn every_tile_gives_the_same_bits() {
     if !has_gpu("tiles") {
@@ -121,7 +121,7 @@ fn every_tile_gives_the_same_product() {
     }
 }
 
-/// Measuring changes which tiles are taken, and nothing else.
+/// Measuring changes only which tiles are used.
 #[test]
 fn measured_tiles_give_the_bits_of_the_default_ones() {
     if !has_gpu("measured tiles") {

@@ -1,4 +1,4 @@
-//! Runs the built program in a directory of its own.
+//! Runs the built program in a separate directory.
 #![allow(dead_code, reason = "each test program uses a part")]
 
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 pub struct Place {
     directory: tempfile::TempDir,
-    /// The nets that are trained where a command doesn't say how many; none for what suits the data.
+    /// The number of nets that are trained by default; none for the choice by the data.
     ensemble: Option<&'static str>,
 }
 
@@ -21,7 +21,7 @@ impl Place {
         Place { directory: tempfile::tempdir().unwrap(), ensemble: Some("1") }
     }
 
-    /// Where small tables are trained on by as many nets as suit them.
+    /// A place in which small tables are trained with the default number of nets.
     pub fn of_defaults() -> Self {
         Place { ensemble: None, ..Place::new() }
     }
@@ -40,8 +40,8 @@ impl Place {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// The program with nothing of this environment that could change what it does. It trains one net,
-    /// which is what most tests are about, unless the arguments say otherwise.
+    /// The program without environment variables that could change its behavior. It trains one net,
+    /// which suits most tests, unless the arguments say otherwise.
     pub fn command(&self, args: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wgrad"));
         command.current_dir(&self.directory).args(args.split_whitespace()).stdin(Stdio::null());
@@ -54,12 +54,12 @@ impl Place {
         command
     }
 
-    /// Runs it to its end. It never panics.
+    /// Runs it to its end. It must not panic.
     pub fn run(&self, args: &str) -> Ran {
         ran(self.command(args).output().unwrap())
     }
 
-    /// As [`Place::run`], where it must succeed.
+    /// As [`Place::run`], but it must succeed.
     pub fn ok(&self, args: &str) -> Ran {
         let ran = self.run(args);
         assert_eq!(ran.code, 0, "wgrad {args}\n{}{}", ran.stdout, ran.stderr);

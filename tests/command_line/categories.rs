@@ -1,5 +1,5 @@
-//! Categories and booleans that a trained model meets in another spelling, or never met in training:
-//! read where they mean the same, else counted and said, or refused.
+//! Categories and booleans in another spelling than in training, or unknown ones:
+//! read if they mean the same, otherwise counted and reported, or refused.
 
 use crate::cli_support::Place;
 use arrow_array::{
@@ -7,7 +7,7 @@ use arrow_array::{
 };
 use std::sync::Arc;
 
-/// The ways to take a column of categories.
+/// The encodings of a column of categories.
 const WAYS: [&str; 3] = ["--one-hot grade", "--hash grade", "--embed grade"];
 
 /// The number of a row's category, from 1 on.
@@ -15,7 +15,7 @@ fn grade(row: usize) -> usize {
     1 + row * 7 % 5 % 3
 }
 
-/// A table whose target follows a category, which is written so for its number and the row, and a
+/// A table whose target depends on a category, spelled by a function of its number and the row, and on a
 /// number.
 fn table(rows: usize, write: impl Fn(usize, usize) -> String) -> String {
     let row = |i: usize| {
@@ -25,7 +25,7 @@ fn table(rows: usize, write: impl Fn(usize, usize) -> String) -> String {
     std::iter::once("grade,x,y\n".to_string()).chain((0..rows).map(row)).collect()
 }
 
-/// The same as a file that knows types.
+/// The same as a file with types.
 fn parquet(rows: usize, column: &str, values: ArrayRef) -> Vec<u8> {
     let x: ArrayRef =
         Arc::new(Float64Array::from_iter_values((0..rows).map(|i| (i * 13 % 17) as f64)));
@@ -324,7 +324,7 @@ fn held_out_rows_and_files_with_other_categories_are_warned_of() {
     );
 }
 
-/// A table whose target follows a column of yes and no.
+/// A table whose target depends on a column of yes and no.
 fn flags(rows: usize, words: [&str; 2]) -> String {
     let row = |i: usize| {
         let (flag, x) = (grade(i) == 1, i * 13 % 17);
@@ -405,7 +405,7 @@ fn booleans_of_a_table_beyond_the_memory_limit_are_read_as_in_memory() {
     assert!(all.iter().all(|predicted| *predicted == all[0]), "{all:?}");
 }
 
-/// Takes what models of before don't have out of a model file.
+/// Removes fields that older models don't have from a model file.
 fn make_old(place: &Place, run: &str) {
     let path = place.path(run).join("model.safetensors");
     let bytes = std::fs::read(&path).unwrap();

@@ -1,4 +1,4 @@
-//! What goes wrong is said with what, where and what to do, and by the exit code.
+//! Errors state what is wrong, where, and what to do, and have an exit code.
 
 use crate::cli_support::{self, Place, idx, plane};
 

@@ -1,7 +1,7 @@
 //! `wgrad export`: one table, every format, the same predictions; and what is refused.
 //!
-//! The exported C and Rust are compiled and run on the raw rows. ONNX files are run by tract inside the
-//! command, which writes none that differs.
+//! Exported C and Rust are compiled and run on the raw rows. ONNX files are run by tract inside the
+//! command, which doesn't write a file whose predictions differ.
 
 use crate::cli_support::Place;
 use std::fmt::Write;
@@ -11,7 +11,7 @@ use std::process::Command;
 /// Relative to the largest magnitude of a column of predictions.
 const TOLERANCE: f64 = 1e-5;
 
-/// The columns of the table, as exported programs are given them.
+/// The columns of the table, in the form for exported programs.
 const COLUMNS: [&str; 8] =
     ["longitude", "income", "ocean side", "street", "flag", "bit", "sold", "class"];
 
@@ -42,7 +42,7 @@ fn table(target: impl Fn(usize, f64) -> String) -> String {
     text
 }
 
-/// What `wgrad predict` gives: the numbers of each row.
+/// The predictions of `wgrad predict`: the numbers of each row.
 fn predicted(place: &Place, run: &str, data: &str) -> Vec<Vec<f64>> {
     let text = place.ok(&format!("predict {run} {data} --device cpu --format jsonl")).stdout;
     let rows = text.lines().map(|line| {
@@ -125,7 +125,7 @@ fn fields(source: &str, is_c: bool) -> Vec<(String, bool)> {
     body.lines().filter_map(field).collect()
 }
 
-/// What the exported C predicts for the rows of a table.
+/// The predictions of the exported C for the rows of a table.
 fn by_c(place: &Place, csv: &str) -> Vec<Vec<f64>> {
     let source = place.read("net.c");
     let rows = literals(csv, &fields(&source, true), true);
@@ -142,7 +142,7 @@ fn by_c(place: &Place, csv: &str) -> Vec<Vec<f64>> {
     compiled_c(place)
 }
 
-/// What tract makes of `net.onnx` for the rows of a table, whose texts are given as they stand.
+/// The predictions of tract with `net.onnx` for the rows of a table, with unchanged texts.
 fn ran_onnx(place: &Place, csv: &str) -> wgrad::files::export::Outputs {
     use wgrad::data::{Features, RawColumn};
     use wgrad::files::export::rows::{Given, Rows};
@@ -180,7 +180,7 @@ fn by_onnx(place: &Place, csv: &str) -> Vec<Vec<f64>> {
     (0..numbers.rows()).map(|row| numbers.row(row).to_vec()).collect()
 }
 
-/// What `main.c`, with `net.c` in it, prints.
+/// The output of `main.c`, which includes `net.c`.
 fn compiled_c(place: &Place) -> Vec<Vec<f64>> {
     let flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1"];
     run(Command::new("cc")
@@ -194,7 +194,7 @@ fn compiled_c(place: &Place) -> Vec<Vec<f64>> {
     numbers(&run(&mut Command::new(place.path("by-c"))))
 }
 
-/// What the exported Rust predicts for the rows of a table.
+/// The predictions of the exported Rust for the rows of a table.
 fn by_rust(place: &Place, csv: &str) -> Vec<Vec<f64>> {
     let source = place.read("net.rs");
     let rows = literals(csv, &fields(&source, false), false);
@@ -208,7 +208,7 @@ fn by_rust(place: &Place, csv: &str) -> Vec<Vec<f64>> {
     compiled_rust(place)
 }
 
-/// What `main.rs`, with the module `net`, prints.
+/// The output of `main.rs`, with the module `net`.
 fn compiled_rust(place: &Place) -> Vec<Vec<f64>> {
     let mut rustc = Command::new("rustc");
     rustc.current_dir(place.path("")).args(["--edition", "2021", "-Dwarnings"]);
@@ -226,7 +226,7 @@ fn valid_wgsl(place: &Place) {
     assert_eq!(module.entry_points[0].name, "predict");
 }
 
-/// Trains on a table, exports every format and holds all predictions together.
+/// Trains on a table, exports every format and compares all predictions.
 fn all_alike(csv: &str, options: &str) -> Place {
     let place = Place::new();
     place.write("data.csv", csv);
@@ -319,7 +319,7 @@ fn hashed_categories_are_exported_where_texts_can_be_hashed() {
     close("Rust", &by_rust(&place, &csv), &expected);
 }
 
-/// Rows whose texts stand as `wgrad predict` takes them, but in other spellings than in training.
+/// Rows whose texts `wgrad predict` accepts, but in other spellings than in training.
 #[test]
 fn padded_texts_and_marks_of_missing_values_are_what_they_are_to_predict() {
     let csv = table(|_, y| format!("{y:.3}"));

@@ -1,4 +1,4 @@
-//! Exported quantiles of logarithms, which other programs may round otherwise than this one.
+//! Exported quantiles of logarithms, which other programs may round differently.
 
 use crate::cli_support::Place;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The learning-rate range test as a user meets it.
+//! The learning-rate range test on the command line.
 
 use crate::cli_support::{Place, plane};
 

@@ -1,8 +1,8 @@
-//! What help texts show, and how large they are; completions and man pages.
+//! The content and size of help texts; completions and man pages.
 
 use crate::cli_support::{Place, ran};
 
-/// Standard output in a terminal of so many columns.
+/// Standard output in a terminal with `columns` columns.
 fn shown(args: &str, columns: usize) -> String {
     let place = Place::new();
     let mut command = place.command(args);

@@ -1,4 +1,4 @@
-//! Folders of images as people have them: layouts, depths, alpha, orientation, and what is said of it.
+//! Folders of images as found in practice: layouts, depths, alpha, orientation, and the messages about them.
 
 use crate::cli_support::Place;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA};

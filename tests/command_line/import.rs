@@ -1,4 +1,4 @@
-//! Tables for nets from elsewhere, which know no names of columns: `wgrad import` and what follows.
+//! Tables for nets of other programs, without column names: `wgrad import` and the commands after it.
 
 use crate::cli_support::{Place, plane};
 

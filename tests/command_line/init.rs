@@ -1,4 +1,4 @@
-//! `wgrad init`: a config file that trains as its data would be trained without it, and says what it holds.
+//! `wgrad init`: a config file that gives the same training as without it, with explanations.
 
 use crate::cli_support::Place;
 

@@ -1,9 +1,9 @@
-//! Splits, baselines, reports, folds and warnings as a user meets them.
+//! Splits, baselines, reports, folds and warnings on the command line.
 
 use crate::cli_support::{Place, plane};
 use serde_json::Value;
 
-/// 120 rows of three classes in unequal shares that two columns tell apart with some overlap, and
+/// 120 rows of three classes of unequal size that two columns distinguish with some overlap, and
 /// columns by which to split.
 fn sales() -> String {
     let mut text = String::from("size,weight,customer,day,part,kind\n");
@@ -152,7 +152,8 @@ fn a_column_can_decide_the_split_and_is_then_not_learnt_from() {
     place.ok("predict run sales.csv --device cpu");
 }
 
-/// What the held-out rows can't have is said before the training, not behind its first epoch.
+/// Metrics that are impossible for the held-out rows are refused before the training, not after its first
+/// epoch.
 #[test]
 fn a_metric_that_the_held_out_rows_do_not_have_is_refused_before_the_run() {
     let place = Place::new();
@@ -175,7 +176,7 @@ fn a_metric_that_the_held_out_rows_do_not_have_is_refused_before_the_run() {
     place.ok("train one.csv --device cpu --quiet --epochs 1 --metric roc_auc");
 }
 
-/// The limit holds for each net, as the help says; a run of folds can't be resumed.
+/// The limit applies to each net, as stated in the help; a run of folds can't be resumed.
 #[test]
 fn folds_under_a_time_limit_end_with_a_model_to_predict_with() {
     let place = Place::new();

@@ -1,9 +1,9 @@
-//! Losses and weights of rows as a user meets them.
+//! Losses and weights of rows on the command line.
 
 use crate::cli_support::Place;
 use serde_json::Value;
 
-/// y = 3x + noise whose deviation grows with x from 0.1 to 2.1; z is −y. Shares a and b add up to 1.
+/// y = 3x + noise whose deviation grows with x from 0.1 to 2.1; z is −y. Fractions a and b add up to 1.
 fn noisy(rows: u32) -> String {
     let mut text = String::from("x,kind,count,a,b,y,z\n");
     let hash = |i: u32, salt: u32| {
@@ -144,8 +144,8 @@ fn balanced_classes_find_the_rare_one_and_a_column_of_weights_counts() {
     assert!(recall("--columns x --sample-weight w") > 0.65);
 }
 
-/// Squared error on one-hot classes behind sigmoids is the classical net; without them it has no
-/// probabilities to be judged by.
+/// Squared error on one-hot classes with sigmoid outputs is the classical net; without sigmoids there are no
+/// probabilities to evaluate.
 #[test]
 fn losses_of_numbers_learn_classes_where_outputs_are_from_0_to_1() {
     let place = Place::new();

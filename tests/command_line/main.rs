@@ -1,4 +1,4 @@
-//! The program as people run it: its commands, what they print and write, and what they refuse.
+//! The program as run by users: its commands, their output, files and errors.
 
 mod categories;
 #[path = "../cli_support/mod.rs"]

@@ -1,4 +1,4 @@
-//! Options that had another name, and names that meant two things: the earlier spelling is still taken, and no
+//! Renamed options, and names that had two meanings: the earlier spelling is still accepted, but no
 //! help text mentions it.
 
 use crate::cli_support::{Place, plane, ran};

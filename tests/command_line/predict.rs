@@ -1,4 +1,4 @@
-//! What `wgrad predict` writes, row by row, in every format, and when something is wrong.
+//! The output of `wgrad predict`, row by row, in every format, and its errors.
 
 use crate::cli_support::{Place, plane, ran};
 use arrow_array::RecordBatch;
@@ -328,7 +328,7 @@ fn formats_that_make_no_sense_are_refused() {
     assert_ne!(digits.code, 0);
 }
 
-/// Ctrl-C while predictions are being written ends the process where it is.
+/// Ctrl-C during predictions ends the process immediately.
 #[cfg(unix)]
 #[test]
 fn ctrl_c_leaves_no_half_written_file() {

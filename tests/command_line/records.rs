@@ -1,10 +1,10 @@
-//! `wgrad runs` and `wgrad compare`: what is said of runs that are there, whatever state they are in.
+//! `wgrad runs` and `wgrad compare`: the output for runs in any state.
 
 use crate::cli_support::{Place, plane};
 use std::fs;
 
-/// A place with runs of several kinds in `runs`: two that are done, one that failed, one that a kill left
-/// without an end, one of another version, one that is damaged, and a directory that is none.
+/// A place with runs of several kinds in `runs`: two that are done, one that failed, one that was
+/// killed, one of another version, one that is damaged, and a directory that isn't a run.
 fn place() -> Place {
     let place = Place::new();
     place.write("plane.csv", plane());

@@ -288,7 +288,8 @@ fn folds_ensembles_and_streamed_tables_have_reports() {
     assert!(html.contains("larger than --memory-limit"), "what is sampled is said");
 }
 
-/// What was held out is found by the number of rows: with others, a report of them would be of other rows.
+/// The held-out rows are found by the number of rows: with another number, the report would be about other
+/// rows.
 #[test]
 fn data_that_grew_or_shrank_since_training_are_refused_and_the_rest_is_told() {
     let place = Place::new();
@@ -328,7 +329,7 @@ fn data_that_grew_or_shrank_since_training_are_refused_and_the_rest_is_told() {
     }
 }
 
-/// Of rows that aren't held in memory a sample is permuted: what is found must be what is there.
+/// For rows that aren't held in memory, a sample is permuted, and must give the true importances.
 #[test]
 fn the_importance_of_columns_is_found_for_tables_beyond_the_memory_limit() {
     let place = Place::new();
@@ -367,7 +368,7 @@ fn the_importance_of_columns_is_found_for_tables_beyond_the_memory_limit() {
     assert_eq!(report(&place, "long").0["influence"], *influence);
 }
 
-/// Ctrl-C ends a run with a report of what it is.
+/// A run ended by Ctrl-C has a report of its current state.
 #[cfg(unix)]
 #[test]
 fn a_run_that_was_interrupted_has_a_report_that_says_so() {

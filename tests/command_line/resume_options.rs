@@ -1,4 +1,4 @@
-//! What another option does to a run that is resumed, and what is said of it.
+//! The effect of changed options on a resumed run, and the messages about it.
 
 use crate::cli_support::{Place, plane};
 

@@ -1,12 +1,12 @@
-//! `--tensorboard` and `metrics.csv`: the files are read by a reader of the test's own, which knows the framing
-//! and the wire format of protocol buffers and nothing of the crate.
+//! `--tensorboard` and `metrics.csv`: the files are read by a separate reader, which implements the framing
+//! and the wire format of protocol buffers without using the crate.
 
 use crate::cli_support::{Place, plane};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A field of a message: its number and what it holds.
+/// A field of a message: its number and its value.
 enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),
@@ -92,7 +92,7 @@ fn frames(mut file: &[u8]) -> Vec<&[u8]> {
     all
 }
 
-/// What was written under each tag: the step and the message of the value, in the order of the files.
+/// The values of each tag: step and message, in the order of the files.
 type Tags = BTreeMap<String, Vec<(u64, Vec<u8>)>>;
 
 fn events(directory: &Path) -> Tags {
@@ -137,7 +137,7 @@ fn epochs(place: &Place, run: &str) -> Vec<Value> {
     lines.filter(|event| event["event"] == "epoch").collect()
 }
 
-/// That `metrics.csv` of a run holds what its events say, and nothing else.
+/// Checks that `metrics.csv` of a run has the values of its events, and no others.
 fn csv_is_as_the_events(place: &Place, run: &str) {
     let mut reader = csv::Reader::from_path(place.path(run).join("metrics.csv")).unwrap();
     let header = reader.headers().unwrap().clone();
@@ -210,7 +210,7 @@ fn events_say_what_the_run_says_and_change_nothing() {
     assert!(tags.contains_key("config"));
 }
 
-/// Each tag's steps ascend: nothing is there twice.
+/// The steps of each tag ascend, without duplicates.
 fn nothing_is_repeated(tags: &Tags) {
     for (tag, values) in tags {
         let ascends = values.windows(2).all(|pair| pair[0].0 < pair[1].0);

@@ -1,4 +1,4 @@
-//! What people see on terminals of several sizes and kinds, captured by tmux; without tmux all of it is skipped,
+//! The display on terminals of several sizes and kinds, captured by tmux; skipped without tmux,
 //! unless `WGRAD_REQUIRE_TMUX` is set.
 
 use crate::cli_support::Place;
@@ -6,13 +6,14 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A terminal with a shell in it, by a tmux server of its own.
+/// A terminal with a shell, in a separate tmux server.
 struct Terminal {
     socket: String,
 }
 
 impl Terminal {
-    /// A terminal of so many columns and lines, whose shell is in the directory of `place`. None without tmux.
+    /// A terminal with the given columns and lines, whose shell is in the directory of `place`. None without
+    /// tmux.
     fn open(place: &Place, columns: usize, lines: usize, environment: &str) -> Option<Self> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let has_tmux =
@@ -60,7 +61,7 @@ impl Terminal {
         String::from_utf8(out.stdout).unwrap()
     }
 
-    /// Types keys, without a return.
+    /// Types keys, without Enter.
     fn keys(&self, keys: &str) {
         self.tmux(&["send-keys", "-l", keys]);
     }
@@ -70,17 +71,17 @@ impl Terminal {
         self.tmux(&["send-keys", "Enter"]);
     }
 
-    /// What is on it.
+    /// Its visible content.
     fn shown(&self) -> String {
         self.tmux(&["capture-pane", "-p"])
     }
 
-    /// Everything that scrolled by, too.
+    /// Its content, including scrolled lines.
     fn all(&self) -> String {
         self.tmux(&["capture-pane", "-p", "-S", "-"])
     }
 
-    /// Waits until `is_there`: what is shown then.
+    /// Waits until `is_there` and returns the content.
     fn wait(&self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
         let begin = Instant::now();
         loop {
@@ -101,7 +102,7 @@ impl Terminal {
         self.tmux(&["display-message", "-p", "#{alternate_on}"]).trim() == "1"
     }
 
-    /// Runs a command to its end: all that it showed.
+    /// Runs a command to its end and returns its output.
     fn run(&self, command: &str) -> String {
         self.enter(&format!("{command}; echo code=$?"));
         self.wait("end", |shown| shown.lines().any(|line| line.starts_with("code=")));
@@ -117,7 +118,7 @@ impl Drop for Terminal {
 
 const TRAIN: &str = "wgrad train digits --device cpu --threads 1 --layers 16:relu";
 
-/// What a training shows on a terminal, from behind the line that was typed.
+/// The output of a training on a terminal, after the typed line.
 fn trained(columns: usize, environment: &str) -> Option<String> {
     let place = Place::new();
     let terminal = Terminal::open(&place, columns, 24, environment)?;

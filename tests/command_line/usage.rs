@@ -1,5 +1,5 @@
-//! Wrong usage as a person meets it: every message says what is wrong, where it stands and what to
-//! write instead, whether it stands among the arguments, in the environment or in a file.
+//! Usage errors: every message says what is wrong, where, and what to
+//! write instead, for arguments, the environment and files.
 
 use crate::cli_support::{Place, Ran, plane, ran};
 

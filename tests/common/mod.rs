@@ -1,4 +1,4 @@
-//! What golden, gradients and determinism share: backends to run on, random data, comparisons.
+//! Shared by golden, gradients and determinism: backends, random data, comparisons.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
@@ -14,6 +14,7 @@ use wgrad::backend::{Backend, DataId, DeviceInfo, Pending, Traffic, Values, Valu
 use wgrad::data::{Dataset, Features, Preprocessing, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::inputs::mixup::mixing;
+use wgrad::kernels::mixed::Multiplier;
 use wgrad::kernels::tensor::TensorId;
 use wgrad::math::loss::Loss;
 use wgrad::math::matrix::Matrix;
@@ -22,7 +23,7 @@ use wgrad::net::spec::Spec;
 use wgrad::plan::program::Program;
 use wgrad::plan::{self, Plan, Purpose, Traits};
 
-/// The best adapter, or none, which is said and with `WGRAD_REQUIRE_GPU=1` is a failure.
+/// The best adapter, or none, with a message; a failure with `WGRAD_REQUIRE_GPU=1`.
 pub fn gpu(test: &str) -> Option<Shared> {
     if gpu::adapters().is_empty() {
         let required = std::env::var("WGRAD_REQUIRE_GPU").is_ok_and(|value| value == "1");
@@ -44,8 +45,8 @@ pub fn cpu64(threads: usize) -> Shared {
     Shared::new(Cpu::<f64>::new(Some(threads)).unwrap())
 }
 
-/// A backend that outlives the trainer that it is handed to, so that a test can look into it
-/// while it trains, and need not compile its kernels again for the next trainer.
+/// A backend that outlives its trainer, so that a test can inspect it
+/// during training, and doesn't need to compile its kernels again for the next trainer.
 #[derive(Clone)]
 pub struct Shared {
     info: DeviceInfo,
@@ -57,7 +58,7 @@ impl Shared {
         Shared { info: backend.info().clone(), backend: Arc::new(Mutex::new(backend)) }
     }
 
-    /// Itself, for a trainer to own.
+    /// The same backend, to be owned by a trainer.
     pub fn boxed(&self) -> Box<dyn Backend> {
         Box::new(self.clone())
     }
@@ -90,6 +91,9 @@ impl Backend for Shared {
     }
     fn traits(&self) -> Traits {
         self.backend.lock().unwrap().traits()
+    }
+    fn open_mixed(&mut self) -> Pending<'_, Vec<Multiplier>> {
+        Box::pin(async move { self.backend.lock().unwrap().open_mixed().block_on() })
     }
     fn load(&mut self, program: Arc<Program>) -> Pending<'_> {
         Box::pin(async move { self.backend.lock().unwrap().load(program).block_on() })
@@ -144,7 +148,7 @@ pub fn gradients(
     read_gradients(backend, &plan)
 }
 
-/// The gradients as they stand on the backend.
+/// The gradients on the backend.
 pub fn read_gradients(backend: &Shared, plan: &Plan) -> Vec<(String, Vec<f64>)> {
     let mut all = Vec::new();
     for embedding in &plan.embeddings {
@@ -174,7 +178,7 @@ pub fn read_gradients(backend: &Shared, plan: &Plan) -> Vec<(String, Vec<f64>)> 
     all
 }
 
-/// Normal features and targets that suit `loss` for a net of so many outputs: (rows, inputs),
+/// Normal features and targets that suit `loss` for a net with `outputs` outputs: (rows, inputs),
 /// (rows, targets).
 pub fn random_data(loss: Loss, rows: usize, inputs: usize, outputs: usize, seed: u64) -> Dataset {
     let mut random = Random::new(seed, Stream::Check, 0);
@@ -205,12 +209,12 @@ pub fn random_classes(rows: usize, inputs: usize, classes: usize, seed: u64) -> 
     Dataset::new("random classes", Features::F32(features), targets).unwrap()
 }
 
-/// The rows of a data set as they are.
+/// The rows of a data set, without scaling.
 pub fn unscaled(data: &Dataset) -> Samples {
     Preprocessing::none(data).samples(data).unwrap()
 }
 
-/// The weights that the seed draws, and biases, scales and shifts that are not zero.
+/// The initial weights for the seed, and biases, scales and shifts that are not zero.
 pub fn random_weights(spec: &Spec) -> Vec<LayerWeights> {
     let mut random = Random::new(spec.seed, Stream::Check, 2);
     let mut weights = initial_weights(spec);
@@ -229,7 +233,7 @@ pub fn largest(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |m, x| m.max(x.abs()))
 }
 
-/// The largest difference; NaN where either side has one.
+/// The largest difference; NaN if either side has a NaN.
 pub fn largest_error(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let errors = found.iter().zip(expected).map(|(f, e)| (f - e).abs());

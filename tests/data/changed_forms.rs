@@ -1,5 +1,5 @@
-//! Values that a trained model meets in another form than in training: taken where they mean the same,
-//! else refused with their row. Nothing that is there is taken for missing.
+//! Values in another form than in training: accepted if they mean the same,
+//! otherwise refused with their row. No present value is treated as missing.
 
 use crate::cli_support::Place;
 use arrow_array::{ArrayRef, BooleanArray, Date32Array, Float64Array, RecordBatch};
@@ -10,7 +10,7 @@ type Form = fn(month: i32, day: i32) -> String;
 
 const ISO: Form = |month, day| format!("2024-{month:02}-{day:02}");
 
-/// A table of dates and of yes and no, both of which the target follows.
+/// A table of dates and of yes and no, on both of which the target depends.
 fn table(date: Form, flags: [&str; 2]) -> String {
     let row = |i: i32| {
         let (month, day, flag) = (1 + i % 12, 1 + i * 5 % 28, i * 7 % 3 == 0);

@@ -1,4 +1,4 @@
-//! Parquet and Arrow as people have them, by the program.
+//! Parquet and Arrow files as found in practice, with the program.
 
 use crate::cli_support::{Place, ran};
 use arrow_array::types::Float64Type;
@@ -29,8 +29,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Decimals are the numbers that a text has, as feature and as target, and a file that is compressed as
-/// a whole is the same file.
+/// Decimals give the same numbers as text, as feature and as target, and a file that is compressed as
+/// a whole gives the same result.
 #[test]
 fn decimals_give_the_model_of_the_text_however_the_file_is_compressed() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! Bad data: each kind with an exit code, a position and a cure.
+//! Invalid data: each kind with an exit code, a position and advice.
 
 use crate::cli_support::{Place, idx, plane};
 
@@ -125,7 +125,7 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
     refuses(&place, "pictures", &["not an image", "where: pictures/"]);
 }
 
-/// Every reader of numbers: NaN where it stands for no value, ±inf everywhere, and what f32 can't hold.
+/// Every reader of numbers: NaN where it isn't a missing value, ±inf everywhere, and numbers beyond f32.
 #[test]
 fn a_number_that_is_not_finite_is_named_with_its_row_and_column() {
     let place = Place::new();

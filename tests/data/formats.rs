@@ -1,5 +1,5 @@
-//! Files of other forms than the plainest table: the same data give the same model; what can't be read is
-//! named; and no file, whatever it declares, takes more memory than there may be taken.
+//! Files in other formats than simple tables: the same data give the same model; unsupported formats are
+//! named; and no file, whatever it declares, uses more memory than allowed.
 
 use crate::cli_support::{self, Place, Ran, plane};
 use flate2::{Compress, Compression, FlushCompress};
@@ -259,7 +259,7 @@ fn bomb(begin: &[u8], byte: u8) -> Vec<u8> {
     file
 }
 
-/// Runs the program, and tells the most memory that it took, in bytes.
+/// Runs the program and returns its peak memory in bytes.
 #[cfg(target_os = "linux")]
 #[allow(clippy::zombie_processes, reason = "wait4 waits for the child, and tells its memory")]
 fn peak(place: &Place, args: &str) -> (Ran, u64) {

@@ -1,4 +1,4 @@
-//! Data as people have them: every format and form, bad files, and more rows than memory holds.
+//! Data as found in practice: every format and form, invalid files, and more rows than fit into memory.
 
 mod changed_forms;
 #[path = "../cli_support/mod.rs"]

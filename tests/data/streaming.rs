@@ -61,7 +61,7 @@ fn without_shuffling_windows_give_the_weights_of_all_rows_at_hand() {
     }
 }
 
-/// Rows that count differently: the first ones not at all, so that whole windows of them don't.
+/// Rows with different weights: the first ones with weight 0, so that whole windows have none.
 fn uneven(data: &Dataset) -> Dataset {
     let weight = |row: usize| if row < 900 { 0.0 } else { 0.3 + (row * 5 % 7) as f32 };
     data.clone().weighted((0..data.rows()).map(weight).collect()).unwrap()
@@ -386,7 +386,7 @@ fn what_the_memory_limit_does_not_hold_for_is_said() {
     assert_eq!(error(&refused.stderr), error(&whole.stderr));
 }
 
-/// Batches of Parquet begin every 65,536 rows: a row is named by its place in the whole table.
+/// Batches of Parquet have 65,536 rows: a row in a message is numbered within the whole table.
 #[test]
 fn a_row_of_a_later_batch_is_named_by_its_number_in_the_table() {
     use arrow_array::{ArrayRef, Float64Array, RecordBatch};

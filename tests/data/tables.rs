@@ -209,7 +209,7 @@ fn houses() -> String {
     text
 }
 
-/// The same rows with the columns in this order, and a constant one where there is no such name.
+/// The same rows with the columns in this order, and a constant one for an unknown name.
 fn reordered(text: &str, names: &[&str]) -> String {
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().unwrap().split(',').collect();

@@ -1,5 +1,5 @@
-//! Delimited texts as people write them: numbers, separators, headers, marks of missing values and dates
-//! of every form give the model and the predictions of the same table in the plainest form.
+//! Delimited texts as found in practice: numbers, separators, headers, marks of missing values and dates
+//! in every form give the model and the predictions of the same table in plain form.
 
 use crate::cli_support::Place;
 
@@ -24,7 +24,7 @@ fn row(i: i32) -> Row {
     Row { size, change, kind, day, y: y.round() / 8.0 }
 }
 
-/// A number with so many decimals, thousands grouped by one text and decimals behind another.
+/// A number with the given decimals, thousands separator and decimal mark.
 fn number(x: f64, decimals: usize, thousands: &str, decimal: &str) -> String {
     let text = format!("{:.decimals$}", x.abs());
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
@@ -58,7 +58,7 @@ fn plain() -> String {
     })
 }
 
-/// Trains on a file, predicts it, and gives the predictions and all that was said.
+/// Trains on a file, predicts it, and returns the predictions and all messages.
 fn learnt(place: &Place, file: &str, options: &str) -> (String, String) {
     let said =
         place.ok(&format!("train {file} --device cpu --epochs 3 --force --out run {options}"));

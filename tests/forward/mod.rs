@@ -1,6 +1,6 @@
-//! Backends of tests that are another one but for a few methods.
+//! Test backends that forward all but a few methods to another backend.
 
-/// The named methods of a `Backend` as those of a field: `forward!(0: info load upload);`.
+/// Forwards the named methods of a `Backend` to a field: `forward!(0: info load upload);`.
 macro_rules! forward {
     ($to:tt: $($method:ident)+) => { $(crate::forward::method!($to $method);)+ };
 }

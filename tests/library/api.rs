@@ -1,11 +1,11 @@
-//! The public interface, kept as a text: it changes only on purpose.
+//! The public interface, stored as a text: it changes only on purpose.
 //!
-//! `WGRAD_WRITE_API=1 cargo test --test library api` writes `api.txt` anew.
+//! `WGRAD_WRITE_API=1 cargo test --test library api` updates `api.txt`.
 
 use std::fs;
 use std::path::Path;
 
-/// What stands at the root, and the signatures of the fronts, from the text of the sources.
+/// The items at the root, and the signatures of `Classifier` and `Regressor`, from the source text.
 fn interface() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let lib = fs::read_to_string(root.join("lib.rs")).unwrap();

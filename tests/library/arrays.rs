@@ -1,8 +1,8 @@
-//! Rows from arrays of `ndarray` and from record batches of Arrow are those of slices.
+//! Rows from arrays of `ndarray` and from record batches of Arrow give the same results as slices.
 
 use wgrad::{Device, Regressor};
 
-/// (60, 2) row after row, and a target.
+/// (60, 2) row by row, and a target.
 fn rows() -> (Vec<f32>, Vec<f32>) {
     let x: Vec<f32> = (0..120).map(|i| (i * 37 % 101) as f32 / 8.0).collect();
     let y = x.chunks(2).map(|row| row[0] - 0.5 * row[1]).collect();

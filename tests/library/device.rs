@@ -9,7 +9,7 @@ use wgrad::backend::{Backend, Pending};
 use wgrad::plan::program::Program;
 use wgrad::{Classifier, Device, Regressor};
 
-/// A backend of one's own, which counts the programs that are loaded onto it.
+/// A custom backend that counts the loaded programs.
 struct Counting {
     inner: Cpu<f32>,
     loads: Arc<AtomicUsize>,

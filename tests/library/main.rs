@@ -1,4 +1,4 @@
-//! The library as programs use it: the fronts, what they refuse, and the examples.
+//! The library as used by programs: `Classifier` and `Regressor`, their errors, and the examples.
 
 mod api;
 mod arrays;

@@ -1,4 +1,4 @@
-//! Bad input is an error that says what, where and what to do, and never a panic.
+//! Invalid input is an error that says what, where and what to do, never a panic.
 
 use wgrad::{Classifier, Device, Error, ErrorKind, Regressor};
 

@@ -1,4 +1,4 @@
-//! Where f16 is taken, and what is said where it is refused.
+//! When f16 is used, and the messages if it is refused.
 
 use super::adapter::has_gpu;
 use super::cli_support::Place;

@@ -1,4 +1,4 @@
-//! The devices that f16 is tried on.
+//! The devices for tests of f16.
 
 use super::adapter::has_gpu;
 use super::forward::forward;
@@ -13,15 +13,15 @@ use wgrad::kernels::mixed::Multiplier;
 use wgrad::kernels::tensor::TensorId;
 use wgrad::plan::program::{Op, Program};
 
-/// The CPU as a device for f16: as its reference, or with what is to be found out about a device.
+/// The CPU as a device for f16: as its reference, or with the properties of a device to be detected.
 pub struct Device {
     pub cpu: Cpu<f32>,
     pub offered: Vec<Multiplier>,
-    /// What computes wrong: by two units of f16 in the first element of all that is read as f64.
+    /// The variant that computes incorrectly: by two units of f16 in the first element of every f64 read.
     pub wrong: Option<Multiplier>,
-    /// What a step takes in f32 and in f16 by each of what is offered.
+    /// The time of a step in f32 and in f16 with each variant.
     pub pace: Option<(Duration, Vec<Duration>)>,
-    /// What loses the device when a program is loaded for it, until it is opened anew without matrices.
+    /// The variant that loses the device when a program is loaded, until it is opened again without matrices.
     pub breaks: Option<Multiplier>,
     pub multiplier: Multiplier,
     pub in_f16: bool,

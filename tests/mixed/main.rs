@@ -1,5 +1,5 @@
 //! Mixed precision: each op against f64 by the parity rule, whole runs against f32, the scale of the
-//! loss, going on with a run, and what is refused.
+//! loss, resuming, and refusals.
 
 #[path = "../adapter/mod.rs"]
 mod adapter;

@@ -1,4 +1,4 @@
-//! Each op against f64 by the parity rule, and what is stored in f16.
+//! Each op against f64 by the parity rule, and the values stored in f16.
 
 use super::adapter::has_gpu;
 use super::device::Device;
@@ -44,7 +44,7 @@ fn mixed_steps_agree_tensor_by_tensor() {
     }
 }
 
-/// What is left of a long sum of terms of both signs is small beside them, and beside its error.
+/// The result of a long sum of terms of both signs is small compared with the terms and with its error.
 #[test]
 fn sums_are_held_against_the_magnitudes_of_their_terms() {
     let mut random = Random::new(33, Stream::Check, 0);
@@ -69,7 +69,7 @@ fn sums_are_held_against_the_magnitudes_of_their_terms() {
     assert!((held_against / scale - 1.0).abs() < 1e-6, "{held_against}, not {scale}");
 }
 
-/// So that the rule above is one that can be broken.
+/// A check that the rule above can be violated.
 #[test]
 fn parity_in_f16_sees_one_unit_in_the_last_place() {
     let (spec, data) = task(0);
@@ -146,7 +146,7 @@ fn each_multiplier_is_verified_and_named() {
     }
 }
 
-/// So that a choice of blocks, which may be measured, changes no result.
+/// The choice of blocks, which may be measured, must not change results.
 #[test]
 fn every_block_of_a_multiplier_gives_the_same_bits() {
     if !has_gpu("blocks") {

@@ -1,4 +1,4 @@
-//! Whole runs against f32, the scale of the loss, and going on with a run.
+//! Whole runs against f32, the scale of the loss, and resuming.
 
 use super::device::{Device, devices};
 use super::task::{in_f16, normal, task, train, trainer};
@@ -14,8 +14,8 @@ use wgrad::net::spec::{Net, Spec};
 use wgrad::train::trainer::LossScale;
 use wgrad::{Activation, Loss, Trainer};
 
-/// In f16 a loss that fell below a tenth of what it was ends within 3% of the first loss of where it
-/// ends in f32.
+/// In f16 a loss that fell below a tenth of its first value ends at the f32 result, within 3% of the
+/// first loss.
 #[test]
 fn training_in_f16_converges_like_f32() {
     for seed in 0..3 {
@@ -73,7 +73,7 @@ fn a_loss_scale_is_doubled_after_steps_without_an_overflow() {
     }
 }
 
-/// Inputs beyond the largest number of f16 overflow however the loss is scaled. A single one for each unit:
+/// Inputs beyond the largest number of f16 overflow with any loss scale. A single one for each unit:
 /// of two, infinities of either sign would make NaN.
 #[test]
 fn a_run_that_always_overflows_ends_with_a_reason() {

@@ -1,4 +1,4 @@
-//! What is trained: a net and data drawn at random, and a small task that is learned quickly.
+//! The tasks: a random net with random data, and a small task that is learned quickly.
 
 use rand::RngExt;
 use wgrad::backend::Backend;

@@ -1,5 +1,5 @@
-//! One op with what its tensors hold, run on the GPU and compared with f64; shapes and values drawn
-//! afresh.
+//! One op with its tensors, run on the GPU and compared with f64; shapes and values are
+//! random.
 
 use super::adapter::has_gpu;
 use super::seeds::Drawn;
@@ -37,7 +37,7 @@ pub fn size(random: &mut Random) -> usize {
     }
 }
 
-/// Whether a test keeps to few shapes, which still reach every op: with `WGRAD_TEST_SHAPES=few`, for drivers
+/// Whether a test uses only few shapes, which still reach every op: with `WGRAD_TEST_SHAPES=few`, for drivers
 /// that take long to compile.
 pub fn has_few_shapes() -> bool {
     std::env::var("WGRAD_TEST_SHAPES").is_ok_and(|shapes| shapes == "few")
@@ -52,7 +52,7 @@ pub fn normal(random: &mut Random, len: usize) -> Vec<f32> {
     (0..len).map(|_| random.normal() as f32).collect()
 }
 
-/// A program under construction, with what its tensors hold.
+/// A program under construction, with the content of its tensors.
 pub struct Case {
     program: Program,
     rows: usize,
@@ -74,7 +74,7 @@ impl Case {
         id
     }
 
-    /// Runs `op` alone on all backends, and returns what its last output holds.
+    /// Runs only `op` on all backends, and returns its last output.
     pub fn check(
         self,
         op: Op,
@@ -85,7 +85,7 @@ impl Case {
         self.check_all(vec![op], step, samples, device)
     }
 
-    /// The same of several, one after the other.
+    /// The same for several, one after the other.
     pub fn check_all(
         mut self,
         ops: Vec<Op>,

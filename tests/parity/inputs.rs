@@ -1,4 +1,4 @@
-//! What a net is given: gathered rows, random numbers, embeddings, augmentation, mixup, dropout.
+//! The inputs of a net: gathered rows, random numbers, embeddings, augmentation, mixup, dropout.
 
 use super::case::{Case, gpu, normal, random, rounds, size};
 use rand::RngExt;
@@ -71,7 +71,7 @@ fn random_numbers_and_permutations_are_bit_equal() {
     }
 }
 
-/// An embedding at a place drawn afresh, and features whose indices repeat or are none.
+/// An embedding at a random column, and features whose indices repeat or are invalid.
 fn embedding(random: &mut Random, rows: usize) -> (Place, Vec<f32>) {
     let (copied, others) = (random.random_range(0..20), random.random_range(0..3));
     let (values, dims) = (size(random), size(random));

@@ -1,4 +1,4 @@
-//! Parity op by op: the GPU against f64, by the rule in `wgrad::proof::parity`, over shapes drawn afresh.
+//! Parity op by op: the GPU against f64, by the rule in `wgrad::proof::parity`, over random shapes.
 
 #[path = "../adapter/mod.rs"]
 mod adapter;

@@ -52,8 +52,8 @@ fn matrix_products_of_every_form_agree() {
     }
 }
 
-/// Mesa's llvmpipe ends loops after 65,535 rounds without a word; sums over that many terms must
-/// not be cut short, nor lose digits when all terms have one sign.
+/// Mesa's llvmpipe silently ends loops after 65,535 iterations; sums over that many terms must
+/// not be truncated, nor lose digits when all terms have one sign.
 #[test]
 fn very_long_sums_agree() {
     let (rows, cols) = (70_001, 5);

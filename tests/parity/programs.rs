@@ -120,7 +120,7 @@ fn every_loss_keeps_the_rule_in_every_plan() {
     }
 }
 
-/// A device that computes NaN must not pass, wherever it stands.
+/// A device that computes NaN anywhere must not pass.
 #[test]
 fn a_device_that_gives_nan_fails_the_comparison() {
     struct Broken(Cpu<f32>);

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 use wgrad::math::random::{Random, Stream};
 
-/// The seed to be taken, where one is given.
+/// The given seed, if any.
 const GIVEN: &str = "WGRAD_TEST_SEED";
 
 /// The file of seeds that once failed.
@@ -17,11 +17,11 @@ fn stored() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity/seeds.txt")
 }
 
-/// Random numbers, whose seed is said and stored if the test that draws them fails.
+/// Random numbers, whose seed is printed and stored if the test that uses them fails.
 pub struct Drawn {
     random: Random,
     seed: u64,
-    /// Where the seed goes; none where it was given.
+    /// The file for the seed; none if the seed was given.
     file: Option<PathBuf>,
 }
 
@@ -88,7 +88,7 @@ fn parse(text: &str) -> BTreeSet<(String, u64)> {
     lines.map(|line| pair(line).unwrap_or_else(|| panic!("no test and seed: {line:?}"))).collect()
 }
 
-/// Runs a test of this binary under a seed, in a process of its own: whether it passed, and what it said.
+/// Runs a test of this binary under a seed, in a separate process: whether it passed, and its output.
 fn replay(test: &str, seed: u64) -> (bool, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.env(GIVEN, seed.to_string()).args(["--include-ignored", "--test-threads", "1"]);
@@ -130,7 +130,7 @@ fn a_seed_is_stored_once_if_the_test_fails_and_only_then() {
     assert_eq!(parse(&all), [("*".to_string(), 12), ("module::test".into(), 4711)].into());
 }
 
-/// No test by itself: what the next one replays.
+/// Not a test by itself: replayed by the next one.
 #[test]
 #[ignore = "fails under the seed 13 on purpose"]
 fn fails_under_the_seed_13() {

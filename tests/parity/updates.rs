@@ -1,4 +1,4 @@
-//! What becomes of gradients and weights: edits, optimizers, averages, and the search for NaN.
+//! Processing of gradients and weights: edits, optimizers, averages, and the search for NaN.
 
 use super::case::{Case, gpu, normal, random, rounds, size};
 use rand::RngExt;

@@ -1,7 +1,7 @@
 //! The library against numbers that PyTorch computed in f64 (see `tests/golden/README.md`), on
 //! the CPU in f64 and f32 and on the GPU.
 //!
-//! Every tensor is held to one bound for its precision, relative to its largest magnitude. The
+//! Every tensor is compared with one bound for its precision, relative to its largest magnitude. The
 //! inputs are exact in f32, so that all devices start from the same numbers.
 
 use crate::common::{
@@ -156,7 +156,7 @@ struct Device {
 }
 
 impl Device {
-    /// Holds a tensor to the bound.
+    /// Compares a tensor with the bound.
     #[track_caller]
     fn check(&mut self, what: &str, found: &[f64], expected: &[f64]) {
         let scale = largest(expected);
@@ -221,14 +221,14 @@ fn objective(loss: &str, reduction: &str) -> Objective {
     format!("{loss}:{reduction}").parse().unwrap()
 }
 
-/// A data set that ops on written tensors don't look at.
+/// A data set that isn't used by ops on written tensors.
 fn nothing() -> Samples {
     let features = Arc::new(Features::F32(Matrix::from_fn(1, 1, |_, _| 0.0)));
     Samples { features, affine: Affine::identity(1), targets: None, weights: None }
 }
 
-/// Gradients are multiplied by a scale that is rounded to f32; PyTorch's is not. What the rounding
-/// makes of the divisor is known, and taken out again.
+/// Gradients are multiplied by a scale that is rounded to f32; PyTorch's is not. The effect of the rounding
+/// on the divisor is known and removed.
 fn undo_rounding(gradient: &[f64], step: &Step, divisor: f64) -> Vec<f64> {
     let factor = f64::from(step.loss_scale) * divisor;
     gradient.iter().map(|g| g / factor).collect()
@@ -414,7 +414,7 @@ fn tensors(parameters: &Parameters) -> impl Iterator<Item = Vec<f64>> + use<> {
     [Some(parameters.weight.concat()), parameters.bias.clone()].into_iter().flatten()
 }
 
-/// What a run left on the backend after each epoch, which here is one step.
+/// The tensors on the backend after each epoch, which here is one step.
 struct Watch {
     backend: Shared,
     plan: Plan,

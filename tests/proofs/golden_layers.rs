@@ -1,4 +1,4 @@
-//! Normalized and residual nets after ten steps, and what they predict then, against PyTorch in f64
+//! Normalized and residual nets after ten steps, and their predictions, against PyTorch in f64
 //! (`tests/golden/make_layers.py`).
 
 use crate::ten_steps::{Golden, devices, load, matrix};

@@ -1,5 +1,5 @@
 //! The gradients of the program against central differences in f64 (source 002, "the numerical
-//! check"), and the proof that the check sees what is wrong.
+//! check"), and the proof that the check detects errors.
 
 use crate::common::{
     cpu32, cpu64, gpu, gradients, largest, largest_error, random_data, random_weights, unscaled,
@@ -32,7 +32,7 @@ fn fitted(mut net: Net, loss: Loss) -> Net {
     net
 }
 
-/// An output layer that gives what the loss takes.
+/// An output layer that suits the loss.
 fn output_for(loss: Loss) -> Units {
     match loss {
         Loss::CrossEntropyProbabilities => Units::Softmax,

@@ -1,5 +1,6 @@
-//! That the mathematics is right: against the source documents, central differences, PyTorch and scikit-learn.
-//! Parity with f64, op by op, is a program of its own: it is also taken to machines without Rust.
+//! The correctness of the mathematics: against the source documents, central differences, PyTorch and
+//! scikit-learn. Parity with f64, op by op, is a separate program, because it is also run on machines without
+//! Rust.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -5,10 +5,10 @@ use crate::jobs::{is_running, kill, run, start, weights};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// No job may wait longer for a process that is gone.
+/// The longest time that a job may wait for a lost process.
 const SOON: Duration = Duration::from_secs(10);
 
-/// The lines that say an error.
+/// The lines of an error message.
 fn errors(stderr: &str) -> Vec<&str> {
     stderr.lines().filter(|line| line.starts_with("error: ")).collect()
 }
@@ -108,8 +108,9 @@ fn ranks_that_are_asked_to_end_leave_a_checkpoint() {
     }
 }
 
-/// A rank that is killed at any moment ends the job within seconds, and the run goes on from its last checkpoint to the
-/// bits of a run that nobody killed. `WGRAD_TEST_KILLS` says how often; some are enough where it isn't said.
+/// A rank that is killed at any moment ends the job within seconds, and the run, resumed from its last
+/// checkpoint, gives the bits of an uninterrupted one. `WGRAD_TEST_KILLS` is the number of kills; by default,
+/// only some.
 #[test]
 fn a_rank_that_is_killed_leaves_no_hang_and_a_whole_checkpoint() {
     let kills = std::env::var("WGRAD_TEST_KILLS").ok().and_then(|text| text.parse().ok());

@@ -1,4 +1,4 @@
-//! Jobs of several processes, which end within a time.
+//! Jobs of several processes, with a time limit.
 
 use crate::cli_support::{Place, Ran};
 use std::io::Read;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use wgrad::backend::session::LayerWeights;
 use wgrad::files::checkpoint::load_model;
 
-/// A job that takes longer hangs.
+/// The time after which a job counts as hanging.
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// A job that runs.
+/// A running job.
 pub struct Job {
     child: Child,
     output: [thread::JoinHandle<String>; 2],
@@ -52,13 +52,13 @@ pub fn start(place: &Place, groups: &[(usize, &str)]) -> Job {
     Job { child, output }
 }
 
-/// Runs so many processes with the same arguments to their end.
+/// Runs `ranks` processes with the same arguments to their end.
 pub fn run(place: &Place, size: usize, args: &str) -> Ran {
     start(place, &[(size, args)]).end(LONGEST)
 }
 
 impl Job {
-    /// What came of it; a failure where it takes longer.
+    /// Its result; a failure if it takes too long.
     pub fn end(mut self, longest: Duration) -> Ran {
         let begin = Instant::now();
         let status = loop {
@@ -85,7 +85,7 @@ impl Job {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// The processes of the ranks that are there, in no order.
+    /// The processes of the existing ranks, in any order.
     pub fn ranks(&self) -> Vec<u32> {
         let parent = self.child.id().to_string();
         let processes = std::fs::read_dir("/proc").unwrap().flatten();

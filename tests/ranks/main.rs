@@ -1,5 +1,5 @@
-//! The program started by `mpirun`: several processes train one net, rank 0 alone writes and speaks, and no error or
-//! lost process leaves the others waiting.
+//! The program started by `mpirun`: several processes train one net, only rank 0 writes and prints, and no
+//! error or lost process leaves the others waiting.
 
 #[path = "../cli_support/mod.rs"]
 mod cli_support;

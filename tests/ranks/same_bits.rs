@@ -4,7 +4,7 @@ use crate::cli_support::Place;
 use crate::jobs::{run, weights};
 use serde_json::Value;
 
-/// A table of so many rows with a column of weights.
+/// A table of `rows` rows with a column of weights.
 fn table(place: &Place, name: &str, rows: u32) {
     let mut text = String::from("x,y,kind,w,target\n");
     for i in 0..rows {
@@ -79,7 +79,7 @@ fn several_processes_on_an_adapter_give_the_bits_of_one() {
     }
 }
 
-/// The events but for what differs by the clock and the machine.
+/// The events without values that depend on the clock and the machine.
 fn events(text: &str) -> Vec<Value> {
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
     let mut events: Vec<Value> = lines.collect();
@@ -148,7 +148,7 @@ fn another_number_of_processes_goes_on_to_the_same_bits() {
     assert_eq!(again.stderr.matches("is finished").count(), 1, "{}", again.stderr);
 }
 
-/// Without fixed sums the model is the same but for rounding.
+/// Without fixed sums the model is the same except for rounding.
 #[test]
 fn the_fastest_order_trains_the_same_net() {
     let place = Place::new();
@@ -164,7 +164,7 @@ fn the_fastest_order_trains_the_same_net() {
     assert!((alone - both).abs() < 0.02, "{alone} {both}");
 }
 
-/// Nets of an ensemble and of folds are dealt out: what they come to is what one process makes of them.
+/// Nets of an ensemble and of folds are distributed, with the results of a single process.
 #[test]
 fn nets_are_dealt_out_and_gathered() {
     let place = Place::of_defaults();

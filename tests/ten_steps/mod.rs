@@ -1,4 +1,4 @@
-//! Runs of ten steps on full batches, compared with those that PyTorch made in f64.
+//! Runs of ten steps on full batches, compared with those of PyTorch in f64.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 
@@ -41,18 +41,18 @@ struct LayerNorm {
     running: Option<[Vec<f64>; 2]>,
 }
 
-/// What PyTorch made of a run.
+/// PyTorch's results of a run.
 #[derive(Deserialize)]
 pub struct Golden {
     initial: Parameters,
     /// Before each step.
     losses: Vec<f64>,
-    /// Behind the last step.
+    /// After the last step.
     #[serde(rename = "final")]
     last: Parameters,
-    /// What the net predicts of the training rows then.
+    /// The net's predictions for the training rows after that.
     outputs: Vec<Vec<f64>>,
-    /// What PyTorch itself is wrong by in f32.
+    /// PyTorch's own error in f32.
     single_error: f64,
 }
 
@@ -142,15 +142,15 @@ impl Observer for Losses {
 /// A backend with its name.
 pub struct Device(&'static str, Shared);
 
-/// The CPU in both precisions, and a GPU where there is one.
+/// The CPU in both precisions, and a GPU if there is one.
 pub fn devices(test: &str) -> Vec<Device> {
     let all = [("cpu f64", Some(cpu64(1))), ("cpu f32", Some(cpu32(2))), ("gpu", gpu(test))];
     all.into_iter().filter_map(|(name, backend)| Some(Device(name, backend?))).collect()
 }
 
 impl Device {
-    /// Trains as `spec` says for ten steps on all of `data`, in the order of the file, and holds
-    /// losses, parameters and outputs against `golden`.
+    /// Trains as `spec` says for ten steps on all of `data`, in the order of the file, and compares
+    /// losses, parameters and outputs with `golden`.
     #[track_caller]
     pub fn check(&self, what: &str, spec: Spec, data: &Dataset, golden: &Golden) {
         let Device(device, backend) = self;
@@ -185,7 +185,7 @@ impl Device {
 }
 
 impl Golden {
-    /// The layers that the run begins with.
+    /// The initial layers of the run.
     pub fn layers(&self) -> &[Layer] {
         &self.initial.layers
     }

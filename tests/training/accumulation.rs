@@ -72,7 +72,7 @@ fn micro_batches_of_any_size_train_as_the_whole_batch() {
     }
 }
 
-/// What a row of a pair takes of the other shows in the weights: pairs must not be parted.
+/// The mixing of the rows of a pair affects the weights: pairs must not be separated.
 #[test]
 fn micro_batches_of_even_size_have_the_pairs_of_the_whole_batch() {
     let mixed = || Spec { mixup: Some(0.5), ..spec() };
@@ -101,7 +101,7 @@ fn parts_without_meaning_are_refused() {
     assert!(Spec { micro_batch: Some(0), ..spec() }.check().is_err());
 }
 
-/// A device with memory for programs of so many bytes.
+/// A device with memory for programs of up to `bytes` bytes.
 struct Small(Box<dyn Backend>, u64);
 
 impl Backend for Small {

@@ -1,5 +1,5 @@
-//! What observers may ask of a run: single steps as samples, which change no bit of it, and another learning
-//! rate, with which a checkpoint goes on exactly.
+//! Requests of observers to a run: samples of single steps, which don't change its bits, and another learning
+//! rate, which is continued exactly from a checkpoint.
 
 use crate::common::{cpu32, random_classes};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use wgrad::train::event::{Ending, Epoch, Flow, Observer, Progress, RateChange, S
 use wgrad::train::snapshot::{Checkpoint, Position, RateFactor};
 use wgrad::train::trainer::Trainer;
 
-/// Asks for what it holds, and keeps what it is told.
+/// Makes the given requests, and stores what it receives.
 #[derive(Default)]
 struct Asks {
-    /// Steps in so many are looked at.
+    /// The interval of sampled steps.
     every: Option<usize>,
-    /// Factors of the learning rate, each once so many steps are done.
+    /// Factors of the learning rate, each with the number of steps after which it applies.
     rates: Vec<(u64, f32)>,
     /// The step that ends the run.
     end: Option<u64>,

@@ -1,5 +1,5 @@
-//! Whole runs: the same seed gives the same bits, all devices agree on where a run leads, and
-//! neither the bytes read back nor the memory grow with it.
+//! Whole runs: the same seed gives the same bits, all devices agree on the result of a run, and
+//! neither the bytes read back nor the memory grow during it.
 
 use crate::common::{
     Shared, cpu32, cpu64, first_rows, gpu, largest, largest_error, random_classes, random_data,
@@ -28,7 +28,7 @@ fn train(spec: &Spec, data: &Dataset, backend: &Shared) -> Vec<f64> {
     train_from(spec, data, backend, None)
 }
 
-/// As [`train`], from weights of one's own.
+/// As [`train`], from given weights.
 fn train_from(
     spec: &Spec,
     data: &Dataset,
@@ -211,7 +211,7 @@ fn fifty_steps_of_every_optimizer_lead_to_the_same_weights_on_every_device() {
     }
 }
 
-/// How many steps are handed over at a time follows the clock; it must not change the result.
+/// The number of steps that are submitted at a time depends on the clock; it must not change the result.
 #[test]
 fn steps_one_by_one_or_all_at_once_give_the_same_bits() {
     let test = "steps_one_by_one_or_all_at_once_give_the_same_bits";
@@ -367,7 +367,7 @@ fn a_batch_without_rows_changes_nothing() {
     }
 }
 
-/// Bytes of this process that lie in memory.
+/// The resident memory of this process in bytes.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -377,7 +377,7 @@ fn resident() -> Option<u64> {
 /// What the last 800 epochs may add: less than 3 KiB each. Measured: nothing.
 const GROWTH: u64 = 2 << 20;
 
-/// Notes the memory after epoch 200 and after epoch 1,000.
+/// Records the memory after epoch 200 and after epoch 1,000.
 #[derive(Default)]
 struct Memory {
     early: u64,
@@ -395,7 +395,7 @@ impl Observer for Memory {
     }
 }
 
-/// Trains for 1,000 epochs in a process of its own: other tests use and free memory meanwhile.
+/// Trains for 1,000 epochs in a separate process, because other tests use and free memory at the same time.
 fn assert_memory_stays(test: &str, backend: impl FnOnce() -> Option<Shared>) {
     const ALONE: &str = "WGRAD_TEST_ALONE";
     if resident().is_none() {

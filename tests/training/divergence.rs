@@ -1,5 +1,5 @@
-//! A run that diverges says as much in parts of a batch, and on a device without memory to look into
-//! it, as it does in one piece; and its last good model is left, never one of zeros.
+//! A run that diverges reports the same with a split batch, and on a device without memory for
+//! the diagnosis, as with a whole batch; and its last good model is kept, never one of zeros.
 
 use crate::cli_support::{Place, plane};
 use crate::common::{Shared, cpu32, gpu, random_classes, random_data};
@@ -47,7 +47,7 @@ fn spec(micro_batch: Option<usize>) -> Spec {
     Spec { batch_size: BATCH, seed: SEED, micro_batch, ..spec }
 }
 
-/// Where rows of the first epoch come, in its order.
+/// The positions of rows in the first epoch's order.
 fn places() -> Vec<usize> {
     let order = Permutation::new(ROWS as u32, Some(stream_key(SEED, Stream::Shuffle, 0)));
     let row = |i| permute(order.words(), i) as usize;
@@ -59,11 +59,11 @@ fn steps_before() -> usize {
     places()[0] / BATCH
 }
 
-/// A device that fails in what is asked of it.
+/// A device that fails in given calls.
 struct Failing {
     device: Shared,
     fails: Fails,
-    /// Whether a program with looks is loaded, and whether one was.
+    /// Whether a program with inspection is loaded, and whether one was.
     looks: bool,
     looked: bool,
 }
@@ -71,11 +71,11 @@ struct Failing {
 #[derive(Clone, Copy, PartialEq)]
 enum Fails {
     Never,
-    /// To hold a program with looks for so many rows or more.
+    /// Loading a program with inspection for this many rows or more.
     Looks(usize),
-    /// In a step of such a program.
+    /// A step of such a program.
     InLooks,
-    /// To hold the run's own program again behind such a one, and all that comes then.
+    /// Loading the run's own program again after such a program, and everything after that.
     BehindLooks,
 }
 
@@ -132,7 +132,7 @@ fn devices(test: &str) -> Vec<Shared> {
     [Some(cpu32(2)), gpu(test)].into_iter().flatten().collect()
 }
 
-/// What a run on the planted rows says, which must be that it diverged; and the run.
+/// The error of a run on the planted rows, which must be a divergence; and the run.
 fn diverged(spec: &Spec, backend: Box<dyn Backend>) -> (String, Trainer) {
     let (data, scaling) = planted();
     let mut run = Trainer::new(spec, &data, scaling, backend).unwrap();
@@ -237,7 +237,7 @@ fn a_device_that_is_lost_while_it_is_looked_into_gives_the_report_and_no_model()
     }
 }
 
-/// Going around what diverges comes to the same weights where the device can't look into it itself.
+/// Avoiding the divergence gives the same weights if the device can't diagnose it itself.
 #[test]
 fn a_batch_is_passed_over_alike_wherever_it_was_looked_into() {
     let (data, scaling) = planted();
@@ -256,7 +256,7 @@ fn a_batch_is_passed_over_alike_wherever_it_was_looked_into() {
     }
 }
 
-/// The last update of a run shows in no loss.
+/// The last update of a run doesn't affect any loss.
 #[test]
 fn weights_that_overflow_in_the_last_update_are_reported_and_are_no_model() {
     let clean = random_data(Loss::SquaredError, 10, 5, 1, 4);
@@ -280,7 +280,7 @@ fn weights_that_overflow_in_the_last_update_are_reported_and_are_no_model() {
     }
 }
 
-/// Fails at the end of an epoch, as a full disk does.
+/// Fails at the end of an epoch, like a full disk.
 struct Full(usize);
 
 impl Observer for Full {
@@ -296,7 +296,7 @@ impl Observer for Full {
 fn a_run_that_fails_otherwise_leaves_the_model_of_its_last_step_or_best_epoch() {
     let (training, validation) = (random_classes(60, 5, 3, 1), random_classes(40, 5, 3, 2));
     for averaging in [Averaging::None, Averaging::Ema { decay: 0.9 }] {
-        for &keep in Keep::ALL {
+        for keep in Keep::ALL {
             let stopping = Stopping { keep, ..Stopping::default() };
             let spec = Spec { stopping, averaging, lr: 0.02, ..spec(None) };
             let none = Preprocessing::none(&training);

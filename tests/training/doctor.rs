@@ -1,4 +1,4 @@
-//! A run whose loss is no longer finite says where that began, and goes around it as it was asked to.
+//! A run whose loss is no longer finite reports where that started, and avoids it in the requested way.
 
 use crate::common::{Shared, cpu32, gpu, random_classes, random_data};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const BATCH: usize = 8;
 /// The row that scaling turns infinite.
 const PLANTED: usize = 17;
 
-/// Finite values, as every reader makes sure, of which one overflows when it is scaled.
+/// Finite values, as ensured by every reader, one of which overflows when it is scaled.
 fn planted() -> (Dataset, Preprocessing) {
     let clean = random_classes(ROWS, 5, 3, 4);
     let features = Matrix::from_fn(ROWS, 5, |row, col| {
@@ -65,7 +65,7 @@ fn a_planted_row_is_named(backend: &Shared, plan: PlanKind) {
         meets(0)
     );
     let row = format!("1 of the 8 rows of the batch: line {}", PLANTED + 2);
-    for part in ["training diverged: the loss is ", &step, &row, "correct them or leave them out"] {
+    for part in ["training diverged: the loss is ", &step, &row, "correct or remove them"] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }
@@ -160,7 +160,7 @@ fn weights_that_are_not_finite_are_named_with_their_layer() {
 #[derive(Default)]
 struct Watch {
     seen: Vec<Diverged>,
-    /// Where to interrupt.
+    /// The step at which to interrupt.
     end: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! The rules that take whole tensors: LAMB, Muon and L-BFGS.
+//! The optimizers that use whole tensors: LAMB, Muon and L-BFGS.
 
 use crate::common::{
     cpu32, cpu64, first_rows, gpu, largest, largest_error, random_data, random_weights, unscaled,
@@ -180,7 +180,7 @@ fn lamb_and_muon_learn_a_linear_map() {
     }
 }
 
-/// L-BFGS reaches in a few steps what first-order rules take hundreds for, on every device, and a
+/// L-BFGS reaches in a few steps what first-order methods need hundreds for, on every device, and a
 /// run that is resumed takes the same steps.
 #[test]
 fn lbfgs_converges_in_few_steps_and_goes_on_from_a_checkpoint() {

@@ -1,4 +1,4 @@
-//! Whole runs: what a step does beside layers, what ends a run, what it keeps, and how it goes on.
+//! Whole runs: parts of a step besides layers, the end of a run, the weights it keeps, and resuming.
 
 mod accumulation;
 #[path = "../adapter/mod.rs"]

@@ -1,5 +1,5 @@
-//! Data-parallel training: any number of ranks gives the bits of one, whatever a step has beside layers. The ranks are
-//! threads here; `tests/ranks` starts processes.
+//! Data-parallel training: any number of ranks gives the bits of one, for all parts of a step besides layers.
+//! The ranks are threads here; `tests/ranks` starts processes.
 
 use crate::common::{cpu32, gpu, largest, random_classes, random_data};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const BLOCKS: Reduction = Reduction::Reproducible { blocks: 8 };
 /// A run's weights and end.
 type Trained = (Vec<LayerWeights>, End);
 
-/// What is trained on what.
+/// The net and the data of a training.
 #[derive(Clone)]
 struct Job {
     spec: Spec,
@@ -42,7 +42,7 @@ impl Job {
         Ok(trainer)
     }
 
-    /// Trains in so many threads, from a checkpoint where there is one: what each comes to.
+    /// Trains in `ranks` threads, from a checkpoint if there is one; returns the result of each.
     fn run(
         &self,
         size: usize,
@@ -93,7 +93,7 @@ fn net() -> Net {
     Net::new(7).layer(11, Activation::Tanh).layer(3, Activation::Identity)
 }
 
-/// Each thing that a step or a run may have beside layers.
+/// Each optional part of a step or a run besides layers.
 fn jobs() -> Vec<(&'static str, Job)> {
     // A ragged last batch of 5 rows, of which three blocks have none.
     let base = Spec { batch_size: 24, epochs: 3, seed: 3, ..Spec::new(net(), Loss::CrossEntropy) };

@@ -1,5 +1,5 @@
-//! Going on with a run that was interrupted, killed, or whose files were damaged gives the bits of a
-//! run that was not.
+//! Resuming a run that was interrupted, killed, or whose files were damaged gives the bits of an
+//! uninterrupted run.
 
 use crate::cli_support::{self, Place};
 use crate::common::{Shared, cpu32, gpu, random_classes, random_data};
@@ -33,7 +33,7 @@ fn draw(random: &mut Random, end: u64) -> u64 {
     rand::RngExt::random_range(random, 0..end)
 }
 
-/// Ends a run at a step, and keeps the checkpoints that it takes on the way.
+/// Ends a run at a step, and stores its checkpoints.
 struct EndsAt {
     step: u64,
     taken: Vec<std::sync::Arc<Checkpoint>>,
@@ -72,7 +72,7 @@ fn spec(optimizer: Optimizer, plan: PlanKind) -> (Spec, Dataset, Dataset) {
 }
 
 /// Trains through interruptions at random steps, each time with a new trainer from a checkpoint's
-/// file, on each of `backends` in turn; and holds the end against a run without any.
+/// file, on each of `backends` in turn; and compares the result with an uninterrupted run.
 fn goes_on_exactly(backends: &[Shared], optimizer: Optimizer, plan: PlanKind, random: &mut Random) {
     let (spec, training, validation) = spec(optimizer, plan);
     let none = || Preprocessing::none(&training);
@@ -238,7 +238,7 @@ fn events(place: &Place, run: &str) -> Vec<Value> {
     all
 }
 
-/// That a run which was resumed left what the whole one did.
+/// Checks that a resumed run has the same files as an uninterrupted one.
 fn assert_same(place: &Place, whole: &str, run: &str) {
     assert_eq!(place.model(run), place.model(whole));
     let mut found = events(place, run);

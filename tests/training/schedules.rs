@@ -1,4 +1,4 @@
-//! Schedules of the learning rate: against PyTorch's, and as a training run applies them.
+//! Schedules of the learning rate: against PyTorch's, and as applied in a training run.
 
 use serde::Deserialize;
 use wgrad::backend::Backend;
@@ -87,7 +87,7 @@ fn cpu() -> Box<dyn Backend> {
 struct Rates {
     rates: Vec<f32>,
     losses: Vec<f64>,
-    /// Stops the run after so many epochs.
+    /// Stops the run after a number of epochs.
     stop_after: Option<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! Where other programs meet a run: between gradient and update, and on threads of their own.
+//! Interfaces to other programs: between gradient and update, and on other threads.
 
 use crate::common::{cpu32, gpu};
 use pollster::FutureExt as _;
@@ -184,7 +184,7 @@ fn two_devices_train_on_two_threads() {
     assert!(together == alone);
 }
 
-/// Notes that a future wants to be polled again.
+/// Records that a future wants to be polled again.
 #[derive(Default)]
 struct Woken(AtomicBool);
 
@@ -226,7 +226,7 @@ fn a_program_awaits_a_read_without_blocking() {
     assert!(was_pending, "no first poll came back before the device was done");
 }
 
-/// Polls a future to its end, only when it asks for that: how often.
+/// Polls a future to its end, only when it is woken; returns the number of polls.
 fn polled(future: Pending<'_>) -> usize {
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());

@@ -1,4 +1,4 @@
-//! What ends a run early, what it keeps, and that it goes on where it stopped.
+//! Early stopping, the weights that are kept, and resuming at the same step.
 
 use crate::common::{Shared, cpu32, gpu, random_classes};
 use wgrad::Error;
@@ -171,7 +171,7 @@ fn what_makes_no_sense_is_refused() {
     assert!(error.to_string().contains("without validation data"), "{error}");
 }
 
-/// Random classes can only be learned by heart: the training loss falls under what anyone could know.
+/// Random classes can only be memorized: the training loss falls below what is possible on unseen rows.
 #[test]
 fn a_net_that_learns_noise_by_heart_is_told_so() {
     let (training, validation) = sets();

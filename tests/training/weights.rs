@@ -1,4 +1,4 @@
-//! Weights of rows: what they mean, the same in every plan and on both backends.
+//! Weights of rows: their meaning, equal in every plan and on both backends.
 
 use crate::adapter::has_gpu;
 use wgrad::backend::Backend;
@@ -29,13 +29,13 @@ fn counts(rows: usize) -> Vec<f32> {
     (0..rows).map(|row| ((row * 7 + 2) % 4) as f32).collect()
 }
 
-/// The same data with each row as often as its weight says.
+/// The same data with each row repeated according to its weight.
 fn repeated(data: &Dataset, counts: &[f32]) -> Dataset {
     let rows = counts.iter().enumerate().flat_map(|(row, &n)| vec![row; n as usize]);
     data.select(&rows.collect::<Vec<_>>())
 }
 
-/// Five steps on the full batch, by which small differences stay small.
+/// Five steps on the full batch, in which small differences stay small.
 fn full_batch(loss: Loss, output: impl Into<Units>) -> Spec {
     let net = Net::new(7).layer(9, Activation::Tanh).layer(3, output);
     let mut spec = Spec::new(net, loss).optimizer(Optimizer::ALL[1]).epochs(5);

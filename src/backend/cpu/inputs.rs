@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(none, Zeros { of_columns: 0.0, of_rows: 0.0 });
         assert!(!none.pay());
         assert_eq!(of(Features::U8(Matrix::from_fn(0, 16, |_, _| 0))), none);
-        // What counts is what the net gets.
+        // Zeros after scaling count.
         let shifted = Affine { shift: vec![1.0; 16], scale: vec![2.0; 16] };
         assert_eq!(zeros(bytes(|_, _| false), shifted.clone()), none);
         assert_eq!(zeros(bytes(|_, _| true), shifted).of_columns, 1.0);

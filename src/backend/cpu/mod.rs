@@ -64,7 +64,7 @@ struct Data {
     sparse: bool,
 }
 
-/// What the fused ops have beside the program's tensors.
+/// The state of the fused ops besides the program's tensors.
 #[derive(Debug, Clone, Copy)]
 struct Caches<'a, T> {
     packed: &'a Packed<T>,
@@ -77,7 +77,7 @@ struct Caches<'a, T> {
 }
 
 impl<'a, T: Gemm> Caches<'a, T> {
-    /// Where a tensor lies for the thread with number `thread`: what it has of its own, or the
+    /// The location of a tensor for the thread with number `thread`: its own copy, or the
     /// program's.
     fn span(&self, memory: &'a Shared<'_, T>, tensor: TensorId, thread: usize) -> Span<'a, T> {
         let own = self.inputs.and_then(|inputs| inputs.of(tensor, thread));
@@ -196,7 +196,7 @@ impl<T: Gemm> Backend for Cpu<T> {
 }
 
 impl<T: Gemm> Cpu<T> {
-    /// What [`Backend::load`] promises.
+    /// Implements [`Backend::load`].
     fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check()?;
         check::constants(&program)?;

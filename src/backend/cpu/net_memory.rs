@@ -1,4 +1,4 @@
-//! The tensors of one net, and what the fused ops keep beside them.
+//! The tensors of one net, and the state of the fused ops.
 
 use super::inputs::Inputs;
 use super::packed::Packed;
@@ -9,7 +9,7 @@ use crate::math::real::Real;
 use crate::net::precision::Precision;
 use crate::plan::program::Program;
 
-/// What a program has in memory for one of its nets.
+/// The memory of a program for one of its nets.
 #[derive(Debug)]
 pub(super) struct NetMemory<T> {
     pub(super) buffers: Vec<Aligned<T>>,
@@ -19,7 +19,7 @@ pub(super) struct NetMemory<T> {
 }
 
 impl<T: Gemm> NetMemory<T> {
-    /// Zeros, for a team of so many threads.
+    /// Zeros, for a team of `threads` threads.
     pub(super) fn new(program: &Program, threads: usize) -> Self {
         let partial = Partial::new(program);
         NetMemory {
@@ -30,7 +30,7 @@ impl<T: Gemm> NetMemory<T> {
         }
     }
 
-    /// Writes the first elements of a tensor, which has so many.
+    /// Writes the first elements of a tensor, which must have that many.
     pub(super) fn write<S: Real>(&mut self, program: &Program, tensor: TensorId, values: &[S]) {
         let t = program.tensor(tensor);
         if t.role == Role::Parameter {
@@ -48,7 +48,7 @@ impl<T: Gemm> NetMemory<T> {
         }
     }
 
-    /// Reads the first elements of a tensor, which has so many.
+    /// Reads the first elements of a tensor, which must have that many.
     pub(super) fn read<S: Real>(&self, program: &Program, tensor: TensorId, values: &mut [S]) {
         let t = program.tensor(tensor);
         let from = &self.buffers[t.buffer][t.offset..];
@@ -61,7 +61,7 @@ impl<T: Gemm> NetMemory<T> {
         }
     }
 
-    /// All elements of a tensor, where they lie as they are and in order.
+    /// All elements of a tensor, if they are stored unchanged and in order.
     pub(super) fn in_order(&mut self, program: &Program, tensor: TensorId) -> Option<&mut [T]> {
         let t = program.tensor(tensor);
         if t.precision != Precision::F32 || self.packed.order(program, tensor).is_some() {

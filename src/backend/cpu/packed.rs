@@ -290,7 +290,7 @@ mod tests {
                 }
             }
         }
-        // Another tensor of the buffer lies as ever.
+        // Other tensors of the buffer keep their layout.
         let bias = packed.order(&program, find("layers.0.bias")).unwrap();
         assert!((0..units).all(|i| bias(i) == i));
     }

@@ -236,7 +236,7 @@ fn limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
 /// The error for a device whose shaders have no f16.
 pub(super) fn no_f16(name: &str) -> Error {
     Error::device(format!("{name} has no f16 in its shaders (the feature shader-f16)"))
-        .help("choose another device, see wgrad devices, or leave --precision f16 out")
+        .help("choose another device, see wgrad devices, or omit --precision f16")
 }
 
 /// Opens an adapter with cooperative matrices, if it has sizes that the kernels support. The feature is

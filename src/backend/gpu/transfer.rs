@@ -63,7 +63,7 @@ impl Gpu {
         let buffer = &self.buffers[t.buffer];
         let (device, queue, answers) = (&self.device, &self.queue, &self.answers);
         let of_net = self.program.len(tensor).max(1);
-        // To read nothing waits as well.
+        // An empty read also waits.
         for net in 0..len.div_ceil(of_net).max(1) {
             let (start, first) = (net * of_net, self.program.place_in(net, tensor));
             let count = of_net.min(len - start);

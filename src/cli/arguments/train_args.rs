@@ -67,7 +67,7 @@ impl TrainArgs {
         if self.dashboard && (self.json || self.quiet) {
             let other = if self.json { "--json" } else { "--quiet" };
             return Err(Error::usage(format!("--dashboard cannot be used with {other}"))
-                .help("leave one of them out"));
+                .help("omit one of them"));
         }
         with_file(options, self.config.as_deref())
     }
@@ -84,7 +84,7 @@ pub(in crate::cli) fn chosen_data(
     match (argument, option) {
         (Some(argument), Some(option)) if is_flag("--data") => {
             Err(Error::usage(format!("two data sets: {argument} and --data {option}"))
-                .help("leave one of them out"))
+                .help("omit one of them"))
         }
         (argument, option) => Ok(argument.cloned().or(option)),
     }

@@ -59,9 +59,9 @@ pub(in crate::cli) fn error(found: &clap::Error) -> Option<Error> {
         ErrorKind::ArgumentConflict => match text(ContextKind::PriorArg) {
             Some(other) if other != argument => {
                 Error::usage(format!("{argument} cannot be used with {other}"))
-                    .help("leave one of them out")
+                    .help("omit one of them")
             }
-            _ => Error::usage(format!("{option} is given twice")).help("leave one of them out"),
+            _ => Error::usage(format!("{option} is given twice")).help("omit one of them"),
         },
         _ => {
             // The remaining kinds are rare: clap's own text.

@@ -49,7 +49,7 @@ fn describe(adapter: &AdapterSummary) -> String {
     match compiler {
         Some(HlslCompiler::Dxc) => text += "     compiled by DXC (dxcompiler.dll)\n",
         Some(HlslCompiler::Fxc) => {
-            text += "     compiled by FXC: put dxcompiler.dll (DXC 1.8.2502 or newer) beside wgrad.exe for subgroups, f16 and faster compilation\n";
+            text += "     compiled by FXC: put dxcompiler.dll (DXC 1.8.2502 or newer) in the folder of wgrad.exe for subgroups, f16 and faster compilation\n";
         }
         None => {}
     }
@@ -82,7 +82,7 @@ mod tests {
         };
         let fxc = line(Some(HlslCompiler::Fxc)).unwrap();
         assert!(
-            fxc.contains("FXC: put dxcompiler.dll") && fxc.contains("beside wgrad.exe"),
+            fxc.contains("FXC: put dxcompiler.dll") && fxc.contains("in the folder of wgrad.exe"),
             "{fxc}"
         );
         assert!(line(Some(HlslCompiler::Dxc)).unwrap().contains("DXC"));

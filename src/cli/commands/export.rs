@@ -91,7 +91,7 @@ fn pytorch_paths(path: &Path) -> Result<(PathBuf, PathBuf)> {
         std::fs::read_to_string(&readme).is_ok_and(|text| !text.starts_with(pytorch::TITLE));
     if is_foreign {
         return Err(Error::usage(format!("{} exists already", readme.display()))
-            .help("give a new directory: a README is written beside the weights"));
+            .help("give a new directory: a README is written next to the weights"));
     }
     Ok((weights, readme))
 }

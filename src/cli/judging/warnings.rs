@@ -17,9 +17,9 @@ const SAMPLE: usize = 5000;
 const FEWEST: usize = 200;
 /// The most cells that are examined, unless there are fewer rows than the minimum.
 const CELLS: usize = 2_000_000;
-/// From this share of the majority class on, accuracy says little.
+/// From this fraction of the majority class on, accuracy says little.
 const UNBALANCED: f64 = 0.95;
-/// From this share of held-out rows on, categories missing from the training rows are reported.
+/// From this fraction of held-out rows on, categories missing from the training rows are reported.
 const UNKNOWN: f64 = 0.05;
 
 /// One sentence for each reason to doubt.

@@ -153,7 +153,7 @@ fn introduce(args: &TrainArgs, nets: &Nets) -> Vec<String> {
 fn dealt_out(run: &RunConfig) -> Result<()> {
     match ranks::are_several() && run.keep_checkpoints == Some(0) {
         true => Err(Error::usage("--keep-checkpoints 0 with an --ensemble over several ranks")
-            .help("leave it out: the nets of the other ranks are collected by their checkpoints")),
+            .help("omit it: the nets of the other ranks are collected by their checkpoints")),
         false => Ok(()),
     }
 }

@@ -18,7 +18,7 @@ pub(in crate::cli) struct ColumnReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
     pub why: String,
-    /// The share of rows in which it is missing.
+    /// The fraction of rows in which it is missing.
     missing: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     encoding: Option<String>,

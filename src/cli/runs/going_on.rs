@@ -105,7 +105,7 @@ pub(in crate::cli) fn check_same(given: &TrainConfig, config: &TrainConfig) -> R
             now.trim_matches('"')
         ))
         .help(format!(
-            "leave it out, or start a new run without --resume; only these can be changed: --{}",
+            "omit it, or start a new run without --resume; only these can be changed: --{}",
             FREE.join(", --")
         )));
     }

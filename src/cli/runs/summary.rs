@@ -31,7 +31,7 @@ pub(in crate::cli) struct Summary {
     /// The number of nets, if the model is an ensemble.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nets: Option<usize>,
-    /// The temperature that logits are divided by, if the model was calibrated.
+    /// The temperature by which logits are divided, if the model was calibrated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
     /// Findings from the weights about the training.
@@ -43,7 +43,7 @@ pub(in crate::cli) struct Summary {
     pub test: Option<Judgement>,
 }
 
-/// The epoch whose weights are kept, and why.
+/// The epoch whose weights are kept, and the reason.
 #[derive(Clone, Serialize)]
 pub(in crate::cli) struct Kept {
     pub epoch: usize,

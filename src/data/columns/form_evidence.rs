@@ -170,7 +170,7 @@ mod tests {
         evidence
     }
 
-    /// What the cells of the first column are read as, beside other columns.
+    /// How the cells of the first column are read, depending on the other columns.
     fn read(columns: &[&[&str]], hints: &FormHints<'_>) -> (Vec<Option<f64>>, bool) {
         let found: Vec<FormEvidence> = columns.iter().map(|cells| evidence(cells)).collect();
         let named: Vec<(&str, &FormEvidence)> = found.iter().map(|e| ("x", e)).collect();

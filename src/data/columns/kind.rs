@@ -1,6 +1,7 @@
 //! The kind of each column, found from its values.
 
-use super::frame::{MISSING, Texts, Values};
+use super::frame::Values;
+use super::texts::{MISSING, Texts};
 use super::time::{self, Dates};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;

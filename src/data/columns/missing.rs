@@ -1,6 +1,7 @@
 //! The marks of missing values.
 
-use super::frame::{MISSING, Values};
+use super::frame::Values;
+use super::texts::MISSING;
 
 /// Marks of missing values in every column, in lower case: those of pandas, R, databases and
 /// spreadsheets.

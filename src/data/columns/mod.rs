@@ -7,4 +7,5 @@ pub(super) mod lines;
 pub(super) mod missing;
 pub(super) mod number_form;
 pub(super) mod text_options;
+pub(super) mod texts;
 pub(super) mod time;

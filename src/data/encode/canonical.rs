@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// The canonical form of a category, a class or a label: without white space around
-/// it (U+00A0 and its like are white space, and so is what has no width), composed (NFC), and a whole
-/// number without a fraction of zeros. An empty text means a missing value.
+/// it (U+00A0 and similar characters are white space, and so are characters without width), composed (NFC), and
+/// a whole number without a fraction of zeros. An empty text means a missing value.
 ///
 /// `1.0` is `1` by its digits, so that no number is too long; `007`, `+1` and `1.10`, which may be a
 /// version, are unchanged.

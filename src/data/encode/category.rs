@@ -3,7 +3,7 @@
 use super::canonical::canonical;
 use super::look::{Is, Looked, Names, look};
 use super::seen::Seen;
-use crate::data::columns::frame::{MISSING, Texts};
+use crate::data::columns::texts::{MISSING, Texts};
 use crate::math::random::text_hash;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -2,7 +2,7 @@
 
 use super::category::Counted;
 use super::look::{Is, Looked, Names, look};
-use crate::data::columns::frame::Texts;
+use crate::data::columns::texts::Texts;
 use crate::math::embedding::Embedding;
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! Texts of a column, looked up among the categories of the training rows.
 
 use super::canonical::canonical;
-use crate::data::columns::frame::Texts;
 use crate::data::columns::kind::truth;
+use crate::data::columns::texts::Texts;
 use hashbrown::HashMap;
 use std::borrow::Cow;
 use std::cell::OnceCell;

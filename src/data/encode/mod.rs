@@ -232,8 +232,8 @@ impl Encoding {
         Ok(columns)
     }
 
-    /// The inputs of some rows of a table, or of all: (rows, inputs). A value that can't be read as
-    /// what the column holds, or that f32 can't hold, becomes an input that isn't finite.
+    /// The inputs of some rows of a table, or of all: (rows, inputs). A value that is invalid for its
+    /// column, or that f32 can't hold, becomes an input that isn't finite.
     ///
     /// # Errors
     /// When a column is missing or has another type than in training.

@@ -1,6 +1,7 @@
 //! Dates and times as inputs: the time itself, and its position in the year, the week and the day.
 
-use crate::data::columns::frame::{MISSING, Texts, Values};
+use crate::data::columns::frame::Values;
+use crate::data::columns::texts::{MISSING, Texts};
 use crate::data::columns::time::{
     DAY, Dates, has_date, has_time, is_midnight, is_zero_date, part_of_day, part_of_year, seconds,
     seconds_in_any, spelt, weekday,

@@ -6,9 +6,10 @@ use super::write::{is_0_and_1, sign};
 use super::{Encoder, Encoding};
 use crate::base::error::Result;
 use crate::data::columns::frame::texts_of;
-use crate::data::columns::frame::{Frame, Texts, Values};
+use crate::data::columns::frame::{Frame, Values};
 use crate::data::columns::kind::{BOOLEANS, truth};
 use crate::data::columns::missing::{self, cases};
+use crate::data::columns::texts::Texts;
 use std::collections::BTreeMap;
 use unicode_normalization::UnicodeNormalization;
 

@@ -4,9 +4,10 @@ use super::Encoder;
 use super::canonical::canonical;
 use super::category::Places;
 use super::look::Looked;
+use crate::data::columns::frame::Values;
 use crate::data::columns::frame::texts_of;
-use crate::data::columns::frame::{Texts, Values};
 use crate::data::columns::kind::truth;
+use crate::data::columns::texts::Texts;
 use std::borrow::Cow;
 use std::ops::Range;
 

@@ -7,8 +7,9 @@
 use super::columnar::narrow;
 use super::json_record::{Cell, Record};
 use crate::base::error::{Error, Result};
-use crate::data::columns::frame::{Frame, Header, Texts, Values, number_text};
+use crate::data::columns::frame::{Frame, Header, Values, number_text};
 use crate::data::columns::lines::Lines;
+use crate::data::columns::texts::Texts;
 use crate::data::streams::recognize::Json;
 use crate::data::streams::stream::{Source, read_error};
 use serde::Deserializer as _;

@@ -1,10 +1,11 @@
 //! What to read of the columns of a file, and the resulting rows.
 
 use crate::base::error::{Error, Result};
-use crate::data::columns::frame::{Frame, Texts, Values, texts_of};
+use crate::data::columns::frame::{Frame, Values, texts_of};
 use crate::data::columns::missing::Marks;
 use crate::data::columns::number_form::NumberForm;
 use crate::data::columns::text_options::TextOptions;
+use crate::data::columns::texts::Texts;
 #[cfg(feature = "data")]
 use arrow_array::ArrayRef;
 use std::collections::BTreeMap;

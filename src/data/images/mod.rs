@@ -216,7 +216,7 @@ impl ImageFolder {
         Ok(read)
     }
 
-    /// The features of all these images, row after row; zeros for those that can't be read.
+    /// The features of all these images, row by row; zeros for those that can't be read.
     fn values<V: Value>(
         &self,
         places: &Range<usize>,

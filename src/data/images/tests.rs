@@ -542,7 +542,7 @@ fn folders_of_parts_are_told_by_their_names() {
     let found = open(&dir.path().to_string_lossy(), &DataOptions::default()).unwrap();
     let Data::Ready(data) = found.train else { panic!("a matrix") };
     assert_eq!(data.class_names().unwrap(), ["plane", "train"]);
-    // But not beside another part: then their images are belong to no class.
+    // But not beside another part: then their images belong to no class.
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "train/0.png", &png(1));
     write(dir.path(), "test/0.png", &png(2));

@@ -4,5 +4,7 @@
 pub(super) mod census;
 #[cfg(feature = "data")]
 pub(super) mod passes;
+#[cfg(feature = "data")]
+mod sampling;
 pub(super) mod slabs;
 pub(super) mod stored;

@@ -391,7 +391,9 @@ fn check_finite<T: Float + Display + Sync>(m: &Matrix<T>, what: &str) -> Result<
 
 /// The error for rows whose weights are all 0.
 pub(in crate::data) fn all_zero(place: &str) -> Error {
-    Error::data("all rows have the weight 0").at(place).help("give some row a weight above 0")
+    Error::data("all rows have the weight 0")
+        .at(place)
+        .help("give at least one row a positive weight")
 }
 
 /// A set of matrices.

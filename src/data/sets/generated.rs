@@ -77,7 +77,7 @@ mod tests {
     type Generator = fn(usize, u64) -> Dataset;
     const ALL: [(Generator, usize); 3] = [(spiral, 3), (moons, 2), (xor, 2)];
 
-    /// The share of rows whose nearest other row is of the same class.
+    /// The fraction of rows whose nearest other row is of the same class.
     fn agreement_with_nearest(data: &Dataset) -> f64 {
         let Targets::Classes { labels, .. } = data.targets() else { panic!("classes") };
         let point = |r| [data.features().value(r, 0), data.features().value(r, 1)];

@@ -1,4 +1,4 @@
-//! What of the data a trained model is measured on or predicts.
+//! The part of the data for evaluating a trained model or for its predictions.
 
 use super::arrays;
 use super::find::Found;
@@ -15,13 +15,13 @@ use std::path::Path;
 
 /// Rows for a trained model.
 pub(super) enum HeldOut {
-    /// Those of a table, which is not read yet.
+    /// Rows of a table, which is not read yet.
     Table(Source),
     /// Images, which are not read yet.
     Images(ImageFolder),
     /// A matrix with its targets.
     Set(Dataset),
-    /// A matrix with its name, whose targets are not asked for.
+    /// A matrix with its name, without targets.
     Features(String, Features),
 }
 
@@ -35,10 +35,11 @@ impl Found {
         }
     }
 
-    /// The rows for a trained model, and whether they are a test part: that of a set that has one, else all.
+    /// The rows for a trained model, and whether they are a test part: that of a set that has one, otherwise
+    /// all.
     ///
     /// # Errors
-    /// For a matrix that can't be read, or has no targets where they are asked for.
+    /// For a matrix that can't be read, or has no targets but needs them.
     pub(super) fn held_out(
         self,
         preprocessing: &Preprocessing,
@@ -90,7 +91,7 @@ impl Found {
     }
 }
 
-/// The images of a file with the labels beside it.
+/// The images of a file with the labels from the file next to it.
 pub(super) fn pair(images: ByteStream, options: &DataOptions) -> Result<Dataset> {
     let labels = ByteStream::open(&idx_set::labels_of(images.path())?)?;
     idx_set::pair(images, labels, None, Budget(options.memory))

@@ -82,7 +82,7 @@ pub fn open_inputs(
 /// have the column `file`. `take` decides about rows that can't be read.
 ///
 /// # Errors
-/// As [`open_inputs`], when a column to keep doesn't exist, and what `take` returns.
+/// As [`open_inputs`], when a column to keep doesn't exist, and errors of `take`.
 pub fn pass_inputs(
     name: &str,
     preprocessing: &Preprocessing,
@@ -274,7 +274,7 @@ mod tests {
         path.to_string_lossy().into_owned()
     }
 
-    /// The preprocessing of a net for so many columns as they are.
+    /// The preprocessing of a net for unscaled columns.
     fn plain(cols: usize) -> Preprocessing {
         let numbers = |cols| Matrix::from_fn(2, cols, |r, _| r as f32);
         let features = Features::F32(numbers(cols));

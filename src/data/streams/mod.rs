@@ -1,4 +1,4 @@
-//! The bytes of files, local or not, decompressed, and what kind of file they are.
+//! The bytes of files, local or not, decompressed, and the formats of files.
 
 pub(super) mod archive;
 pub(super) mod decoding;

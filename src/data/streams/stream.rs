@@ -203,7 +203,7 @@ impl Source {
 
 /// The error for requesting the bytes of a source of rows.
 fn no_bytes(path: &Path) -> Error {
-    Error::failed("rows were asked for their bytes").at(path.display())
+    Error::failed("a source of rows has no bytes").at(path.display())
 }
 
 /// The error for a zip file that can't be read.

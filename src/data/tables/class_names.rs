@@ -1,6 +1,6 @@
 //! The names of classes: which texts are the same class, and the order of the classes.
 
-use crate::data::columns::frame::Texts;
+use crate::data::columns::texts::Texts;
 use crate::data::encode::canonical;
 use std::collections::{BTreeMap, HashMap};
 

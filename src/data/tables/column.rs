@@ -2,11 +2,12 @@
 
 use super::roles::{Role, Said};
 use crate::base::error::{Error, Result};
-use crate::data::columns::frame::{Frame, MISSING, Values, texts_of};
+use crate::data::columns::frame::{Frame, Values, texts_of};
 use crate::data::columns::kind::{Found, Kind, kind_of};
+use crate::data::columns::texts::MISSING;
 use crate::data::columns::time::{self, Dates};
 
-/// A number among texts is a mistake where it is at most this share of them.
+/// Numbers among texts count as mistakes if they are at most this fraction.
 const STRAY: f64 = 0.001;
 
 /// The role and the kind of a column.
@@ -26,7 +27,7 @@ pub struct Column {
     pub(in crate::data) dates: Option<Dates>,
 }
 
-/// Takes whole numbers that are all days, written as 20240131, for texts, as which they are read again.
+/// Converts whole numbers that are all days, written as 20240131, to texts, which are read as dates.
 pub(super) fn compact_days(role: Role, said: Said, values: &mut Option<Values>) {
     if let (Role::Feature | Role::Reserved, Said::Nothing) = (role, said)
         && let Some(Values::Numbers(numbers)) = &values
@@ -36,7 +37,7 @@ pub(super) fn compact_days(role: Role, said: Said, values: &mut Option<Values>) 
     }
 }
 
-/// What a column holds.
+/// The kind of a column.
 pub(super) fn understand(
     frame: &Frame,
     place: usize,
@@ -45,7 +46,7 @@ pub(super) fn understand(
     date_format: Option<&str>,
 ) -> Result<Found> {
     let name = &frame.header.names[place];
-    let asked = |kind| Ok(Found { kind, why: "as asked for".into(), dates: None });
+    let asked = |kind| Ok(Found { kind, why: "given by an option".into(), dates: None });
     match said {
         Said::Categories => return asked(Kind::Category),
         Said::Numbers => return asked(Kind::Number),

@@ -2,9 +2,10 @@
 
 use super::column::Column;
 use crate::data::Role;
-use crate::data::columns::frame::{Texts, Values, number_text};
+use crate::data::columns::frame::{Values, number_text};
 use crate::data::columns::kind::{Kind, counted};
 use crate::data::columns::missing::is_word;
+use crate::data::columns::texts::Texts;
 use crate::data::columns::time::{self, Dates};
 #[cfg(feature = "data")]
 use crate::data::formats::delimited::is_number;

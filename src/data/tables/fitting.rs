@@ -64,8 +64,8 @@ impl Fitting {
         })
     }
 
-    /// Refuses names of columns of a table that can't be turned into inputs in the way that they are named for;
-    /// `pixels`: whether they are those of an image.
+    /// Refuses columns that can't have the encoding for which they are named;
+    /// `pixels`: whether they are the pixels of an image.
     pub(super) fn check(&self, columns: &[Column], pixels: bool) -> Result<()> {
         self.log.iter().try_for_each(|name| check_log(name, columns, pixels))?;
         self.check_categories(columns, pixels)

@@ -1,4 +1,4 @@
-//! Tables whose columns are understood: what each is for, and what is to be learned.
+//! Tables with the roles and kinds of their columns: features, targets and weights.
 
 pub(super) mod class_names;
 pub(super) mod column;

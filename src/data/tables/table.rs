@@ -148,7 +148,8 @@ impl Table {
                 None => {
                     let asked = role == Role::Ignored;
                     let why =
-                        if asked { "as asked for" } else { "no numbers, texts or times" }.into();
+                        if asked { "given by an option" } else { "no numbers, texts or times" }
+                            .into();
                     Column { name, role, kind: None, why, missing: 0, dates: None }
                 }
             });
@@ -368,7 +369,7 @@ impl Table {
     }
 }
 
-/// The weights of some rows of a table, which may all be 0: numbers from 0 on.
+/// The weights of some rows of a table, which may all be 0: numbers that aren't negative.
 pub(super) fn row_weights(frame: &Frame, place: usize, values: &Values) -> Result<Vec<f32>> {
     let mut weights = Vec::with_capacity(values.len());
     for row in 0..values.len() {

@@ -3,8 +3,9 @@
 use super::class_names::{ClassNames, in_order};
 use super::task_guess::{are_numbers, check_classes, guess, number};
 use crate::base::error::{Error, Result, nearest};
-use crate::data::columns::frame::{Frame, MISSING, Texts, Values, texts_of};
+use crate::data::columns::frame::{Frame, Values, texts_of};
 use crate::data::columns::kind::truth;
+use crate::data::columns::texts::{MISSING, Texts};
 use crate::data::sets::target_scaling::DOUBLE;
 use crate::data::tables::target_columns::Columns;
 use crate::data::{Targets, Task};

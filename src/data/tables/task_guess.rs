@@ -4,7 +4,8 @@
 use super::class_names::whole;
 use super::target_columns::Columns;
 use crate::base::error::{Error, Result};
-use crate::data::columns::frame::{MISSING, Texts, Values};
+use crate::data::columns::frame::Values;
+use crate::data::columns::texts::{MISSING, Texts};
 use crate::data::columns::time::Dates;
 use std::collections::BTreeSet;
 

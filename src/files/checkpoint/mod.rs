@@ -44,7 +44,7 @@ pub struct Provenance {
 }
 
 /// Writes a model to a safetensors file: `layers.<i>.weight` (out, in), `layers.<i>.bias` and
-/// `embeddings.<i>.weight` (values, dims) in f32, of the nets of an ensemble behind `nets.<k>.`, and in
+/// `embeddings.<i>.weight` (values, dims) in f32, for the nets of an ensemble after `nets.<k>.`, and in
 /// the metadata all else that predictions need. The same model gives the same bytes.
 ///
 /// # Errors
@@ -111,7 +111,7 @@ pub fn load_weights(path: &Path, net: &Net) -> Result<Vec<LayerWeights>> {
     weights.map_err(|e| e.at(path.display()))
 }
 
-/// What stands before `.weight` in the names of the layers' tensors, in the order of the layers:
+/// The text before `.weight` in the names of the layers' tensors, in the order of the layers:
 /// `layers.0`, `layers.1`, or as PyTorch names the parts of an `nn.Sequential`, `0`, `2`, or
 /// `net.0`, `net.2`, by their numbers. Of these the ones that begin with `of`, which is left out.
 fn prefixes(tensors: &Tensors<'_>, of: &str) -> Vec<String> {
@@ -189,7 +189,7 @@ fn header(model: &Model, provenance: &Provenance) -> Result<String> {
     Ok(text)
 }
 
-/// What stands before the names of the tensors of net `k` of `nets`.
+/// The prefix of the names of the tensors of net `k` of `nets`.
 fn member(k: usize, nets: usize) -> String {
     if nets == 1 { String::new() } else { format!("nets.{k}.") }
 }
@@ -265,7 +265,7 @@ impl OldColumns {
     }
 }
 
-/// What stands in the metadata under `key`, as JSON.
+/// The metadata under `key`, as JSON.
 fn required<T: DeserializeOwned>(metadata: &HashMap<String, String>, key: &str) -> Result<T> {
     let text = metadata.get(key).ok_or_else(|| {
         Error::data(format!("not a model of wgrad: its metadata have no {key}"))
@@ -280,9 +280,9 @@ fn required<T: DeserializeOwned>(metadata: &HashMap<String, String>, key: &str) 
 /// The tensors of a file, to be read as the weights of a net.
 struct Weights<'a> {
     tensors: &'a Tensors<'a>,
-    /// What stands before the names of the net's tensors, where the file holds several nets.
+    /// The prefix of the names of the net's tensors, if the file holds several nets.
     of: String,
-    /// What stands before `.weight` and `.bias` for each layer; `layers.<l>` where there is none.
+    /// The text before `.weight` and `.bias` for each layer; by default `layers.<l>`.
     prefixes: Vec<String>,
     /// Whether the net comes from the same file: a wrong shape is then bad data, not wrong usage.
     in_model: bool,

@@ -38,7 +38,7 @@ pub(crate) struct About<'a> {
     pub targets: &'a Targets,
 }
 
-/// What the presets for images have in common.
+/// The common options of the presets for images.
 const IMAGES: &str = r#"
 batch-size = 128
 schedule = "cosine"
@@ -73,7 +73,7 @@ lr = 0.003
 schedule = "cosine"
 "#;
 
-/// What the longer presets for other data have in common.
+/// The common options of the longer presets for other data.
 const OTHERS: &str = r#"
 batch-size = 128
 schedule = "cosine"

@@ -10,7 +10,7 @@ uniform! {
     Uniform { rows: u32, cols: u32 }
 }
 
-/// The first column of each row in which x is NaN or infinite, −1 where there is none:
+/// The first column of each row in which x is NaN or infinite, −1 if there is none:
 /// (rows, cols) → (rows).
 pub static NONFINITE: Kernel = Kernel {
     entry: "nonfinite",

@@ -29,7 +29,7 @@ pub struct Update {
 }
 
 uniform! {
-    /// The rule's constants, the layer's shape and where its parameters lie.
+    /// The rule's constants, the layer's shape and the offsets of its parameters.
     Uniform {
         decay: f32,
         decayed: u32,

@@ -7,7 +7,7 @@ use crate::kernels::tensor::{Extent, TensorId};
 use crate::math::real::Real;
 use crate::math::vector::Vector;
 
-/// The share of the new weights: average ← average + ρ (w − average).
+/// The fraction of the new weights: average ← average + ρ (w − average).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Share {
     /// ρ at every step, but 1 at the first.

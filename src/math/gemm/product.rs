@@ -43,7 +43,7 @@ enum Target<T> {
     Panels,
 }
 
-/// Where a block of C lies.
+/// The location of a block of C.
 struct Place<T> {
     at: *mut T,
     /// Whether it holds all rows of C, or only a group of them.
@@ -111,7 +111,7 @@ pub(super) unsafe fn product_by<T: Gemm>(
 }
 
 /// C = a·b in parts: `soon` is called with the rows and columns of a part before it is computed,
-/// `done` with the same and the part itself, row after row, while it is in a cache; it may change it.
+/// `done` with the same and the part itself, row by row, while it is in a cache; it may change it.
 pub fn in_blocks<T: Gemm>(
     a: View<'_, T>,
     b: Right<'_, T>,

@@ -45,7 +45,7 @@ impl GradientEdits {
             if let Some(limit) = limit.filter(|limit| !limit.is_finite() || *limit <= 0.0) {
                 return Err(Error::usage(format!("a limit of {limit} for the gradient"))
                     .at(name)
-                    .help("it must be above 0; leave it out for no clipping"));
+                    .help("it must be above 0; omit it for no clipping"));
             }
         }
         Ok(())

@@ -63,7 +63,7 @@ impl Augment {
     /// Checks the amounts.
     ///
     /// # Errors
-    /// For an amount that is negative or beyond what makes sense.
+    /// For an amount that is negative or too large.
     pub fn check(&self) -> Result<()> {
         for ((name, most), amount) in AMOUNTS.into_iter().zip(self.amounts()) {
             if !(0.0..=most).contains(&amount) {

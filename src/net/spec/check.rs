@@ -41,7 +41,7 @@ impl Spec {
         if self.optimizer == Optimizer::Lbfgs && !unseen.is_empty() {
             return Err(Error::usage(format!("lbfgs cannot be used with {}", unseen.join(" and ")))
                 .at("--optimizer lbfgs")
-                .help("its line search needs the unchanged loss: leave the other option out (set a preset's to 0 or none), or choose another --optimizer"));
+                .help("its line search needs the unchanged loss: omit the other option (set a preset's to 0 or none), or choose another --optimizer"));
         }
         if matches!(self.averaging, Averaging::Swa { .. }) && self.has_batch_norm() {
             return Err(Error::usage("an average over epochs with batch normalization")
@@ -77,7 +77,7 @@ impl Spec {
         if self.accumulates() && self.has_batch_norm() {
             return Err(Error::usage("batch normalization with micro-batches")
                 .at("--micro-batch")
-                .help("its statistics would be those of micro-batches: use --norm layer, or leave --micro-batch out"));
+                .help("its statistics would be those of micro-batches: use --norm layer, or omit --micro-batch"));
         }
         Ok(())
     }
@@ -159,7 +159,7 @@ impl Spec {
         if !matches!(self.schedule, Schedule::OneCycle { .. }) {
             let what =
                 format!("a momentum cycle cannot be used with the schedule {}", self.schedule);
-            return fail(what, "use --schedule one-cycle, or leave it out");
+            return fail(what, "use --schedule one-cycle, or omit it");
         }
         if self.optimizer.momentum().is_none() {
             let what = format!("a momentum cycle of {}", self.optimizer);

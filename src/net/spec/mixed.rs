@@ -49,7 +49,7 @@ impl Spec {
         match self.needs_f32() {
             Some(what) if self.precision == Precision::F16 => {
                 Err(Error::usage(format!("--precision f16 with {what}"))
-                    .help("that can only be trained in f32: leave one of the two out"))
+                    .help("that can only be trained in f32: omit one of the two"))
             }
             _ => Ok(()),
         }

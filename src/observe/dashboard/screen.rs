@@ -86,14 +86,14 @@ impl Screen {
     pub fn check() -> Result<()> {
         let refuse = |what: &str| {
             Err(Error::usage(format!("--dashboard, but {what}"))
-                .help("leave it out: progress is then shown as the terminal allows"))
+                .help("omit it: progress is then shown in a form that suits the terminal"))
         };
         if !stderr().is_terminal() {
             return refuse("standard error is not a terminal");
         }
         match env::var("TERM") {
             Ok(term) if term == "dumb" => refuse("the terminal is dumb (TERM)"),
-            Err(_) if cfg!(unix) => refuse("TERM does not tell what the terminal is"),
+            Err(_) if cfg!(unix) => refuse("the kind of terminal is unknown (TERM)"),
             _ => Ok(()),
         }
     }

@@ -109,13 +109,13 @@ impl Canvas {
     }
 }
 
-/// From white to dark blue: the share of a class's rows.
+/// From white to dark blue: the fraction of a class's rows.
 fn shade(share: f64) -> Rgb<u8> {
     let (light, dark) = ([255.0, 255.0, 255.0], [8.0, 48.0, 107.0]);
     Rgb(std::array::from_fn(|i| (light[i] + (dark[i] - light[i]) * share.sqrt()).round() as u8))
 }
 
-/// Rows by actual class, columns by predicted class; the shade is the share of the row's class.
+/// Rows by actual class, columns by predicted class; the shade is the fraction of the row's class.
 fn draw(confusion: &Confusion, names: &[String]) -> RgbImage {
     let classes = confusion.classes() as u32;
     let with_counts = confusion.classes() <= WITH_COUNTS;

@@ -52,7 +52,9 @@ impl Program {
             return Err(Error::usage(format!("an op goes beyond the end of {name}")));
         }
         if tasks.iter().any(|task| self.is_in_its_own_way(task)) {
-            return Err(Error::usage("an op writes a tensor that overlaps another of its own"));
+            return Err(Error::usage(
+                "an op writes a tensor that overlaps another one of its tensors",
+            ));
         }
         let pairs = tasks.iter().enumerate();
         let mut pairs = pairs.flat_map(|(n, a)| tasks[n + 1..].iter().map(move |b| (a, b)));

@@ -90,8 +90,9 @@ pub struct Routines {
 pub struct Program {
     /// Largest batch size.
     pub batch: usize,
-    /// Nets of the same shape that are trained side by side. Each has all tensors, whose leading dimension is the
-    /// nets: (nets, rows, cols). The data set, the order of its rows and the steps are shared by all.
+    /// The number of nets of the same shape that are trained at the same time. Each has all tensors, with the
+    /// net as the leading dimension: (nets, rows, cols). The data set, the order of its rows and the steps are
+    /// shared by all.
     pub nets: usize,
     /// The tensors, by [`TensorId`].
     pub tensors: Vec<Tensor>,

@@ -301,7 +301,7 @@ ops! {
         "batch statistics", "{statistics}, {running} of {z}";
         launches |on| [norm::launch_statistics([*z, *statistics, *running], on.cols(*z))];
 
-        /// found = the first column of each row in which x is NaN or infinite, −1 where there is none:
+        /// found = the first column of each row in which x is NaN or infinite, −1 if there is none:
         /// (B, 1) or (rows, 1).
         Nonfinite { reads x, writes found }
         "nonfinite", "{found} of {x}";
@@ -338,7 +338,7 @@ ops! {
         Dense(Dense) by dense;
         /// The loss with its scores, and δ_L from the targets of the data set.
         Output(Output) by output;
-        /// δ_l from δ_{l+1}, beside the updates of layers whose weights no later op reads.
+        /// δ_l from δ_{l+1}, together with the updates of layers whose weights no later op reads.
         Backward(Backward) by backward;
         /// An op of mixed precision, which reads or writes f16.
         Mixed(Mixed) by mixed;
@@ -362,7 +362,7 @@ impl Op {
         }
     }
 
-    /// Whether it draws random numbers from a seed of its own.
+    /// Whether it draws random numbers from its own seed.
     #[must_use]
     pub fn draws(&self) -> bool {
         match self {

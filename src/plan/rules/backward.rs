@@ -11,7 +11,7 @@ impl Routine {
     /// Dropout of δ, then δ ⊙ σ′ → swapped, so that σ′ can be fused with the product before: both
     /// are element-wise products.
     pub(super) fn dropout_behind(&mut self) {
-        self.each("dropout behind σ′", |r, i| {
+        self.each("dropout after σ′", |r, i| {
             let Op::Dropout { x, .. } = *r.op(i) else { return Err(None) };
             let j = r.next(i, x).ok_or(None)?;
             let Op::ActivationGradient { z, delta, .. } = *r.op(j) else { return Err(None) };

@@ -102,7 +102,7 @@ impl Routine {
             ensure(output.y == dense.a && has_functions, "a softmax needs all of Z")?;
             // Z itself isn't stored.
             let is_read = dense.z != dense.a && r.next(j, dense.z).is_some();
-            ensure(!is_read, "Z is read behind the loss")?;
+            ensure(!is_read, "Z is read after the loss")?;
             let (n, k) = (r.cols(dense.z), r.cols(dense.input));
             let is_worth_it = dense::is_worth_cutting([r.program.batch, n, k]);
             ensure(is_worth_it, "the sums are short, or the blocks many")?;

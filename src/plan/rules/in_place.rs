@@ -25,7 +25,7 @@ impl Routine {
             let deltas = deltas.ok_or(Some("Z is read for more than σ′"))?;
             for k in (i + 1..r.nodes.len()).filter(|&k| r.writes(k, a)) {
                 let Op::Dropout { dropout, .. } = *r.op(k) else {
-                    return Err(Some("A is changed behind the layer"));
+                    return Err(Some("A is changed after the layer"));
                 };
                 let is_mirrored = |x: &TensorId| {
                     let mirror = Op::Dropout { dropout, x: *x };

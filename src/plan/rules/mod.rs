@@ -1,7 +1,7 @@
 //! Fused programs, derived from the plain one.
 //!
 //! A rule looks at a few ops of a routine and at what else touches their tensors, never at the spec; it
-//! replaces them with a fused op. An op that no rule matches stays as it is, beside fused
+//! replaces them with a fused op. An op that no rule matches remains unchanged, next to fused
 //! ones. In this order:
 //!
 //! | rule | takes | gives | where |
@@ -9,7 +9,7 @@
 //! | dense | Z = A Wᵀ ± b, A = σ(Z) | `Dense` | the next op that touches Z is its activation |
 //! | gather | X gathered, `Dense` | `Dense` that gathers | the next op that touches X is that `Dense` |
 //! | small tables | rows sorted by index, the table's gradient | `TableGradient` | the table is small, the order is used for it alone |
-//! | dropout behind σ′ | dropout of δ, δ ⊙ σ′ | the same in the other order | nothing writes Z between |
+//! | dropout after σ′ | dropout of δ, δ ⊙ σ′ | the same in the other order | nothing writes Z between |
 //! | output | T, loss, δ_L ⊙ σ′ | `Output` | T is used by the loss alone |
 //! | δ | δ W, ⊙ σ′ | `Backward` | W is a parameter |
 //! | updates | δᵀ A, Σ δ, update | `Backward` | nothing but the update reads gradients |

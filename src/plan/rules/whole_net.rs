@@ -64,7 +64,7 @@ impl Routine {
         }
         let end = ops.at;
         let Found { mut net, accumulate, gradients, norms, .. } = found;
-        hold(trains || end == self.nodes.len(), "there is more behind the outputs")?;
+        hold(trains || end == self.nodes.len(), "there are more ops after the outputs")?;
         net.layers.iter_mut().for_each(put_in_place);
         let arena = self.lay_out(&mut net);
         let mut made = vec![Op::WholeNet(Box::new(net))];

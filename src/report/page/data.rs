@@ -1,4 +1,4 @@
-//! The section about the data: columns with their distributions, what was left out, the target.
+//! The section about the data: columns with their distributions, columns that were left out, the target.
 
 use super::parts::Detail;
 use super::parts::{cut, figures, note, scroll};

@@ -69,7 +69,7 @@ fn with(report: &RunReport, detail: Detail) -> Markup {
         main id="content" {
             @for (id, name, content) in &sections { (section(id, name, content)) }
         }
-        footer { p { "Made by wgrad " (report.version) " from report.json, which is beside this page." } }
+        footer { p { "Made by wgrad " (report.version) " from report.json, which is in the same folder." } }
     };
     document(&format!("{title} – wgrad report"), &content)
 }

@@ -34,7 +34,7 @@ fn title(judged: &Evaluation) -> String {
 
 /// Metrics with their intervals, beside those of baselines.
 fn metrics(judged: &Evaluation, nets: usize) -> Markup {
-    let caption = format!("Metrics on the {} rows, beside the baselines", judged.part);
+    let caption = format!("Metrics on the {} rows, compared with the baselines", judged.part);
     let has_intervals = judged.metrics.iter().any(|metric| metric.interval.is_some());
     html! {
         (scroll(&caption, &html! {

@@ -13,7 +13,7 @@ const DEEPEST: f64 = 0.45;
 /// The bands of a predicted value.
 const BANDS: usize = 8;
 
-/// A matrix of counts, shaded by their share of the row.
+/// A matrix of counts, shaded by their fraction of the row.
 pub(in crate::report) struct Heat<'a> {
     pub title: &'a str,
     pub about: &'a str,
@@ -25,7 +25,7 @@ pub(in crate::report) struct Heat<'a> {
 }
 
 impl Heat<'_> {
-    /// The drawing: each cell is filled by its share of its row.
+    /// The drawing: each cell is filled by its fraction of its row.
     pub fn draw(&self) -> Drawing {
         let count = self.values.len().max(1);
         let longest = self.names.iter().map(|n| n.chars().count()).max().unwrap_or(0).min(12);

@@ -102,7 +102,7 @@ fn the_fastest_device_is_taken_explained_and_remembered() {
     fastest(&all, &work, memory()).unwrap();
     assert_eq!(counts(&opened), [3, 3, 4, 3]);
 
-    // However it was chosen before: what the CPU does in no time stays there.
+    // Independent of earlier choices: short runs on the CPU stay there.
     let few = Work::Training {
         spec: &spec,
         data: &data,

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Constant {
-    /// The share of each class among the training rows: its likeliest class is the majority class,
+    /// The fraction of each class among the training rows: its likeliest class is the majority class,
     /// and no other constant has a lower log loss or Brier score on them.
     MajorityClass(Vec<f32>),
-    /// The share of the rows that have each label.
+    /// The fraction of the rows that have each label.
     LabelShares(Vec<f32>),
     /// The mean of each output, whose squared error is the lowest of all constants.
     Mean(Vec<f64>),

@@ -9,9 +9,9 @@ use crate::data::{Dataset, Features, Targets};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 
-/// The share of held-out duplicates from which they are reported: single ones occur by chance.
+/// The fraction of held-out duplicates from which they are reported: single ones occur by chance.
 const TWINS: f64 = 0.005;
-/// A table whose share of distinct rows is below this is coarse: its rows repeat naturally.
+/// A table whose fraction of distinct rows is below this is coarse: its rows repeat naturally.
 const DISTINCT: f64 = 0.5;
 /// A rule on one column reveals the target if it leaves at most this fraction of a constant's
 /// errors, or of the variance.
@@ -230,7 +230,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
     ranks
 }
 
-/// The majority class, and its share of the rows.
+/// The majority class, and its fraction of the rows.
 #[must_use]
 pub fn majority(labels: &[u32]) -> Option<(usize, f64)> {
     let mut counts = vec![0usize; labels.iter().max().map_or(0, |&l| l as usize + 1)];

@@ -7,7 +7,7 @@ use crate::math::matrix::Matrix;
 const WITHIN_95: f64 = 1.959963984540054;
 
 /// The mean of −ln of the predicted density at the truth, ½ ln(2πσ²) + (t − μ)²/2σ² (Good, "Rational
-/// decisions", 1952), and the share of the truth within the central 95% of its distribution, over all
+/// decisions", 1952), and the fraction of the truth within the central 95% of its distribution, over all
 /// values, rows weighted. predictions: (rows, 2k), means and then deviations; targets: (rows, k).
 pub(super) fn normal_scores<P: Number, T: Number>(
     predictions: &Matrix<P>,

@@ -279,8 +279,8 @@ fn error(spec: &Spec, diverged: &Diverged, found: Option<&Found>, what: &str) ->
         // If only some rows are affected, they are the cause; a learning rate that is too high affects all.
         if is_input(tensor) || (!rows.is_empty() && 4 * rows.len() <= *batch) {
             help = format!(
-                "check these rows: correct them or leave them out, or skip such \
-                 batches with --on-divergence skip-batch; else {help}"
+                "check these rows: correct or remove them, or skip such \
+                 batches with --on-divergence skip-batch; otherwise {help}"
             );
         }
     }

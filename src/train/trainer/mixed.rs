@@ -105,7 +105,7 @@ pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) ->
     if !is_worth_it(half, single) {
         let what = format!("f16 is not faster for this net on {}", backend.info());
         return Err(Error::device(format!("{what}: with {multiplier}, {}", pace(half, single)))
-            .help("train in f32: leave --precision f16 out"));
+            .help("train in f32: omit --precision f16"));
     }
     Ok(Admission { multiplier, seconds: Some([half, single]) })
 }
@@ -182,7 +182,7 @@ fn self_test_in(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()>
                  where {allowed:.1e} is allowed"
             ))
             .at(op.split_whitespace().collect::<Vec<_>>().join(" "))
-            .help("train in f32: leave --precision f16 out; wgrad verify shows more"));
+            .help("train in f32: omit --precision f16; wgrad verify shows more"));
         }
     }
     Ok(())

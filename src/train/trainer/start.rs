@@ -74,13 +74,11 @@ pub(super) fn check_images(
             "augmentation cannot be used with quantile scaling",
         )
         .at(training.name())
-        .help(
-            "augmentation needs pixels as bytes: choose another --scaling, or leave --augment out",
-        )),
+        .help("augmentation needs pixels as bytes: choose another --scaling, or omit --augment")),
         Features::F32(_) if spec.augment.is_some() => {
             Err(Error::usage("augmentation of numbers that are not bytes")
                 .at(training.name())
-                .help("it is for images, whose pixels are from 0 to 255: leave --augment out"))
+                .help("it is for images, whose pixels are from 0 to 255: omit --augment"))
         }
         _ => Ok(()),
     }
@@ -157,5 +155,5 @@ pub(super) fn check_weights(spec: &Spec, samples: &Samples) -> Result<()> {
     }
     Err(Error::usage("mixup of weighted rows")
         .at("--mixup")
-        .help("leave it out, or --class-weight and --sample-weight"))
+        .help("omit it, or --class-weight and --sample-weight"))
 }

@@ -1,6 +1,6 @@
 //! Matrices as rows of f64, with the textbook loops: the arithmetic of the oracles.
 
-/// A matrix, row after row.
+/// A matrix, row by row.
 pub type Rows = Vec<Vec<f64>>;
 
 /// The matrix whose element at (row, col) is `f(row, col)`.
@@ -18,7 +18,7 @@ pub fn row(v: &[f64]) -> Rows {
     vec![v.to_vec()]
 }
 
-/// The elements, row after row.
+/// The elements, row by row.
 pub fn elements(m: &Rows) -> Vec<f64> {
     m.iter().flatten().copied().collect()
 }

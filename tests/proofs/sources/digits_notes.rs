@@ -189,7 +189,7 @@ fn digit(row: usize, sizes: &[usize]) -> (Samples, Vec<f64>, Vec<f64>) {
     sample(&digit, pixels)
 }
 
-/// Holds the program's gradients and updates on single digits against `oracle`.
+/// Compares the program's gradients and updates on single digits with `oracle`.
 fn check(device: &mut Device, sizes: &[usize], oracle: impl Fn(&Network, &[f64], usize) -> Rows) {
     let w = weights(sizes, 8);
     for digit_row in [0, 1001] {

@@ -54,7 +54,7 @@ impl Chain {
         device.run(&Case::new(net, Loss::SquaredError, Reduction::Total, &layers, rows))
     }
 
-    /// Holds layer `i`, from 1, against ∂e/∂w and ∂e/∂b, and the updates Δw = −η ∂e/∂w.
+    /// Compares layer `i`, from 1, with ∂e/∂w and ∂e/∂b, and the updates Δw = −η ∂e/∂w.
     fn agree(&self, device: &Device, outcome: &Outcome, i: usize, by_w: f64, by_b: f64) {
         let found = &outcome.layers[i - 1];
         let agree = |what: &str, found: &Rows, expected: f64| {

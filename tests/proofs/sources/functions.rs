@@ -56,7 +56,7 @@ pub fn sigma_prime(activation: Activation, z: f64) -> f64 {
     }
 }
 
-/// Where σ or σ′ has kinks, near which a difference quotient says nothing.
+/// The kinks of σ or σ′, near which difference quotients are meaningless.
 pub fn kinks(activation: Activation) -> &'static [f64] {
     match activation {
         Activation::Relu | Activation::LeakyRelu(_) | Activation::Elu(_) | Activation::Selu => {
@@ -69,7 +69,7 @@ pub fn kinks(activation: Activation) -> &'static [f64] {
     }
 }
 
-/// The losses that the texts lead to. Those of later papers are compared with PyTorch.
+/// The losses in the texts. Those of later papers are compared with PyTorch.
 pub fn losses() -> impl Iterator<Item = Loss> + Clone {
     Loss::ALL.into_iter().filter(|loss| loss.code() <= Loss::Poisson.code())
 }

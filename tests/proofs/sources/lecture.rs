@@ -27,7 +27,7 @@ struct Weights {
     b: Vec<f64>,
 }
 
-/// What the document derives for one layer: S, ∂F/∂W = âSᵀ: (in × out), ∂F/∂b = S.
+/// The document's result for one layer: S, ∂F/∂W = âSᵀ: (in × out), ∂F/∂b = S.
 struct Derived {
     s: Rows,
     by_w: Rows,
@@ -142,7 +142,7 @@ fn four_layers(output: Units) -> Net {
     net
 }
 
-/// Holds objective, S, ∂F/∂W and ∂F/∂b of a batch against the document's, times `factor`.
+/// Compares objective, S, ∂F/∂W and ∂F/∂b of a batch with the document's, times `factor`.
 fn agree(device: &Device, outcome: &Outcome, performance: Performance, factor: f64) {
     let (layers, x, t) = example();
     let pairs = || x.iter().zip(&t);

@@ -226,7 +226,7 @@ impl Factors {
     }
 }
 
-/// Holds the kernels against the closed forms, and these against difference quotients.
+/// Compares the kernels with the closed forms, and these with difference quotients.
 fn check_trick(device: &mut Device, factors: &Factors) -> Trick {
     let (found, expected) = (factors.by_kernels(device), factors.closed_forms());
     device.agree("f", &row(&[found.f]), &row(&[expected.f]));

@@ -1,4 +1,4 @@
-//! What each of the five source documents claims, evaluated literally in f64 and compared with the
+//! The equations of the five source documents, evaluated literally in f64 and compared with the
 //! plain program on every backend. The oracles share no code with the library.
 
 mod algebra;

@@ -1,4 +1,4 @@
-//! Runs plain programs on every backend and hands their tensors over as rows of f64.
+//! Runs plain programs on every backend and returns their tensors as rows of f64.
 
 use super::algebra::{Rows, row};
 use pollster::FutureExt as _;
@@ -28,7 +28,7 @@ pub const ETA: f64 = 0.125;
 /// A backend under test.
 pub struct Device {
     pub name: &'static str,
-    /// What [`Device::agree`] allows.
+    /// The tolerance of [`Device::agree`].
     pub tolerance: f64,
     pub open: fn() -> Box<dyn Backend>,
     pub backend: Box<dyn Backend>,
@@ -54,7 +54,7 @@ pub fn on_every_backend<F: Fn(&mut Device)>(check: F) {
 }
 
 impl Device {
-    /// Holds `found` against `expected`, relative to the largest magnitude of `expected`.
+    /// Compares `found` with `expected`, relative to the largest magnitude of `expected`.
     #[track_caller]
     pub fn agree(&self, what: &str, found: &Rows, expected: &Rows) {
         agree_within(self.tolerance, &format!("{what} on {}", self.name), found, expected);
@@ -105,13 +105,13 @@ impl Device {
     }
 }
 
-/// Holds `found` against `expected`, relative to the largest magnitude of `expected`.
+/// Compares `found` with `expected`, relative to the largest magnitude of `expected`.
 #[track_caller]
 pub fn agree_within(tolerance: f64, what: &str, found: &Rows, expected: &Rows) {
     agree_to(tolerance * largest(expected), what, found, expected);
 }
 
-/// Holds `found` against `expected`, each element to within `allowed`.
+/// Compares `found` with `expected`, each element with the tolerance `allowed`.
 #[track_caller]
 pub fn agree_to(allowed: f64, what: &str, found: &Rows, expected: &Rows) {
     let shape = |m: &Rows| (m.len(), m.first().map_or(0, Vec::len));
@@ -183,14 +183,14 @@ impl Case {
     }
 }
 
-/// What a program computed.
+/// The results of a program.
 pub struct Outcome {
     /// E over the batch, reduced.
     pub error: f64,
     pub layers: Vec<LayerOutcome>,
 }
 
-/// What a program computed for a layer; bias tensors are empty where it has none.
+/// The results of a program for a layer; bias tensors are empty if it has no bias.
 pub struct LayerOutcome {
     /// Z: (B, out).
     pub z: Rows,
@@ -214,7 +214,7 @@ pub fn net(inputs: usize, layers: &[(usize, Activation)], bias: Bias) -> Net {
     layers.iter().fold(start, |net, &(units, a)| net.layer(units, Units::Same(a))).bias(bias)
 }
 
-/// Rows of numbers as they are: x: (B, n_0), t: (B, n_L).
+/// Rows of numbers without scaling: x: (B, n_0), t: (B, n_L).
 pub fn samples(x: &Rows, t: &Rows) -> Samples {
     Samples {
         affine: Affine::identity(x[0].len()),
@@ -233,7 +233,7 @@ pub fn single(m: &Rows) -> Matrix<f32> {
     Matrix::from_fn(m.len(), m[0].len(), |r, c| exact(m[r][c]))
 }
 
-/// Parameters as the library takes them.
+/// Parameters in the library's form.
 pub fn layer_weights(layers: &[Parameters]) -> Vec<LayerWeights> {
     let bias = |b: &Vec<f64>| (!b.is_empty()).then(|| single(&row(b)).into_data());
     layers

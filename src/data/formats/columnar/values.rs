@@ -1,6 +1,7 @@
 //! The values of Arrow arrays as columns.
 
-use crate::data::columns::frame::{MISSING, Texts, Values};
+use crate::data::columns::frame::Values;
+use crate::data::columns::texts::{MISSING, Texts};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt8Type};
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray};

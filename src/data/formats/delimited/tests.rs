@@ -1,7 +1,8 @@
 use super::*;
 use crate::data::TextOptions;
-use crate::data::columns::frame::{Frame, Texts, Values};
+use crate::data::columns::frame::{Frame, Values};
 use crate::data::columns::missing::is_missing;
+use crate::data::columns::texts::Texts;
 use crate::data::streams::stream::tests::{gzip, of_memory};
 use crate::data::{Decimal, Separator, Thousands};
 use proptest::prelude::*;

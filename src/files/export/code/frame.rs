@@ -67,8 +67,8 @@ impl Shape<'_> {
         let outputs = self.description.predicted();
         let (kind, names) = self.names();
         let mut text = format!(
-            "/* {}\n\n   C99 and nothing else; link with -lm. {prefix}_predict writes {}:\n   {upper}_OUTPUTS \
-             numbers. It returns 0, or for a value that can't be taken the number of its column from 1 on. */\n\
+            "/* {}\n\n   Plain C99; link with -lm. {prefix}_predict writes {}:\n   {upper}_OUTPUTS \
+             numbers. It returns 0, or for an invalid value the number of its column from 1 on. */\n\
              #include <math.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n\n\
              #define {upper}_OUTPUTS {outputs}\n",
             self.title(),
@@ -109,8 +109,8 @@ impl Shape<'_> {
         let outputs = self.description.predicted();
         let (kind, names) = self.names();
         let mut text = format!(
-            "// {}\n//\n// The standard library and nothing else. `predict` gives {}. A value\n// that can't be \
-             taken is an error: the number of its column from 1 on.\n\n/// The numbers that are predicted.\n\
+            "// {}\n//\n// Only the standard library. `predict` gives {}. A value\n// that can't be \
+             read is an error: the number of its column from 1 on.\n\n/// The numbers that are predicted.\n\
              #[allow(dead_code)]\npub const OUTPUTS: usize = {outputs};\n",
             self.title(),
             self.meaning(),

@@ -130,7 +130,7 @@ fn scale(graph: &mut Graph, x: &Name, scaler: &Scaler) -> Name {
 /// rounding, its rank would be that of the first or the last of them.
 const LOG_ROUNDING: f64 = 4e-15;
 
-/// The share of the training rows below x, from 0 to 1: between the first and the last of equal
+/// The fraction of the training rows below x, from 0 to 1: between the first and the last of equal
 /// quantiles in the middle, and linear between two. A quantile equals x where they differ by less than
 /// `rounding` times 1 + |x|.
 fn rank(graph: &mut Graph, x: &Name, values: &[f64], rounding: f64) -> Name {
@@ -182,7 +182,7 @@ fn rank(graph: &mut Graph, x: &Name, values: &[f64], rounding: f64) -> Name {
     graph.node("Div", &[&place, &end_f])
 }
 
-/// The smallest share that becomes a normal deviate, as in this program's preprocessing.
+/// The smallest fraction that becomes a normal deviate, as in this program's preprocessing.
 const TAIL: f64 = 1e-7;
 
 /// The polynomials of PPND7 (Wichura, algorithm AS 241, 1988) from the highest power on: for the middle,

@@ -225,7 +225,7 @@ fn python_format(form: &str) -> String {
 }
 
 /// The metadata: JSON under `classes`, `labels` or `targets`, and `columns` or `image`, whose pixels
-/// are stored row after row, with interleaved channels. For a column of dates it has the `format` in the
+/// are stored row by row, with interleaved channels. For a column of dates it has the `format` in the
 /// training data, as a pandas format.
 fn notes(description: &Description) -> Vec<(&'static str, String)> {
     let mut notes = Vec::new();

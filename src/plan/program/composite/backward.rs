@@ -1,4 +1,4 @@
-//! δ of a layer, beside the updates of layers whose weights no later op reads.
+//! δ of a layer, together with the updates of layers whose weights no later op reads.
 
 use super::super::effects::kept;
 use super::super::operand::{Launching, Operand, Text};

@@ -29,7 +29,7 @@ pub fn effects(op: &GradientUpdate, program: &Program) -> Vec<Task> {
     steps.chain(op.scores.map(|scores| program.accumulate(scores))).collect()
 }
 
-/// A step on some parameters with what happens beside it, at the same places.
+/// A step on some parameters, with other operations on the same elements.
 fn with(program: &Program, mut task: Task, op: &GradientUpdate) -> Task {
     let with = &op.with;
     let home = program.tensor(op.parameters).buffer;

@@ -45,7 +45,7 @@ pub(super) fn parts_of_norm(program: &Program, norm: &NormParameters, sums: Tens
     let mut reads = sums_of(program, norm);
     let places = [norm.scale, norm.shift].map(|w| program.stretch(sums, program.range(w, 0)));
     let mut task = Task { writes: places.to_vec(), ..Task::default() };
-    // Where they lie there already, they stay.
+    // If they are already there, they stay.
     let is_there = |slice: &Slice| places.iter().any(|place| program.overlap(place, slice));
     if reads.iter().any(is_there) {
         (task.changes, task.writes) = (std::mem::take(&mut reads), vec![]);
