@@ -14,7 +14,7 @@ use wgrad::math::optim::{GradientEdits, Optimizer};
 use wgrad::math::random::Permutation;
 use wgrad::net::precision::Precision;
 use wgrad::net::spec::{Layer, Net, Norm, Spec};
-use wgrad::plan::program::Program;
+use wgrad::plan::program::{Op, Program};
 use wgrad::plan::{self, Plan, Purpose, Traits};
 
 const ROWS: usize = 37;
@@ -87,7 +87,12 @@ fn nets_of_one_program_have_the_bits_of_programs_of_one_net() {
     let devices = [Some(cpu32(2)), Some(cpu64(1)), gpu("several nets in a program")];
     for device in devices.into_iter().flatten() {
         for spec in [None, Some(Norm::Batch), Some(Norm::Layer)].map(spec) {
-            plans(&spec).iter().for_each(|plan| agree(&device, &spec, plan));
+            for plan in plans(&spec) {
+                let on_gpus = plan.program.ops.iter().all(Op::runs_on_gpus);
+                if on_gpus || device.info().backend == "cpu" {
+                    agree(&device, &spec, &plan);
+                }
+            }
         }
     }
 }

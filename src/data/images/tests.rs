@@ -275,7 +275,7 @@ fn truncated_files_are_errors_that_name_them_or_have_all_of_their_pixels() {
                 Ok((image, _)) => assert!(image == whole, "{extension}, {length} bytes"),
                 Err(error) => {
                     let text = error.to_string();
-                    assert!(text.contains("not an image"), "{text}");
+                    assert!(text.contains("not a readable image"), "{text}");
                     assert!(text.contains(&format!("x.{extension}")), "{text}");
                     refused += 1;
                 }
@@ -361,7 +361,7 @@ fn subfolders_belong_to_their_class_and_what_is_passed_over_is_counted_and_named
     let Targets::Classes { labels, .. } = data.targets() else { panic!("classes") };
     assert_eq!(labels[..], [0, 0, 0, 1, 1, 1]);
     for parts in [
-        &["note: ", "2 images lie in subfolders", "cat/more/deep"][..],
+        &["note: ", "2 images are in subfolders", "cat/more/deep"][..],
         &["warning: skipped 3 files in cat: .xyz can't be read"],
         &["note: skipped 1 file in dog: .txt is not an image"],
         &["warning: skipped 1 file", "outside of the class folders"],
@@ -412,7 +412,7 @@ fn folders_without_two_classes_say_what_was_found_instead() {
     write(dir.path(), "labels.csv", b"file,label\n0.png,cat\n");
     let error = refusal(training(dir.path()));
     assert!(
-        error.contains("belong to no class") && error.contains("aren't read from labels.csv"),
+        error.contains("have no classes") && error.contains("aren't read from labels.csv"),
         "{error}"
     );
     let dir = tempfile::tempdir().unwrap();
@@ -548,5 +548,5 @@ fn folders_of_parts_are_told_by_their_names() {
     write(dir.path(), "test/0.png", &png(2));
     write(dir.path(), "train/train.csv", b"file,label\n");
     let error = open(&dir.path().to_string_lossy(), &DataOptions::default()).unwrap_err();
-    assert!(error.to_string().contains("belong to no class"), "{error}");
+    assert!(error.to_string().contains("have no classes"), "{error}");
 }

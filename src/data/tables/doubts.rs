@@ -265,7 +265,9 @@ mod tests {
             of_dates("day", &texts, &dates)
         };
         let open = of(&["03/04/2024", "05/06/2024"]);
-        assert!(open[0].contains("03/04/2024 and all other dates fit MM/DD/YYYY and DD/MM/YYYY"));
+        assert!(
+            open[0].contains("03/04/2024 and all other dates fit both MM/DD/YYYY and DD/MM/YYYY")
+        );
         assert_eq!((open.len(), of(&["13/04/2024", "05/06/2024"]).len()), (1, 0));
         let mut days: Vec<String> = (1..=20).map(|day| format!("2024-01-{day:02}")).collect();
         days[3] = "9999-12-31".into();

@@ -303,7 +303,7 @@ fn columns_of_lists_and_the_like_are_left_out_or_refused() {
             assert_eq!(frame.column(name), None);
             assert_same(frame.column("y").unwrap(), &numbers(&[0.5, 1.5, 2.5]), name);
             let [warning] = &frame.warnings[..] else { panic!("{name}: {:?}", frame.warnings) };
-            for text in [&format!("the column {name} holds {what}"), "left out", "--ignore"] {
+            for text in [&format!("the column {name} holds {what}"), "not used", "--ignore"] {
                 assert!(warning.contains(text), "{format}: no {text:?} in {warning}");
             }
             for want in [Want::Target, Want::Number, Want::Text, Want::Moment] {

@@ -74,7 +74,7 @@ fn headers_that_lie_are_refused_before_anything_is_allocated() {
     assert!(refusal(&npy("<f8", false, huge, &[0; 8])).contains("holds only 8 bytes"));
     assert!(refusal(&npy("<f8", false, "(1099511627776,)", &[0; 8])).contains("cut short"));
     assert!(refusal(&npy("<f8", false, "(1,)", &[0; 9])).contains("more bytes follow them"));
-    assert!(refusal(&npy("<f8", false, "(-1,)", &[0; 8])).contains("a shape that is none"));
+    assert!(refusal(&npy("<f8", false, "(-1,)", &[0; 8])).contains("an invalid shape"));
     assert!(refusal(&npy("<f8", false, "(0, 3)", &[])).contains("no data"));
     assert!(refusal(&npy("<f8", false, "()", &[0; 8])).contains("a single value"));
     assert!(refusal(&npy("|O", false, "(1,)", &[0; 8])).contains("\"|O\""));
@@ -179,7 +179,7 @@ fn one_hot_targets_are_classes_unless_the_task_is_another() {
     }
     let column = npy("|u1", false, "(3, 1)", &[1, 0, 1]);
     let set = set(&[("x.npy", x), ("labels.npy", column)], Task::Auto).unwrap();
-    assert!(set.notes[0].contains("labels is (rows, 1)"), "{:?}", set.notes);
+    assert!(set.notes[0].contains("labels has the shape (rows, 1)"), "{:?}", set.notes);
     assert_eq!(frame(set.training).column("y"), Some(&Values::Bytes(vec![1, 0, 1])));
 }
 
