@@ -18,18 +18,29 @@ struct WholeNet {
     threshold: f32,   // above it, a single output means yes
     first_layer: u32, // the first layer to compute: 1 if another launch has computed the first
     targets: u32,     // columns of T
+    features: u32,    // feature columns; stored at `raw` if some are embedded
+    raw: u32,
+    copied: u32,      // the first columns, which aren't embedded: inputs as they are
+    tables: u32,
+    input_gradient: u32, // ∂E/∂X; only columns from `first_column` on are computed
+    first_column: u32,
+    padding0: u32,
+    padding1: u32,
     // For each layer (n, k, W, b), (Z, A, δ, activation), (sign of b, parameter, -, -): b and the
     // sign are 0 without a bias; floats are stored as their bits.
     table: array<vec4<u32>, 48>,
     // What is dropped of X, and of each layer's A: a random number below the first drops an element, what
     // stays is multiplied by the second, a float kept as its bits; the key. 0 for nothing.
     drops: array<vec4<u32>, 17>,
+    // For each embedding (column of the indices, first input, rows, columns), (offset of its table, -, -, -).
+    embeddings: array<vec4<u32>, 64>,
 }
 
 override BYTES: bool = false;
 override CLASSES: bool = false;
 override OUTPUT: u32 = 0u; // the activation of the last layer
 override DROPS: bool = false; // whether there is dropout in training
+override EMBEDS: bool = false; // whether feature columns are embedded
 
 @group(1) @binding(0) var<uniform> p: WholeNet;
 @group(1) @binding(1) var<storage, read> data: array<u32>;
@@ -49,6 +60,9 @@ const PASS = INVOCATIONS / LANES;
 
 var<workgroup> partial: array<vec4<f32>, INVOCATIONS>; // (PASS, 16)
 var<workgroup> source: array<u32, ROWS>;               // the row of the data set for each row of the block
+
+// The value of `layer` in the product that gives ∂E/∂X.
+const INPUT = 0xFFFFFFFFu;
 
 // The current product: (k, n), the offsets of its input and its weights, and its layer.
 var<private> shape: vec2<u32>;
@@ -129,8 +143,17 @@ fn forward_store(row: u32, col: u32, value: vec4<f32>) {
     }
 }
 
-// δ W ⊙ σ′(Z) of the layer below, with the same dropout as for its A.
+// δ W ⊙ σ′(Z) of the layer below, with the same dropout as its A; or ∂E/∂X.
 fn backward_store(row: u32, col: u32, value: vec4<f32>) {
+    if (EMBEDS && layer == INPUT) {
+        for (var j = 0u; j < 4u; j++) {
+            if (row < now.rows && col + j < shape.y) {
+                let at = p.input_gradient + row * shape.y + col + j;
+                arena[at] = dropped(0u, row, col + j, value[j]);
+            }
+        }
+        return;
+    }
     let places = p.table[layer * 3u + 1u];
     let parameter = bitcast<f32>(p.table[layer * 3u + 2u].y);
     for (var j = 0u; j < 4u; j++) {
@@ -237,19 +260,45 @@ fn output_delta(lane: u32, first: u32, layer: u32) {
     workgroupBarrier();
 }
 
+// A scaled feature of a row of the data set.
+fn feature(row: u32, c: u32) -> f32 {
+    let at = row * p.features + c;
+    var raw: f32;
+    if (BYTES) {
+        raw = f32((data[at / 4u] >> (8u * (at % 4u))) & 0xFFu);
+    } else {
+        raw = bitcast<f32>(data[at]);
+    }
+    return (raw - affine[c].x) * affine[c].y;
+}
+
 // X of a block of rows.
 fn gather_rows(lane: u32, first: u32, count: u32) {
-    for (var i = lane; i < count * p.inputs; i += INVOCATIONS) {
-        let c = i % p.inputs;
-        let at = source[i / p.inputs] * p.inputs + c;
-        var raw: f32;
-        if (BYTES) {
-            raw = f32((data[at / 4u] >> (8u * (at % 4u))) & 0xFFu);
-        } else {
-            raw = bitcast<f32>(data[at]);
+    for (var i = lane; i < count * p.features; i += INVOCATIONS) {
+        let row = first + i / p.features;
+        let c = i % p.features;
+        let x = feature(source[i / p.features], c);
+        if (EMBEDS) {
+            arena[p.raw + row * p.features + c] = x;
         }
-        let x = (raw - affine[c].x) * affine[c].y;
-        arena[p.x + first * p.inputs + i] = dropped(0u, first + i / p.inputs, c, x);
+        if (!EMBEDS || c < p.copied) {
+            arena[p.x + row * p.inputs + c] = dropped(0u, row, c, x);
+        }
+    }
+    if (!EMBEDS) {
+        return;
+    }
+    for (var t = 0u; t < p.tables; t++) {
+        let place = p.embeddings[2u * t];
+        for (var i = lane; i < count * place.w; i += INVOCATIONS) {
+            let row = first + i / place.w;
+            // An index outside of the table, or NaN, counts as 0.
+            let found = feature(source[i / place.w], place.x);
+            let index = select(0u, u32(found), found >= 0.0 && found < f32(place.z));
+            let c = place.y + i % place.w;
+            let x = w_at(p.embeddings[2u * t + 1u].x + index * place.w + i % place.w);
+            arena[p.x + row * p.inputs + c] = dropped(0u, row, c, x);
+        }
     }
 }
 
@@ -340,14 +389,18 @@ fn whole_net(lane: u32, group: u32) {
     for (var row = 0u; row < ROWS; row += PASS) {
         output_delta(lane, first + row, p.layers - 1u);
     }
-    for (var l = p.layers - 1u; l > 0u; l--) {
+    // To the first layer, or to X if it has embeddings.
+    for (var l = p.layers - 1u; EMBEDS || l > 0u; l--) {
         let sides = shape_of(l);
         layer = l - 1u;
         input = p.table[l * 3u + 1u].z;
         shape = sides;
         weight = p.table[l * 3u].z;
-        for (var left = 0u; left < sides.y; left += COLS) {
+        for (var left = select(0u, p.first_column, l == 0u); left < sides.y; left += COLS) {
             backward_product(lane, first, left, sides.x);
+        }
+        if (l == 0u) {
+            break;
         }
         storageBarrier();
         workgroupBarrier();

@@ -1,82 +1,96 @@
-// ∂E/∂E[v, j] = Σ_{r: i(r) = v} ∂E/∂X[r, at + j], in the order of the rows.
+// ∂E/∂E[v, j] = Σ_{r: i(r) = v} ∂E/∂X[r, at + j] of tables, in the order of the rows. A workgroup computes
+// consecutive elements of one table. It reads the batch in tiles of 256 rows, marks the rows whose index is in
+// its range of the table by a bit each, and each invocation sums the marked rows with the index of its element.
 
 struct EmbedGradient {
+    features: u32, // feature columns
     inputs: u32,
-    at: u32,     // the first input from the table
-    len: u32,    // elements of the table
-    dims: u32,
-    first: u32,  // this part: rows first … first + count
+    first: u32,    // the rows of this launch: first … first + count
     count: u32,
+    tables: u32,
+    padding0: u32,
+    padding1: u32,
+    padding2: u32,
+    // For each table (column of the indices, first input, rows, columns), (offset of its gradient, first
+    // workgroup, -, -).
+    table: array<vec4<u32>, 64>,
 }
+
+override SLOTS: u32 = 1u; // elements per invocation, at most 8
+
+const TILE = 256u;
 
 @group(1) @binding(0) var<uniform> p: EmbedGradient;
-@group(1) @binding(1) var<storage, read> order: array<vec2<f32>>;           // (B, 2): index, row
+@group(1) @binding(1) var<storage, read> features: array<f32>;              // (B, features)
 @group(1) @binding(2) var<storage, read> gradient: array<f32>;              // (B, inputs)
-@group(1) @binding(3) var<storage, read_write> table_gradient: array<f32>;  // (values, dims)
+@group(1) @binding(3) var<storage, read_write> table_gradients: array<f32>;
 
-@compute @workgroup_size(64)
-fn clear_table_gradient(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) lane: u32,
-) {
-    let i = flat(group, groups) * 64u + lane;
-    if (i < p.len) {
-        table_gradient[i] = 0.0;
-    }
-}
+var<workgroup> indices: array<u32, TILE>;
+var<workgroup> asking: array<atomic<u32>, 8>; // a bit for each row
+var<workgroup> sums: array<f32, 2048>;        // (8, TILE)
 
-// Whether a position in the order comes before a row of this index.
-fn is_before(place: u32, index: f32, row: u32) -> bool {
-    let at = order[place];
-    return at.x < index || (at.x == index && u32(at.y) < row);
-}
-
-// An invocation for each column and each row in the order; the first of those with the same index
-// sums all of them.
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn embed_gradient(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let i = flat(group, groups) * 64u + lane;
-    let place = i / p.dims;
-    if (place >= now.rows) {
-        return;
+    let block = flat(group, groups);
+    var which = 0u;
+    while (which + 1u < p.tables && block >= p.table[2u * which + 3u].y) {
+        which++;
     }
-    let index = order[place].x;
-    let row = u32(order[place].y);
-    if (row < p.first || row >= p.first + p.count) {
-        return;
+    let place = p.table[2u * which];
+    let to = p.table[2u * which + 1u];
+    let len = place.z * place.w;
+    let start = (block - to.y) * TILE * SLOTS;
+    let least = start / place.w;
+    let most = (min(start + TILE * SLOTS, len) - 1u) / place.w;
+    for (var slot = 0u; slot < SLOTS; slot++) {
+        sums[slot * TILE + lane] = 0.0;
     }
-    if (place > 0u && !is_before(place - 1u, index, p.first)) {
-        return;
+    let end = min(p.first + p.count, now.rows);
+    for (var top = p.first; top < end; top += TILE) {
+        if (lane < 8u) {
+            atomicStore(&asking[lane], 0u);
+        }
+        workgroupBarrier();
+        if (top + lane < end) {
+            // An index outside of the table, or NaN, counts as 0.
+            let found = features[(top + lane) * p.features + place.x];
+            let index = select(0u, u32(found), found >= 0.0 && found < f32(place.z));
+            indices[lane] = index;
+            if (index >= least && index <= most) {
+                atomicOr(&asking[lane / 32u], 1u << (lane % 32u));
+            }
+        }
+        workgroupBarrier();
+        for (var slot = 0u; slot < SLOTS; slot++) {
+            let i = start + slot * TILE + lane;
+            let value = i / place.w;
+            let col = place.y + i % place.w;
+            // In stretches of 256 rows, so that the rounding errors of a long sum don't grow with its length.
+            var stretch = 0.0;
+            for (var word = 0u; word < 8u; word++) {
+                var bits = atomicLoad(&asking[word]);
+                while (bits != 0u) {
+                    let row = word * 32u + firstTrailingBit(bits);
+                    bits &= bits - 1u;
+                    if (indices[row] == value) {
+                        stretch += gradient[(top + row) * p.inputs + col];
+                    }
+                }
+            }
+            sums[slot * TILE + lane] += stretch;
+        }
+        workgroupBarrier();
     }
-    var end = place;
-    var high = min(place + p.count, now.rows);
-    while (end < high) {
-        let middle = (end + high) / 2u;
-        if (is_before(middle, index, p.first + p.count)) {
-            end = middle + 1u;
-        } else {
-            high = middle;
+    for (var slot = 0u; slot < SLOTS; slot++) {
+        let i = start + slot * TILE + lane;
+        if (i < len) {
+            // The sum of the launches before, and of this one.
+            let before = select(0.0, table_gradients[to.x + i], p.first > 0u);
+            table_gradients[to.x + i] = before + sums[slot * TILE + lane];
         }
     }
-    let col = i % p.dims;
-    // In stretches of 256 rows of the batch, so that the rounding errors of a long sum don't grow with its
-    // length.
-    var sum = 0.0;
-    var stretch = 0.0;
-    var block = row / 256u;
-    for (var at = place; at < end; at++) {
-        let next = u32(order[at].y);
-        if (next / 256u != block) {
-            sum += stretch;
-            stretch = 0.0;
-            block = next / 256u;
-        }
-        stretch += gradient[next * p.inputs + p.at + col];
-    }
-    table_gradient[u32(index) * p.dims + col] += sum + stretch;
 }

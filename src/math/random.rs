@@ -14,36 +14,49 @@ use std::convert::Infallible;
 #[must_use]
 #[inline(always)]
 pub fn threefry(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
-    const ROTATIONS: [[u32; 4]; 2] = [[13, 15, 26, 6], [17, 29, 16, 24]];
-    let keys = [key[0], key[1], 0x1BD1_1BDA ^ key[0] ^ key[1]];
-    let mut x = [counter[0].wrapping_add(keys[0]), counter[1].wrapping_add(keys[1])];
-    for block in 0..5u32 {
-        for rotation in ROTATIONS[block as usize % 2] {
-            x[0] = x[0].wrapping_add(x[1]);
-            x[1] = x[1].rotate_left(rotation) ^ x[0];
-        }
-        let next = block as usize + 1;
-        x[0] = x[0].wrapping_add(keys[next % 3]);
-        x[1] = x[1].wrapping_add(keys[(next + 1) % 3]).wrapping_add(block + 1);
-    }
-    x
+    let [[a], [b]] = threefry_lanes(key, |_| counter);
+    [a, b]
 }
 
-/// [`threefry`] at counters (first, second + i), i = 0…N−1: the first words, then the second ones.
+/// [`threefry`] at N counters: the first words, then the second ones. Each round loops over all of them, so
+/// that it is vectorized.
 #[inline(always)]
 pub(crate) fn threefry_lanes<const N: usize>(
     key: [u32; 2],
-    first: u32,
-    second: u32,
+    counter: impl Fn(u32) -> [u32; 2],
 ) -> [[u32; N]; 2] {
-    let [mut x, mut y] = [[0; N]; 2];
-    for (i, (x, y)) in x.iter_mut().zip(&mut y).enumerate() {
-        [*x, *y] = threefry(key, [first, second.wrapping_add(i as u32)]);
+    let keys = [key[0], key[1], 0x1BD1_1BDA ^ key[0] ^ key[1]];
+    let [mut x, mut y] = [[0u32; N]; 2];
+    for (i, (x, y)) in (0..).zip(x.iter_mut().zip(&mut y)) {
+        let [first, second] = counter(i);
+        (*x, *y) = (first.wrapping_add(keys[0]), second.wrapping_add(keys[1]));
     }
+    // Not in a loop, so that the number of a block is a constant.
+    four_rounds(&mut x, &mut y, keys, 1);
+    four_rounds(&mut x, &mut y, keys, 2);
+    four_rounds(&mut x, &mut y, keys, 3);
+    four_rounds(&mut x, &mut y, keys, 4);
+    four_rounds(&mut x, &mut y, keys, 5);
     [x, y]
 }
 
-/// The purpose of a stream of random numbers: streams of one seed never share numbers.
+/// Block number `block` of [`threefry`], from 1: four rounds, then a key injection.
+#[inline(always)]
+fn four_rounds<const N: usize>(x: &mut [u32; N], y: &mut [u32; N], keys: [u32; 3], block: usize) {
+    const ROTATIONS: [[u32; 4]; 2] = [[17, 29, 16, 24], [13, 15, 26, 6]];
+    for rotation in ROTATIONS[block % 2] {
+        for (x, y) in x.iter_mut().zip(&mut *y) {
+            *x = x.wrapping_add(*y);
+            *y = y.rotate_left(rotation) ^ *x;
+        }
+    }
+    for (x, y) in x.iter_mut().zip(y) {
+        *x = x.wrapping_add(keys[block % 3]);
+        *y = y.wrapping_add(keys[(block + 1) % 3]).wrapping_add(block as u32);
+    }
+}
+
+/// What a stream of random numbers is for: streams of one seed never share numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Stream {

@@ -35,6 +35,8 @@ pub trait Real:
     fn sin(self) -> Self;
     /// cos x.
     fn cos(self) -> Self;
+    /// cos 2πx.
+    fn cos_turns(self) -> Self;
     /// xⁿ for any real n.
     fn powf(self, n: Self) -> Self;
     /// x · a + b, rounded once.
@@ -99,6 +101,10 @@ impl Real for f32 {
     fn erf(self) -> Self {
         functions::erf(self)
     }
+    #[inline(always)]
+    fn cos_turns(self) -> Self {
+        functions::cos_turns(self)
+    }
 }
 
 impl Real for f64 {
@@ -121,5 +127,8 @@ impl Real for f64 {
     }
     fn erf(self) -> Self {
         libm::erf(self)
+    }
+    fn cos_turns(self) -> Self {
+        (std::f64::consts::TAU * self).cos()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::update::update;
 use super::{Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm};
+use crate::kernels::inputs::embed::TableGradients;
 use crate::kernels::layers::norm::Normalized;
 use crate::kernels::products::matmul::Form;
 use crate::kernels::tensor::TensorId;
@@ -193,12 +194,10 @@ fn backward(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
     ops.extend(dropout(spec, 0).map(|dropout| Op::Dropout { dropout, x: gradient }));
     ops.extend(mixup(spec, gradient));
     let features = tensors.features(&spec.net);
-    // One table after the other.
-    let [order, spare] = ["order", "order.spare"].map(|what| tensors.transient(what, 2));
     for EmbeddingTensors { place, gradient: of_table, .. } in embeddings {
         let Some(out) = of_table else { continue };
-        ops.push(Op::SortIndices { place, features, order, spare });
-        ops.push(Op::EmbedGradient { place, order, gradient, out });
+        let tables = TableGradients { each: vec![(place, out)], within: None };
+        ops.push(Op::EmbedGradient { features, gradient, tables });
     }
     ops
 }

@@ -198,7 +198,7 @@ fn features_are_launches_beside_fused_ones() {
         ("augment", 11, &|s| s.augment = Some(("shift(1)".parse().unwrap(), [8, 8, 1]))),
         ("mixup", 14, &|s| s.mixup = Some(0.2)),
         ("one embedding", 15, &|s| embedded(s, 1)),
-        ("three embeddings", 19, &|s| embedded(s, 3)),
+        ("three embeddings", 17, &|s| embedded(s, 3)),
         ("layer norm", 23, &|s| s.net = s.net.clone().norm(Some(Norm::Layer))),
         ("batch norm", 26, &|s| s.net = s.net.clone().norm(Some(Norm::Batch))),
         ("residual 1", 18, &|s| s.net = s.net.clone().residual(1)),
@@ -228,8 +228,19 @@ fn features_are_launches_beside_fused_ones() {
 /// six.
 #[test]
 fn features_of_small_nets_are_few_launches() {
-    let cases: [Counted<'_>; 9] = [
+    let embedded = |s: &mut Spec, tables: usize| {
+        s.net = s.net.clone().embed(vec![Embedding::new(17, 3); tables]);
+    };
+    let cases: [Counted<'_>; 13] = [
         ("none", 2, &|_| ()),
+        ("one embedding", 4, &|s| embedded(s, 1)),
+        ("ten embeddings", 4, &|s| embedded(s, 10)),
+        ("a large table", 4, &|s| s.net = s.net.clone().embed(vec![Embedding::new(100_000, 16)])),
+        ("embeddings and dropout", 4, &|s| {
+            embedded(s, 2);
+            s.net = s.net.clone().dropout(0.5);
+            s.net.input_dropout = 0.2;
+        }),
         ("dropout", 3, &|s| s.net = s.net.clone().dropout(0.5)),
         ("input dropout", 3, &|s| s.net.input_dropout = 0.2),
         ("clip global norm", 6, &|s| s.edits.clip_global_norm = Some(1.0)),

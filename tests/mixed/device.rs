@@ -11,7 +11,8 @@ use wgrad::backend::{Backend, DataId, Pending, ValuesMut};
 use wgrad::kernels::Step;
 use wgrad::kernels::mixed::Multiplier;
 use wgrad::kernels::tensor::TensorId;
-use wgrad::plan::program::{Op, Program};
+use wgrad::net::precision::Precision;
+use wgrad::plan::program::Program;
 
 /// The CPU as a device for f16: as its reference, or with the properties of a device to be detected.
 pub struct Device {
@@ -69,7 +70,7 @@ impl Backend for Device {
             if self.is_lost {
                 return Err(wgrad::Error::failed("the device was lost"));
             }
-            self.in_f16 = program.ops.iter().any(|op| matches!(op, Op::Mixed(_)));
+            self.in_f16 = program.tensors.iter().any(|t| t.precision == Precision::F16);
             self.cpu.load(program).await
         })
     }

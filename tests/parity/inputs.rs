@@ -5,7 +5,7 @@ use rand::RngExt;
 use std::sync::Arc;
 use wgrad::data::{Affine, Features, Samples, Targets};
 use wgrad::kernels::Step;
-use wgrad::kernels::inputs::embed::Place;
+use wgrad::kernels::inputs::embed::{Place, TableGradients};
 use wgrad::kernels::layers::dropout::Dropout;
 use wgrad::kernels::tensor::Extent;
 use wgrad::math::matrix::Matrix;
@@ -114,21 +114,11 @@ fn embeddings_are_bit_equal_and_their_gradients_agree() {
 
         let Some(device) = gpu("embeddings") else { return };
         let mut case = Case::new(rows);
-        let again = features.clone();
         let from = case.batch("features", place.features, features);
         let gradient = case.batch("gradient", inputs, normal(&mut random, rows * inputs));
         let out = case.tensor("out", Extent::Fixed(values), dims, vec![7.0; values * dims]);
-        let [order, spare] = ["order", "spare"].map(|what| case.batch(what, 2, vec![]));
-        let sort = Op::SortIndices { place, features: from, order, spare };
-        let op = Op::EmbedGradient { place, order, gradient, out };
-        case.check_all(vec![sort, op], Step::default(), None, device);
-
-        let Some(device) = gpu("small tables") else { return };
-        let mut case = Case::new(rows);
-        let features = case.batch("features", place.features, again);
-        let gradient = case.batch("gradient", inputs, normal(&mut random, rows * inputs));
-        let out = case.tensor("out", Extent::Fixed(values), dims, vec![7.0; values * dims]);
-        let op = Op::TableGradient { place, features, gradient, out };
+        let tables = TableGradients { each: vec![(place, out)], within: None };
+        let op = Op::EmbedGradient { features: from, gradient, tables };
         case.check(op, Step::default(), None, device);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::case::{Case, gpu, normal, random, rounds, size};
 use wgrad::kernels::Step;
-use wgrad::kernels::inputs::embed::Place;
+use wgrad::kernels::inputs::embed::{Place, TableGradients};
 use wgrad::kernels::optim::vector_norm::STRETCH;
 use wgrad::kernels::products::matmul::Form;
 use wgrad::kernels::tensor::Extent;
@@ -96,10 +96,9 @@ fn very_long_sums_agree() {
     let out = case.tensor("out", Extent::Fixed(2), 1, vec![7.0; 2]);
     let place =
         Place { features: 1, column: 0, inputs: 1, at: 0, values: 2, dims: 1, copies: true };
-    let [order, spare] = ["order", "spare"].map(|what| case.batch(what, 2, vec![]));
-    let sort = Op::SortIndices { place, features, order, spare };
-    let op = Op::EmbedGradient { place, order, gradient, out };
-    case.check_all(vec![sort, op], Step::default(), None, device);
+    let tables = TableGradients { each: vec![(place, out)], within: None };
+    let op = Op::EmbedGradient { features, gradient, tables };
+    case.check(op, Step::default(), None, device);
     let rows = 4_300_000;
     let Some(device) = gpu("very long sums") else { return };
     let mut case = Case::new(rows);

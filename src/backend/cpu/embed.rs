@@ -2,7 +2,7 @@
 
 use super::memory::Shared;
 use super::team::Worker;
-use crate::kernels::inputs::{embed, sort_indices};
+use crate::kernels::inputs::embed;
 use crate::kernels::tensor::TensorId;
 use crate::math::gemm::Gemm;
 use crate::plan::program::Op;
@@ -10,14 +10,11 @@ use std::ops::Range;
 
 /// The number of elements in a piece of element-wise work.
 const PIECE: usize = 1 << 14;
-/// Rows of a piece of merging: a power of two, as runs are.
-const ROWS: usize = 1 << 12;
 
 /// Runs one of these ops on a batch of `rows` rows.
 pub(super) fn run<T: Gemm>(op: &Op, rows: usize, memory: &Shared<'_, T>, worker: &Worker<'_>) {
     let program = memory.program();
-    // SAFETY: between two barriers no piece writes a tensor that is read by this: what an op reads it
-    // doesn't write (`Program::check`), but for the two that sorting merges from and to in turn.
+    // SAFETY: what an op reads it doesn't write (`Program::check`).
     let read = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, rows).len()) };
     // SAFETY: only of features, which these ops don't write.
     let part = |id: TensorId, range: Range<usize>| unsafe { memory.read(id, range) };
@@ -40,33 +37,13 @@ pub(super) fn run<T: Gemm>(op: &Op, rows: usize, memory: &Shared<'_, T>, worker:
                 );
             });
         }
-        Op::SortIndices { place, features, order, spare } => {
-            let merges = sort_indices::merges(program.batch);
-            let [mut from, mut to] = sort_indices::alternating(merges, *order, *spare);
-            each_block(rows, sort_indices::TILE, &|block| {
-                let features = part(*features, of(&block, place.features));
-                sort_indices::sort_tile(*place, block.start, features, write(from, of(&block, 2)));
-            });
-            for merge in 0..merges {
-                let run = sort_indices::TILE << merge;
-                each_block(rows, ROWS.min(2 * run), &|block| {
-                    let merged = write(to, of(&block, 2));
-                    sort_indices::merge(run, read(from), block, merged);
+        Op::EmbedGradient { features, gradient, tables } => {
+            for &(place, out) in &tables.each {
+                each_block(place.values, (PIECE / place.dims).max(1), &|block| {
+                    let out = write(out, of(&block, place.dims));
+                    embed::gradient(place, block, read(*features), read(*gradient), out);
                 });
-                std::mem::swap(&mut from, &mut to);
             }
-        }
-        Op::EmbedGradient { place, order, gradient, out } => {
-            each_block(place.values, (PIECE / place.dims).max(1), &|block| {
-                let out = write(*out, of(&block, place.dims));
-                embed::gradient(*place, block, read(*order), read(*gradient), out);
-            });
-        }
-        Op::TableGradient { place, features, gradient, out } => {
-            each_block(place.values, (PIECE / place.dims).max(1), &|block| {
-                let out = write(*out, of(&block, place.dims));
-                embed::table_gradient(*place, block, read(*features), read(*gradient), out);
-            });
         }
         _ => {}
     }

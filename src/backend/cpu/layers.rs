@@ -1,5 +1,6 @@
 //! Ops of the GPU programs, which the CPU backend has for reference: split into pieces by the shape.
 
+use super::half;
 use super::memory::Shared;
 use super::ops::{ROWS, from};
 use super::taken::take_step;
@@ -64,6 +65,8 @@ pub(super) fn dense<T: Gemm>(
         let shape = [cols(op.z), cols(op.input)];
         dense::reference(op.functions.as_ref(), shape, x, whole(op.weight), bias, z, a);
     });
+    let written = if op.z == op.a { &[op.a][..] } else { &[op.z, op.a] };
+    half::store(written, op.overflows, step.rows as usize, memory, worker);
 }
 
 /// The loss and δ of the outputs.
@@ -137,6 +140,7 @@ pub(super) fn backward<T: Gemm>(
     let rows = step.rows as usize;
     if let Some(delta) = &op.delta {
         blocks(rows, worker, |block| delta_rows(delta, memory, block));
+        half::store(&[delta.out], op.scaled.map(|scaled| scaled.loss_scale), rows, memory, worker);
     }
     for layer in &op.updates {
         if let Some(parts) = op.parts {
@@ -154,7 +158,7 @@ pub(super) fn backward<T: Gemm>(
 }
 
 /// Some rows of δ_l.
-pub(super) fn delta_rows<T: Gemm>(op: &Delta, memory: &Shared<'_, T>, block: Range<usize>) {
+fn delta_rows<T: Gemm>(op: &Delta, memory: &Shared<'_, T>, block: Range<usize>) {
     let cols = |id: TensorId| memory.program().tensor(id).cols;
     let (n, k) = (cols(op.out), cols(op.above));
     // SAFETY: δ of the layer above and Z, which earlier ops wrote and this one doesn't.
@@ -177,17 +181,30 @@ fn update_units<T: Gemm>(
     units: Range<usize>,
 ) {
     let rule = RuleStep::new(op.rule, step);
-    unit_gradients(layer, step.rows as usize, memory, units, |w, range, gradient| {
+    let scale = op.scaled.map(|scaled| half::scale(scaled, memory));
+    if scale == Some(None) {
+        return;
+    }
+    unit_gradients(layer, step.rows as usize, memory, units.clone(), |w, range, gradient| {
+        if let Some(scale) = scale.flatten() {
+            gradient.iter_mut().for_each(|g| *g = *g / scale);
+        }
         // The rule has no third state.
         let [first, second] = op.state;
         // SAFETY: these units' parameters and their state belong to this piece.
         unsafe { take_step(&rule, [first, second, second], memory, w, range, gradient) };
     });
+    if let Some(shadow) = op.scaled.and_then(|scaled| scaled.shadow) {
+        let k = memory.program().tensor(layer.input).cols;
+        let range = units.start * k..units.end * k;
+        // SAFETY: other pieces have other units of both, and the step's references are gone.
+        unsafe { half::shadow(layer.weight, shadow, range, memory) };
+    }
 }
 
-/// Passes the gradients of some units' weights and biases over `rows` rows to `take`, each with its tensor
-/// and range.
-pub(super) fn unit_gradients<T: Gemm>(
+/// Hands the gradients of some units' weights and biases over `rows` rows to `take`, each with the tensor
+/// and where in it they belong.
+fn unit_gradients<T: Gemm>(
     layer: &ParameterGradient,
     rows: usize,
     memory: &Shared<'_, T>,

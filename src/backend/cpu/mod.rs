@@ -1,10 +1,10 @@
 //! The CPU backend, in f32 or f64: the fallback for machines without a GPU, and the reference.
 
 mod embed;
+mod half;
 mod inputs;
 mod layers;
 mod memory;
-mod mixed;
 mod net_memory;
 mod norm;
 mod ops;

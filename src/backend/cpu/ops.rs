@@ -2,9 +2,9 @@
 
 use super::Caches;
 use super::embed;
+use super::half;
 use super::layers;
 use super::memory::Shared;
-use super::mixed;
 use super::norm;
 use super::taken::{Taker, take_step};
 use super::team::Worker;
@@ -16,6 +16,7 @@ use crate::kernels::fused::whole_net::{LARGEST_BLOCK, Reach, unit_pieces, units_
 use crate::kernels::inputs::{augment, gather, mixup};
 use crate::kernels::layers::{activation, dropout, nonfinite, softmax};
 use crate::kernels::loss::SCORES;
+use crate::kernels::mixed::{SCALE_STATE, next_scale};
 use crate::kernels::optim::combine::{self, Factors};
 use crate::kernels::optim::edits::{self, Edit};
 use crate::kernels::optim::optimizer::RuleStep;
@@ -76,12 +77,15 @@ pub(super) fn run<T: Gemm>(
         each_block(rows, cols, (PIECE / cols).max(1), f);
     };
     match op {
-        Op::Gather { x } => each_row_block(rows, &|range| {
-            let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*x));
-            gather::rows(&from(step, range.start), found);
-            let x = write(*x, range.start * cols..range.end * cols);
-            gather::features(found, &data.features, &data.affine, x);
-        }),
+        Op::Gather { x } => {
+            each_row_block(rows, &|range| {
+                let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*x));
+                gather::rows(&from(step, range.start), found);
+                let x = write(*x, range.start * cols..range.end * cols);
+                gather::features(found, &data.features, &data.affine, x);
+            });
+            half::store(&[*x], None, rows, memory, worker);
+        }
         Op::Augment { augmentation, x } => each_row_block(rows, &|range| {
             let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*x));
             gather::rows(&from(step, range.start), found);
@@ -89,12 +93,7 @@ pub(super) fn run<T: Gemm>(
             let (features, affine) = (&data.features, &data.affine);
             augment::features(augmentation, step, range.start, found, features, affine, x);
         }),
-        Op::Embed { .. }
-        | Op::SortIndices { .. }
-        | Op::EmbedGradient { .. }
-        | Op::TableGradient { .. } => {
-            embed::run(op, rows, memory, worker);
-        }
+        Op::Embed { .. } | Op::EmbedGradient { .. } => embed::run(op, rows, memory, worker),
         Op::Targets { t } => each_row_block(rows, &|range| {
             let (found, cols) = (&mut [0; ROWS][..range.len()], cols(*t));
             gather::rows(&from(step, range.start), found);
@@ -278,7 +277,20 @@ pub(super) fn run<T: Gemm>(
         Op::Dense(op) => layers::dense(op, data, step, memory, worker),
         Op::Output(op) => layers::output(op, data, step, memory, worker),
         Op::Backward(op) => layers::backward(op, step, memory, worker),
-        Op::Mixed(op) => mixed::run(op, data, step, memory, worker),
+        Op::Rescale { x, y, loss_scale } => {
+            let scale = read(*loss_scale)[0];
+            each_piece(cols(*x), &|_, range| {
+                let x = part(*x, range.clone());
+                write(*y, range).iter_mut().zip(x).for_each(|(y, &x)| *y = scale * x);
+            });
+            half::store(&[*y], Some(*loss_scale), rows, memory, worker);
+        }
+        Op::LossScale { loss_scale, interval } => worker.share(1, |_| {
+            let state = write(*loss_scale, 0..SCALE_STATE);
+            let mut before = [T::zero(); SCALE_STATE];
+            before.copy_from_slice(state);
+            state.copy_from_slice(&next_scale(*interval, before));
+        }),
         Op::Nonfinite { x, found } => {
             let (rows, cols) = (len(*found), cols(*x));
             each_block(rows, cols, (PIECE / cols).max(1), &|first, range| {

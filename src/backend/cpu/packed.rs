@@ -85,6 +85,8 @@ fn whole_rows(op: &Op, batch: usize) -> Option<Vec<TensorId>> {
             let needs_rows = net.embedded.as_ref().is_some_and(|e| e.gradient.is_some());
             return (!needs_rows).then(|| vec![net.parameters]);
         }
+        // Noise is drawn by the index of an element in its rows.
+        Op::GradientUpdate(op) if op.with.noise.is_some() => return None,
         Op::GradientUpdate(op) => {
             let mut rows = vec![op.parameters];
             rows.extend(&op.state[..op.rule.optimizer.state_slots()]);

@@ -5,7 +5,7 @@ use crate::kernels::Step;
 use crate::kernels::fused::gradient::GradientParts;
 use crate::kernels::optim::optimizer::RuleStep;
 use crate::kernels::optim::update::GradientUpdate;
-use crate::kernels::optim::{average, collect, direction};
+use crate::kernels::optim::{average, collect, direction, edits};
 use crate::kernels::tensor::TensorId;
 use crate::math::gemm::Gemm;
 use std::ops::Range;
@@ -20,9 +20,9 @@ pub(super) struct Taker<'a, T> {
 
 /// The destination of gradients.
 enum Way<'a, T> {
-    /// The optimizer's step.
-    Step(&'a GradientUpdate, RuleStep<T>),
-    /// The tensor in which they are kept.
+    /// Into the optimizer's step, with the standard deviation and the key of the gradient noise.
+    Step(&'a GradientUpdate, RuleStep<T>, Option<(T, [u32; 2])>),
+    /// Into the places where they are kept.
     Keep(&'a GradientParts),
 }
 
@@ -34,7 +34,9 @@ impl<'a, T: Gemm> Taker<'a, T> {
         needs.extend(used);
         needs.extend(op.with.collected);
         needs.extend(op.with.average.map(|(_, average)| average));
-        Taker { step, way: Way::Step(op, RuleStep::new(op.rule, step)), needs }
+        let noise =
+            op.with.noise.map(|(variance, key)| (edits::noise_deviation(variance, step), key));
+        Taker { step, way: Way::Step(op, RuleStep::new(op.rule, step), noise), needs }
     }
 
     /// The tensor in which `op` keeps its only part.
@@ -50,7 +52,7 @@ impl<'a, T: Gemm> Taker<'a, T> {
 
     /// Whether parameters change.
     pub(super) fn steps(&self) -> bool {
-        matches!(self.way, Way::Step(op, _) if op.with.direction.is_none())
+        matches!(self.way, Way::Step(op, ..) if op.with.direction.is_none())
     }
 
     /// Takes the gradient of elements `range` of the parameter tensor `w`, which it may change.
@@ -83,12 +85,12 @@ impl<'a, T: Gemm> Taker<'a, T> {
                     collect::reference(true, kept, collected);
                 }
             }
-            Way::Step(op, rule) => {
+            Way::Step(op, rule, noise) => {
                 let with = &op.with;
                 if let Some(collected) = with.collected {
                     // SAFETY: the place of these parameters, which is the caller's alone; the reference ends
                     // before the step.
-                    let collected = unsafe { memory.write(collected, place) };
+                    let collected = unsafe { memory.write(collected, place.clone()) };
                     collect::reference(true, g, collected);
                 }
                 // In the order of `plan/update.rs`, by the same equations.
@@ -99,6 +101,9 @@ impl<'a, T: Gemm> Taker<'a, T> {
                 }
                 if let Some(limit) = with.clip_value {
                     T::clip(T::of(limit.into()), g);
+                }
+                if let Some((deviation, key)) = *noise {
+                    T::add_normals(deviation, key, [place.start as u32, self.step.t], g);
                 }
                 // SAFETY: the contract is the same, and no reference to these elements is left.
                 unsafe { self.take_step(op, rule, memory, w, range, g) };

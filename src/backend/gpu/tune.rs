@@ -35,12 +35,12 @@ impl Gpu {
         let before = self.measured_for;
         let mut news = false;
         for op in &program.ops[program.routines.step.clone()] {
-            let products = program.products(op);
-            if products.is_empty() || self.tuning.measured(op.precision(), &products).is_some() {
+            let (products, precision) = (program.products(op), program.precision_of(op));
+            if products.is_empty() || self.tuning.measured(precision, &products).is_some() {
                 continue;
             }
             let mut best: Option<(f64, usize)> = None;
-            for choice in self.tuning.candidates(op.precision(), &products) {
+            for choice in self.tuning.candidates(precision, &products) {
                 self.measured_for = before + begin.elapsed();
                 if self.measured_for > BUDGET && !self.measures_all {
                     return self.end_tuning(news);
@@ -56,7 +56,7 @@ impl Gpu {
                 }
             }
             if let Some((_, choice)) = best {
-                self.tuning.keep(op.precision(), &products, choice);
+                self.tuning.keep(precision, &products, choice);
                 news = true;
             }
         }
@@ -68,7 +68,7 @@ impl Gpu {
     async fn time(&mut self, program: &Program, op: &Op, choice: usize) -> Result<f64> {
         let mut tuning = Tuning { registers: self.tuning.registers, ..Tuning::default() };
         tuning.mixed.multiplier = self.tuning.mixed.multiplier;
-        tuning.keep(op.precision(), &program.products(op), choice);
+        tuning.keep(program.precision_of(op), &program.products(op), choice);
         // There are no rows yet to gather.
         let mut op = op.clone();
         if let Op::Dense(dense) = &mut op {

@@ -8,7 +8,7 @@ use crate::kernels::common::declaration::{
     Binding, COMMON, FUNCTIONS, Kernel, RANDOM_FUNCTIONS, read, read_write, uniform,
 };
 use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
-use crate::kernels::inputs::embed;
+use crate::kernels::inputs::embed::{self, TABLES};
 use crate::kernels::layers::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use crate::kernels::layers::dropout::Dropout;
 use crate::kernels::layers::norm::{NormTensors, NormalizedGradient};
@@ -99,7 +99,7 @@ pub struct WholeNet {
     pub augmentation: Option<Augmentation>,
     /// The dropout of X, in passes up to the δ.
     pub input_dropout: Option<Dropout>,
-    /// The last feature columns, looked up in tables; on the CPU only.
+    /// The last feature columns, looked up in tables.
     pub embedded: Option<Embedded>,
     /// Whether pairs of rows of X and T are mixed, in passes up to the δ; on the CPU only.
     pub mixup: bool,
@@ -152,8 +152,9 @@ impl WholeNet {
     #[must_use]
     pub fn runs_on_gpus(&self) -> bool {
         let is_plain = |layer: &NetLayer| layer.norm.is_none() && layer.skip.is_none();
-        let gathers = self.augmentation.is_none() && self.embedded.is_none() && !self.mixup;
-        gathers && self.layers.iter().all(is_plain)
+        let gathers = self.augmentation.is_none() && !self.mixup;
+        let embeds = self.embedded.as_ref().is_none_or(|of| of.tables.len() <= TABLES);
+        gathers && embeds && self.layers.iter().all(is_plain)
     }
 }
 
@@ -220,8 +221,17 @@ uniform! {
         threshold: f32,
         first_layer: u32,
         targets: u32,
+        features: u32,
+        raw: u32,
+        copied: u32,
+        tables: u32,
+        input_gradient: u32,
+        first_column: u32,
+        padding0: u32,
+        padding1: u32,
         table: [[u32; 4]; 3 * LAYERS],
         drops: [[u32; 4]; LAYERS + 1],
+        embeddings: [[u32; 4]; 2 * TABLES],
     }
 }
 
@@ -297,17 +307,22 @@ pub fn fits(
     let one_each = |l: &NetLayer| !matches!(l.functions, Some(UnitFunctions::Each(..)));
     let tiles = |a: usize, b: usize| a.div_ceil(32) * (b.div_ceil(8) + 2);
     let inputs = cols(op.x);
-    let (mut rounds, mut units, mut below) = (inputs, 0, inputs);
+    // Tables are looked up, not multiplied.
+    let embedded = op.embedded.as_ref();
+    let tables = embedded.into_iter().flat_map(|of| &of.tables).map(|(of, _)| of.values * of.dims);
+    let multiplied = parameters - tables.sum::<usize>().min(parameters);
+    let features = embedded.map_or(0, |of| cols(of.features) + inputs);
+    let (mut rounds, mut units, mut below) = (inputs + features, 0, inputs);
     for layer in &op.layers {
         let n = cols(layer.z);
         rounds += tiles(n, below) + tiles(below, n);
         (units, below) = (units + n, n);
     }
     let update_rounds = batch / 8;
-    let arena = 4 * batch as u64 * (inputs + 4 * units) as u64;
+    let arena = 4 * batch as u64 * (inputs + features + 4 * units) as u64;
     op.layers.iter().all(one_each)
         && op.layers.len() <= LAYERS
-        && parameters <= PARAMETERS
+        && multiplied <= PARAMETERS
         && rounds.max(update_rounds) <= ROUNDS
         && arena.max(4 * parameters as u64) <= largest
 }
@@ -343,6 +358,14 @@ pub fn launch(op: &WholeNet, batch: usize, storage: Storage, place: Place<'_>) -
         input = layer.a;
         output = code;
     }
+    let mut embeddings = [[0; 4]; 2 * TABLES];
+    let embedded = op.embedded.as_ref();
+    let tables = embedded.map_or(&[][..], |of| &of.tables);
+    for ((of, table), words) in tables.iter().zip(embeddings.chunks_exact_mut(2)) {
+        words[0] = [of.column, of.at, of.values, of.dims].map(|x| x as u32);
+        words[1] = [at(*table), 0, 0, 0];
+    }
+    let inputs = place(op.x).1;
     let flag = |set: bool| f64::from(u8::from(set));
     let (loss, outputs) = (op.loss.as_ref(), place(input).1);
     let mut overrides = BLOCKS[size].short_stretches();
@@ -353,6 +376,7 @@ pub fn launch(op: &WholeNet, batch: usize, storage: Storage, place: Place<'_>) -
         ("LOSS", f64::from(loss.map_or(0, |of| of.loss.code()))),
         ("OUTPUT", f64::from(output)),
         ("DROPS", flag(op.drops())),
+        ("EMBEDS", flag(embedded.is_some())),
     ]);
     Launch {
         kernel: &WHOLE_NET[size],
@@ -360,7 +384,7 @@ pub fn launch(op: &WholeNet, batch: usize, storage: Storage, place: Place<'_>) -
         uniform: WholeNetUniform {
             layers: op.layers.len() as u32,
             reach: op.reach() as u32,
-            inputs: place(op.x).1,
+            inputs,
             outputs,
             x: at(op.x),
             t: loss.map_or(0, |of| at(of.t)),
@@ -370,8 +394,17 @@ pub fn launch(op: &WholeNet, batch: usize, storage: Storage, place: Place<'_>) -
             threshold: loss.map_or(0.0, |of| of.loss.link().threshold()),
             first_layer: op.from as u32,
             targets: loss.map_or(0, |of| of.loss.targets(outputs as usize) as u32),
+            features: embedded.map_or(inputs, |of| place(of.features).1),
+            raw: embedded.map_or(0, |of| at(of.features)),
+            copied: tables.first().map_or(inputs, |(first, _)| first.at as u32),
+            tables: tables.len() as u32,
+            input_gradient: embedded.and_then(|of| of.gradient).map_or(0, at),
+            first_column: embedded.map_or(0, |of| of.first() as u32),
+            padding0: 0,
+            padding1: 0,
             table,
             drops,
+            embeddings,
         }
         .bytes(),
         args: vec![

@@ -4,4 +4,3 @@ pub mod augment;
 pub mod embed;
 pub mod gather;
 pub mod mixup;
-pub mod sort_indices;

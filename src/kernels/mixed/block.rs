@@ -90,6 +90,15 @@ impl fmt::Display for Block {
     }
 }
 
+/// The block of a product.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// Its index in [`BLOCKS`].
+    pub place: usize,
+    /// The constants of its kernels.
+    pub overrides: Vec<(&'static str, f64)>,
+}
+
 /// The multiplier, and the blocks that were measured to be the fastest.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MixedTuning {
@@ -143,12 +152,9 @@ impl MixedTuning {
         large.or(candidates.first()).copied().unwrap_or_default()
     }
 
-    /// The block of a product (m, n, k), as a place in [`BLOCKS`], with its constants.
-    pub(super) fn take(
-        &self,
-        product: [usize; 3],
-        registers: Option<usize>,
-    ) -> (usize, Vec<(&'static str, f64)>) {
+    /// The block of a product (m, n, k).
+    #[must_use]
+    pub fn take(&self, product: [usize; 3], registers: Option<usize>) -> Choice {
         let candidates = self.candidates(product, registers);
         let wanted = [self.forced, self.measured(product)].into_iter().flatten();
         let taken = wanted.into_iter().find(|choice| candidates.contains(choice));
@@ -161,7 +167,7 @@ impl MixedTuning {
             }
             Block::Matrices(matrices) => matrices.overrides(product[2]),
         };
-        (choice, overrides)
+        Choice { place: choice, overrides }
     }
 }
 
@@ -172,13 +178,13 @@ mod tests {
     #[test]
     fn blocks_are_taken_by_what_multiplies_and_by_the_shape() {
         let fma = MixedTuning::default();
-        assert_eq!(BLOCKS[fma.take([64, 10, 16], None).0].to_string(), "32x32");
-        assert_eq!(BLOCKS[fma.take([4096, 4096, 4096], None).0].to_string(), "128x128");
+        assert_eq!(BLOCKS[fma.take([64, 10, 16], None).place].to_string(), "32x32");
+        assert_eq!(BLOCKS[fma.take([4096, 4096, 4096], None).place].to_string(), "128x128");
         for size in [8, 16] {
             let multiplier = Multiplier::Matrices(size);
             let mut tuning = MixedTuning { multiplier, ..MixedTuning::default() };
             let sides = |tuning: &MixedTuning, p| {
-                let block = BLOCKS[tuning.take(p, None).0];
+                let block = BLOCKS[tuning.take(p, None).place];
                 assert_eq!(block.multiplier(), multiplier);
                 block.sides()
             };

@@ -1,13 +1,13 @@
 //! δ of a layer from that of the layer above: δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), all in f16.
 
 use super::texts::STORED;
-use super::{BLOCKS, Block};
+use super::{BLOCKS, Block, Choice};
 use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write, uniform};
-use crate::kernels::common::launch::{Arg, Grid, Launch};
+use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
 use crate::kernels::layers::activation::ACTIVATION_FUNCTIONS;
-use crate::kernels::products::backward::Delta;
+use crate::kernels::products::backward::{Delta, Scaled};
 use crate::kernels::products::tile::Along;
-use crate::kernels::tensor::{Extent, TensorId};
+use crate::kernels::tensor::Extent;
 use std::sync::LazyLock;
 
 uniform! {
@@ -38,14 +38,15 @@ pub static DELTA: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 /// Launches [`DELTA`] on `op`, whose δ_l is (B, n) and δ_{l+1} (B, k).
 pub(super) fn launch(
     op: &Delta,
-    loss_scale: TensorId,
-    [n, k]: [usize; 2],
-    choice: usize,
-    mut overrides: Vec<(&'static str, f64)>,
+    scaled: Option<Scaled>,
+    block: Choice,
+    place: Place<'_>,
 ) -> Launch {
+    let Choice { place: choice, mut overrides } = block;
+    let [n, k] = [op.out, op.above].map(|id| place(id).1);
     let activation = op.functions.of(0);
     overrides.extend([
-        ("WATCH", 1.0),
+        ("WATCH", f64::from(u8::from(scaled.is_some()))),
         ("ACTIVATION", activation.code().into()),
         ("PARAMETER", activation.parameter().into()),
     ]);
@@ -53,8 +54,12 @@ pub(super) fn launch(
     Launch {
         kernel: &DELTA[choice],
         overrides,
-        uniform: Uniform { n: n as u32, k: k as u32 }.bytes(),
-        args: [op.above, op.weight, op.z, op.out, loss_scale].map(Arg::Tensor).to_vec(),
-        grid: Grid::Tiles(Extent::Batch, rows, n.div_ceil(cols)),
+        uniform: Uniform { n, k }.bytes(),
+        args: [op.above, op.weight, op.z, op.out]
+            .map(Arg::Tensor)
+            .into_iter()
+            .chain([scaled.map_or(Arg::Unused, |scaled| Arg::Tensor(scaled.loss_scale))])
+            .collect(),
+        grid: Grid::Tiles(Extent::Batch, rows, (n as usize).div_ceil(cols)),
     }
 }

@@ -1,13 +1,14 @@
 //! A layer forward: Z = X Wᵀ ± b and A = σ(Z), from X and W in f16.
 
 use super::texts::STORED;
-use super::{BLOCKS, Block};
+use super::{BLOCKS, Block, Choice};
 use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write};
 use crate::kernels::common::launch::{Arg, Grid, Launch};
 use crate::kernels::layers::activation::ACTIVATION_FUNCTIONS;
 use crate::kernels::products::dense::{Dense, Uniform};
 use crate::kernels::products::tile::Along;
-use crate::kernels::tensor::{Extent, TensorId};
+use crate::kernels::tensor::Extent;
+use crate::net::precision::Precision;
 use std::sync::LazyLock;
 
 /// A hidden layer forward, with Z and A in f16, for each of [`BLOCKS`].
@@ -46,31 +47,29 @@ fn kernels(name: &str, result: &str) -> Vec<Kernel> {
     BLOCKS.iter().map(kernel).collect()
 }
 
-/// Launches [`DENSE`], or [`DENSE_LAST`] where `is_last`, on `op`, whose Z is (B, n) and W (n, k).
-pub(super) fn launch(
-    op: &Dense,
-    loss_scale: Option<TensorId>,
-    [n, k]: [usize; 2],
-    is_last: bool,
-    choice: usize,
-    mut overrides: Vec<(&'static str, f64)>,
-) -> Launch {
+/// Launches [`DENSE`], or [`DENSE_LAST`] where the `result` is f32, on `op`, whose Z is (B, n) and W (n, k).
+#[must_use]
+pub fn launch_dense(op: &Dense, [n, k]: [usize; 2], result: Precision, block: Choice) -> Launch {
+    let Choice { place, mut overrides } = block;
     let flag = |set: bool| f64::from(u8::from(set));
     let activation = op.functions.as_ref().map(|f| f.of(0));
     let store_z = op.z != op.a || op.functions.is_none();
-    let kernels = if is_last { &DENSE_LAST } else { &DENSE };
+    let kernels = match result {
+        Precision::F32 => &DENSE_LAST,
+        Precision::F16 => &DENSE,
+    };
     overrides.extend([
-        ("WATCH", flag(loss_scale.is_some())),
+        ("WATCH", flag(op.overflows.is_some())),
         ("BIAS", flag(op.bias.is_some())),
         ("STORE_Z", flag(store_z)),
         ("STORE_A", flag(activation.is_some())),
         ("ACTIVATION", activation.map_or(0.0, |f| f.code().into())),
         ("PARAMETER", activation.map_or(0.0, |f| f.parameter().into())),
     ]);
-    let [rows, cols] = BLOCKS[choice].sides();
+    let [rows, cols] = BLOCKS[place].sides();
     let bias_sign = op.bias.map_or(0.0, |(_, sign)| sign);
     Launch {
-        kernel: &kernels[choice],
+        kernel: &kernels[place],
         overrides,
         uniform: Uniform { n: n as u32, k: k as u32, parts: 1, bias_sign }.bytes(),
         args: vec![
@@ -79,7 +78,7 @@ pub(super) fn launch(
             op.bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)),
             if store_z { Arg::Tensor(op.z) } else { Arg::Unused },
             if activation.is_some() { Arg::Tensor(op.a) } else { Arg::Unused },
-            loss_scale.map_or(Arg::Unused, Arg::Tensor),
+            op.overflows.map_or(Arg::Unused, Arg::Tensor),
         ],
         grid: Grid::Tiles(Extent::Batch, rows, n.div_ceil(cols)),
     }

@@ -63,12 +63,14 @@ pub static SCALE: Kernel = Kernel {
 };
 
 /// Launches [`GATHER`] into `x`: (B, cols).
-pub(super) fn launch_gather(x: TensorId, cols: usize, bytes: bool) -> Launch {
+#[must_use]
+pub fn launch_gather(x: TensorId, cols: usize, bytes: bool) -> Launch {
     Launch { kernel: &GATHER, ..gather::launch_features(x, cols, bytes) }
 }
 
 /// Launches [`RESCALE`] on x and y: (B, cols).
-pub(super) fn launch_rescale(tensors: [TensorId; 3], cols: usize) -> Launch {
+#[must_use]
+pub fn launch_rescale(tensors: [TensorId; 3], cols: usize) -> Launch {
     Launch {
         kernel: &RESCALE,
         overrides: vec![("WATCH", 1.0)],
@@ -79,7 +81,8 @@ pub(super) fn launch_rescale(tensors: [TensorId; 3], cols: usize) -> Launch {
 }
 
 /// Launches [`SCALE`].
-pub(super) fn launch_scale(loss_scale: TensorId, interval: u32) -> Launch {
+#[must_use]
+pub fn launch_scale(loss_scale: TensorId, interval: u32) -> Launch {
     Launch {
         kernel: &SCALE,
         overrides: vec![],

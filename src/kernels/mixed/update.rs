@@ -1,32 +1,14 @@
 //! The update of a layer: its gradient from δ and A in f16, the optimizer's step on its master
 //! weights and biases in f32, and the weights again in f16.
 
-use super::{BLOCKS, Block};
+use super::{BLOCKS, Block, Choice};
 use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
 use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
-use crate::kernels::optim::update::ParameterGradient;
+use crate::kernels::products::backward::Backward;
 use crate::kernels::products::tile::Along;
-use crate::kernels::tensor::{Extent, TensorId};
-use crate::math::optim::Rule;
+use crate::kernels::tensor::Extent;
 use std::sync::LazyLock;
-
-/// The update of a layer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Update {
-    /// S δ_l: (B, n_l), A_{l−1}: (B, n_{l−1}), both in f16, and the layer's W and b.
-    pub gradient: ParameterGradient,
-    /// W in f16: (n_l, n_{l−1}).
-    pub shadow: TensorId,
-    /// The rule, which keeps two numbers for each parameter at most.
-    pub rule: Rule,
-    /// The state of the rule, for all parameters in one row.
-    pub state: [TensorId; 2],
-    /// All parameters in one row.
-    pub parameters: TensorId,
-    /// S and whether there was an overflow: (1, 4).
-    pub loss_scale: TensorId,
-}
 
 uniform! {
     /// The rule's constants, the layer's shape and the offsets of its parameters.
@@ -68,41 +50,43 @@ pub static UPDATE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     BLOCKS.iter().map(kernel).collect()
 });
 
-/// Launches [`UPDATE`].
-pub(super) fn launch(
-    op: &Update,
-    place: Place<'_>,
-    choice: usize,
-    mut overrides: Vec<(&'static str, f64)>,
-) -> Launch {
-    let Update { gradient, shadow, rule, state, parameters, loss_scale } = op;
-    let (n, k) = (place(gradient.delta).1, place(gradient.input).1);
-    let (bias, sign) = gradient.bias.map_or((0, 0.0), |(bias, sign)| (place(bias).0, sign));
-    let [constant0, constant1, constant2] = rule.optimizer.constants();
-    overrides.push(("RULE", rule.optimizer.code().into()));
+/// Launches [`UPDATE`] on the one update of `op`.
+pub(super) fn launch(op: &Backward, block: Choice, place: Place<'_>) -> Launch {
+    let Choice { place: choice, mut overrides } = block;
+    let (mut n, mut k, mut weight, mut bias, mut sign) = (0, 0, 0, 0, 0.0);
+    let mut args = [op.parameters, op.state[0], op.state[1]].map(Arg::Tensor).to_vec();
+    if let Some(gradient) = op.updates.first() {
+        (n, k) = (place(gradient.delta).1, place(gradient.input).1);
+        weight = place(gradient.weight).0;
+        (bias, sign) = gradient.bias.map_or((0, 0.0), |(bias, sign)| (place(bias).0, sign));
+        args.extend([gradient.delta, gradient.input].map(Arg::Tensor));
+    }
+    let scaled = op.scaled.map(|scaled| (scaled.shadow, scaled.loss_scale));
+    let (shadow, loss_scale) = scaled.unzip();
+    args.extend([shadow.flatten(), loss_scale].map(|id| id.map_or(Arg::Unused, Arg::Tensor)));
+    let [constant0, constant1, constant2] = op.rule.optimizer.constants();
+    overrides.push(("RULE", op.rule.optimizer.code().into()));
     let [rows, cols] = BLOCKS[choice].sides();
-    let covered = k as usize + usize::from(gradient.bias.is_some());
+    let covered = k as usize + usize::from(sign != 0.0);
     let groups = (n as usize).div_ceil(rows) * covered.div_ceil(cols);
-    let [first, second] = *state;
-    let tensors =
-        [*parameters, first, second, gradient.delta, gradient.input, *shadow, *loss_scale];
+    let (decay, decayed) = (op.rule.decay, decayed_word(op.rule.decayed));
     Launch {
         kernel: &UPDATE[choice],
         overrides,
         uniform: Uniform {
-            decay: rule.decay,
-            decayed: decayed_word(rule.decayed),
+            decay,
+            decayed,
             constant0,
             constant1,
             constant2,
             n,
             k,
-            weight: place(gradient.weight).0,
+            weight,
             bias,
             sign,
         }
         .bytes(),
-        args: tensors.map(Arg::Tensor).to_vec(),
+        args,
         grid: Grid::Rows(Extent::Fixed(groups)),
     }
 }

@@ -6,8 +6,6 @@ use crate::kernels::common::declaration::{
 };
 use crate::kernels::common::launch::{Arg, Grid, Launch, Step};
 use crate::kernels::tensor::{Extent, TensorId};
-use crate::math::random::threefry;
-use crate::math::real::Real;
 use crate::math::vector::Vector;
 
 /// A change to elements of a gradient g.
@@ -141,23 +139,16 @@ pub fn reference<T: Vector>(edit: Edit, step: &Step, start: usize, other: &[T], 
             g.iter_mut().for_each(|g| *g = *g / norm);
         }
         Edit::Noise { variance, key, first } => {
-            let log =
-                T::of(f64::from(variance)).ln() - T::of(FALL) * T::of(f64::from(step.t)).ln_1p();
-            let deviation = (T::of(0.5) * log).exp();
-            for (i, g) in (first + start..).zip(g) {
-                *g += deviation * normal(key, [i as u32, step.t]);
-            }
+            let counter = [(first + start) as u32, step.t];
+            T::add_normals(noise_deviation(variance, step), key, counter, g);
         }
     }
 }
 
-/// A standard normal number by key and counter.
-fn normal<T: Real>(key: [u32; 2], counter: [u32; 2]) -> T {
-    let [a, b] = threefry(key, counter);
-    let unit = T::of(2f64.powi(-24));
-    let above_zero = T::of(f64::from((a >> 8) + 1)) * unit;
-    let turn = T::of(f64::from(b >> 8)) * unit;
-    (T::of(-2.0) * above_zero.ln()).sqrt() * (T::of(std::f64::consts::TAU) * turn).cos()
+/// The standard deviation of [`Edit::Noise`] at a step.
+pub fn noise_deviation<T: Vector>(variance: f32, step: &Step) -> T {
+    let log = T::of(f64::from(variance)).ln() - T::of(FALL) * T::of(f64::from(step.t)).ln_1p();
+    (T::of(0.5) * log).exp()
 }
 
 #[cfg(test)]

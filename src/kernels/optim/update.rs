@@ -119,6 +119,8 @@ pub struct Companions {
     pub l1: f32,
     /// The limit that each element of the gradients is clipped to.
     pub clip_value: Option<f32>,
+    /// The variance and the key of the gradient noise: [`Edit::Noise`](super::edits::Edit::Noise).
+    pub noise: Option<(f32, [u32; 2])>,
     /// The tensor for the direction of LAMB, at the offsets of the parameters, instead of a step.
     pub direction: Option<TensorId>,
     /// The moving average of the parameters, which follows the step: (1, len).

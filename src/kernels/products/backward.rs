@@ -49,6 +49,18 @@ pub struct Backward {
     pub parameters: TensorId,
     /// The gradients over parts of the batch, instead of the optimizer's step.
     pub parts: Option<Parts>,
+    /// The loss scaling in f16, where the op is one δ or one update.
+    pub scaled: Option<Scaled>,
+}
+
+/// Loss scaling, and the f16 copy of weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scaled {
+    /// S, by which every δ is multiplied and gradients are divided, and whether there was an overflow, after
+    /// which nothing is updated: (1, 4).
+    pub loss_scale: TensorId,
+    /// W in f16 of the layer that is updated: (n_l, n_{l−1}).
+    pub shadow: Option<TensorId>,
 }
 
 /// Gradients over parts of a batch.

@@ -33,6 +33,8 @@ pub struct Dense {
     /// The stretches of Z side by side, (B, stretches · n_l), in place of Z and A: see
     /// [`is_worth_cutting`].
     pub parts: Option<TensorId>,
+    /// The tensor in which an overflow of Z and A in f16 is recorded, in training: (1, 4).
+    pub overflows: Option<TensorId>,
 }
 
 uniform! {

@@ -242,10 +242,36 @@ macro_rules! vector {
                     // Columns c and c + 16 of each 32 share a draw.
                     for (group, x) in x.chunks_mut(32).enumerate() {
                         let counter = (first / 2 + 16 * group) as u32;
-                        let draws = threefry_lanes::<16>(key, position, counter);
+                        let at = |i| [position, counter.wrapping_add(i)];
+                        let draws = threefry_lanes::<16>(key, at);
                         for (x, &drawn) in x.iter_mut().zip(draws.as_flattened()) {
                             *x = if drawn < threshold { 0.0 } else { *x * scale };
                         }
+                    }
+                }
+
+                fn add_normals(
+                    deviation: $type,
+                    key: [u32; 2],
+                    counter: [u32; 2],
+                    x: &mut [$type],
+                ) {
+                    const LANES: usize = 16;
+                    const UNIT: $type = 1.0 / (1 << 24) as $type;
+                    let [first, second] = counter;
+                    for (group, x) in x.chunks_mut(LANES).enumerate() {
+                        let start = first.wrapping_add((group * LANES) as u32);
+                        let at = |i| [start.wrapping_add(i), second];
+                        let [a, b] = threefry_lanes::<LANES>(key, at);
+                        let mut normal = [0.0; LANES];
+                        for (normal, (a, b)) in normal.iter_mut().zip(a.into_iter().zip(b)) {
+                            // 24 bits are exact; conversion from signed integers is vectorized everywhere.
+                            let above_zero = ((a >> 8) + 1) as i32 as $type * UNIT;
+                            let turns = (b >> 8) as i32 as $type * UNIT;
+                            let radius = Real::sqrt(-2.0 * Real::ln(above_zero));
+                            *normal = radius * Real::cos_turns(turns);
+                        }
+                        x.iter_mut().zip(normal).for_each(|(x, normal)| *x += deviation * normal);
                     }
                 }
 

@@ -107,6 +107,9 @@ pub trait Vector: Real {
         scale: Self,
         x: &mut [Self],
     );
+    /// x ← x + deviation · √(−2 ln u₁) cos 2πu₂ (Box, Muller 1958), where u₁ in (0, 1] and u₂ in [0, 1), multiples
+    /// of 2⁻²⁴, are drawn by key at counters (first + i, second) for element i: N(0, 1) times the deviation.
+    fn add_normals(deviation: Self, key: [u32; 2], counter: [u32; 2], x: &mut [Self]);
 }
 
 /// Prefetches memory that will be read soon.

@@ -5,8 +5,6 @@ use super::{Op, Program, Slice, Task};
 use crate::base::error::{Error, Result};
 use crate::kernels::fused::whole_net;
 use crate::kernels::fused::whole_net::{NetLayer, WholeNet};
-use crate::kernels::inputs::sort_indices;
-use crate::kernels::mixed::Mixed;
 use crate::kernels::tensor::{ALIGNMENT, Role, TensorId};
 use crate::math::optim::Rule;
 use std::ops::Range;
@@ -79,21 +77,11 @@ impl Program {
             Op::Backward(op) if op.parts.is_none() && !op.updates.is_empty() => {
                 has_room(op.rule, op.state.len())
             }
-            Op::Mixed(op) => match &**op {
-                Mixed::Update(op) => has_room(op.rule, op.state.len()),
-                _ => Ok(()),
-            },
             // The direction of LAMB needs both of its states.
             Op::GradientUpdate(op)
                 if op.with.direction.is_some() && op.rule.optimizer.state_slots() < 2 =>
             {
                 Err(Error::usage("the direction of an optimizer without two states"))
-            }
-            Op::SortIndices { .. } if self.batch > sort_indices::MOST_ROWS => {
-                let what = format!("embeddings of a batch of {} rows", self.batch);
-                Err(Error::usage(what).help(
-                    "up to 2²⁴ rows can be sorted: choose a smaller --batch-size or --micro-batch",
-                ))
             }
             _ => Ok(()),
         }

@@ -2,7 +2,6 @@ use super::*;
 use crate::data::Storage;
 use crate::kernels::fused::whole_net::Reach;
 use crate::kernels::layers::activation::UnitFunctions;
-use crate::kernels::mixed::Mixed;
 use crate::kernels::products::tile::Tuning;
 use crate::kernels::tensor::{Extent, Role};
 use crate::kernels::{Access, Arg};
@@ -25,10 +24,6 @@ fn in_place(op: &Op) -> Vec<[TensorId; 2]> {
             active.map(|l| [l.before_activation(), l.a]).collect()
         }
         Op::Dense(op) => vec![[op.z, op.a]],
-        Op::Mixed(op) => match &**op {
-            Mixed::Dense { dense, .. } => vec![[dense.z, dense.a]],
-            _ => Vec::new(),
-        },
         _ => Vec::new(),
     }
 }
@@ -131,12 +126,7 @@ fn programs_of_the_cpu() -> Vec<Program> {
 }
 
 fn kind(op: &Op) -> String {
-    let name =
-        |text: String| text.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_string();
-    match op {
-        Op::Mixed(op) => format!("Mixed::{}", name(format!("{op:?}"))),
-        op => name(format!("{op:?}")),
-    }
+    format!("{op:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap().to_string()
 }
 
 #[test]
@@ -202,22 +192,17 @@ fn no_op_may_write_a_tensor_that_it_names_twice() {
         "GradientUpdate",
         "Loss",
         "Matmul",
-        "Mixed::Delta",
-        "Mixed::Dense",
-        "Mixed::Rescale",
-        "Mixed::Update",
         "Nonfinite",
         "Normalize",
         "NormalizeGradient",
         "NormalizeSums",
         "Output",
+        "Rescale",
         "WholeNet",
         "Softmax",
         "SoftmaxGradient",
-        "SortIndices",
         "SumUpdate",
         "Swap",
-        "TableGradient",
         "Update",
         "VectorNorm",
     ];

@@ -6,12 +6,12 @@ use super::{Op, Program, Task};
 use crate::data::Storage;
 use crate::kernels::fused::gradient;
 use crate::kernels::fused::whole_net::Reach;
-use crate::kernels::inputs::sort_indices;
 use crate::kernels::products::dense;
 use crate::kernels::products::matmul::{self, Form};
 use crate::kernels::products::tile::{Products, Tuning};
 use crate::kernels::tensor::{Extent, TensorId};
 use crate::kernels::{Access, Arg, Launch};
+use crate::net::precision::Precision;
 use std::collections::BTreeSet;
 
 impl Program {
@@ -27,18 +27,19 @@ impl Program {
     #[must_use]
     pub fn products(&self, op: &Op) -> Products {
         let cols = |t: TensorId| self.tensor(t).cols;
-        match op {
+        let products = match op {
             Op::Matmul { form, a, c, .. } => {
                 matmul::products(self.matmul_shape(*form, *a, *c), self.batch)
             }
             Op::Dense(op) => dense::products(op, self.batch, [cols(op.z), cols(op.input)]),
             Op::Backward(op) => op.products(self.batch, cols),
-            Op::Mixed(op) => {
-                op.product(self.batch, cols).map(Products::element_wise).unwrap_or_default()
-            }
             Op::GradientUpdate(op) => gradient::products(&op.layers, self.batch, cols),
             Op::GradientParts(op) => gradient::products(&op.layers, op.rows, cols),
             _ => Products::default(),
+        };
+        match products.shapes[..] {
+            [product] if self.precision_of(op) == Precision::F16 => Products::element_wise(product),
+            _ => products,
         }
     }
 
@@ -90,9 +91,10 @@ impl Program {
                 let shape = self.matmul_shape(*form, *a, *c);
                 2.0 * elements(*c) * shape.k.rows(batch) as f64
             }
-            Op::SortIndices { .. } => sort_indices::comparisons(batch),
-            Op::EmbedGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
-            Op::TableGradient { place, out, .. } => (batch * place.dims) as f64 + elements(*out),
+            Op::EmbedGradient { tables, .. } => {
+                let each = tables.each.iter();
+                each.map(|(place, out)| (batch * place.dims) as f64 + elements(*out)).sum()
+            }
             Op::Update { range, .. } => 10.0 * range.len() as f64,
             Op::WholeNet(net) => {
                 let weights = net.layers[net.from..].iter().map(|l| elements(l.weight));
@@ -113,7 +115,7 @@ impl Program {
                 2.0 * batch as f64 * weights.sum::<f64>()
             }
             Op::SumUpdate(op) => elements(op.parts) + 10.0 * elements(op.parameters),
-            Op::Dense(_) | Op::Backward(_) | Op::Mixed(_) if !self.products(op).is_empty() => {
+            Op::Dense(_) | Op::Backward(_) if !self.products(op).is_empty() => {
                 let flops = |p: &[usize; 3]| 2.0 * p.map(|x| x as f64).iter().product::<f64>();
                 let full: f64 = self.products(op).shapes.iter().map(flops).sum();
                 full * batch as f64 / self.batch as f64

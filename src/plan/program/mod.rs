@@ -275,6 +275,15 @@ impl Program {
         first.map_or(Precision::F32, |t| t.precision)
     }
 
+    /// The precision of an op: f16 if one of its tensors is f16.
+    #[must_use]
+    pub fn precision_of(&self, op: &Op) -> Precision {
+        let tasks = self.effects(op);
+        let mut touched = tasks.iter().flat_map(Task::touched);
+        let is_half = touched.any(|slice| self.tensor(slice.tensor).precision == Precision::F16);
+        if is_half { Precision::F16 } else { Precision::F32 }
+    }
+
     /// `op` as a line to read: what it computes, with shapes.
     #[must_use]
     pub fn describe(&self, op: &Op) -> String {

@@ -13,15 +13,15 @@ use crate::kernels::Launch;
 use crate::kernels::common::random::{self, PERMUTATION, UNIFORM};
 use crate::kernels::fused::gradient::{GradientParts, SumUpdate};
 use crate::kernels::fused::whole_net::WholeNet;
-use crate::kernels::inputs::embed::{self, Place};
-use crate::kernels::inputs::{augment, gather, mixup, sort_indices};
+use crate::kernels::inputs::embed::{self, Place, TableGradients};
+use crate::kernels::inputs::{augment, gather, mixup};
 use crate::kernels::layers::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
 use crate::kernels::layers::dropout::{self, Dropout};
 use crate::kernels::layers::norm::{self, Normalized, NormalizedGradient};
 use crate::kernels::layers::softmax::{self, SOFTMAX, SOFTMAX_GRADIENT};
 use crate::kernels::layers::{add, nonfinite};
 use crate::kernels::loss::{self, output::Output};
-use crate::kernels::mixed::Mixed;
+use crate::kernels::mixed;
 use crate::kernels::optim::average::{self, Share};
 use crate::kernels::optim::combine::{self, Factors};
 use crate::kernels::optim::edits::{self, Edit};
@@ -140,7 +140,10 @@ ops! {
         /// x = the features of the batch's rows, scaled: (B, n_0).
         Gather { writes x }
         "gather", "{x} = scaled feature rows";
-        launches |on| [gather::launch_features(*x, on.cols(*x), on.storage.bytes)];
+        launches |on| [match on.precision(*x) {
+            Precision::F32 => gather::launch_features(*x, on.cols(*x), on.storage.bytes),
+            Precision::F16 => mixed::launch_gather(*x, on.cols(*x), on.storage.bytes),
+        }];
 
         /// x = each row's index replaced by its row of a table, after the columns before it: (B, n_0).
         Embed { given place: Place, reads features, reads table, writes x }
@@ -151,20 +154,16 @@ ops! {
         };
         launches |on| [embed::launch(*place, [*features, *table, *x])];
 
-        /// order = pairs of index and row, sorted by index: (B, 2); spare: the same shape.
-        SortIndices { given place: Place, reads features, writes order, writes spare }
-        "sort indices", "{order} = rows by column {} of {features}" with place.column + 1;
-        launches |on| sort_indices::launches(*place, [*features, *order, *spare], on.program.batch);
-
-        /// out = ∂E/∂table: (values, dims), from gradient = ∂E/∂x by the rows of each index.
-        EmbedGradient { given place: Place, reads order, reads gradient, writes out }
-        "embed gradient", "{out} = {gradient} by {order}";
-        launches |on| embed::launches_gradient(*place, [*order, *gradient, *out], on.program.batch);
-
-        /// The same for a small table, from the feature columns that hold the indices.
-        TableGradient { given place: Place, reads features, reads gradient, writes out }
-        "table gradient", "{out} = {gradient} by column {} of {features}" with place.column + 1;
-        launches |on| [embed::launch_table_gradient(*place, [*features, *gradient, *out])];
+        /// tables = ∂E/∂table of each: (values, dims), from gradient = ∂E/∂x: (B, n_0) by the rows of each index.
+        EmbedGradient { reads features, reads gradient, writes tables: TableGradients }
+        "embed gradient", "{tables} = {gradient} by {features}";
+        touches |program| {
+            program.task(&[*features, *gradient], &Vec::from_iter(tables.tensors()), &[])
+        };
+        launches |on| {
+            let of_rows = [*features, *gradient];
+            embed::launches_gradient(tables, of_rows, on.program.batch, |id| on.place(id).0)
+        };
 
         /// x = the features of the batch's images, each augmented: (B, n_0).
         Augment { given augmentation: Augmentation, writes x }
@@ -301,6 +300,17 @@ ops! {
         "batch statistics", "{statistics}, {running} of {z}";
         launches |on| [norm::launch_statistics([*z, *statistics, *running], on.cols(*z))];
 
+        /// y = S x: (B, n_L), x in f32, y in f16.
+        Rescale { reads x, writes y, changes loss_scale }
+        "rescale", "{y} = {x} · {loss_scale}";
+        launches |on| [mixed::launch_rescale([*x, *y, *loss_scale], on.cols(*x))];
+
+        /// S and its counts at the end of a step: halved after an overflow, doubled after `interval` steps
+        /// without one.
+        LossScale { changes loss_scale, given interval: u32 }
+        "loss scale", "{loss_scale} by overflows";
+        launches |on| [mixed::launch_scale(*loss_scale, *interval)];
+
         /// found = the first column of each row in which x is NaN or infinite, −1 if there is none:
         /// (B, 1) or (rows, 1).
         Nonfinite { reads x, writes found }
@@ -340,8 +350,6 @@ ops! {
         Output(Output) by output;
         /// δ_l from δ_{l+1}, together with the updates of layers whose weights no later op reads.
         Backward(Backward) by backward;
-        /// An op of mixed precision, which reads or writes f16.
-        Mixed(Mixed) by mixed;
     }
 }
 
@@ -368,20 +376,12 @@ impl Op {
         match self {
             Op::Augment { .. } | Op::Dropout { .. } | Op::Uniform { .. } => true,
             Op::Edit { edit, .. } => matches!(edit, Edit::Noise { .. }),
+            Op::GradientUpdate(op) => op.with.noise.is_some(),
             Op::WholeNet(op) => {
                 let dropout = op.layers.iter().map(|layer| layer.dropout).chain([op.input_dropout]);
                 op.augmentation.is_some() || dropout.flatten().next().is_some()
             }
             _ => false,
-        }
-    }
-
-    /// The precision that it reads or writes besides f32.
-    #[must_use]
-    pub fn precision(&self) -> Precision {
-        match self {
-            Op::Mixed(_) => Precision::F16,
-            _ => Precision::F32,
         }
     }
 }

@@ -4,11 +4,14 @@
 use super::{Op, Program, Task};
 use crate::data::Storage;
 use crate::kernels::Launch;
+use crate::kernels::inputs::embed::TableGradients;
 use crate::kernels::layers::activation::UnitFunctions;
+use crate::kernels::mixed;
 use crate::kernels::optim::combine::Factors;
 use crate::kernels::optim::edits::Edit;
 use crate::kernels::products::tile::{Tiling, Tuning};
 use crate::kernels::tensor::{ALIGNMENT, Extent, TensorId};
+use crate::net::precision::Precision;
 use std::fmt::{self, Formatter};
 
 /// An operand of an op, which may contain tensors.
@@ -71,6 +74,16 @@ impl Operand for UnitFunctions {
 
     fn text(&self, _: &Text<'_>) -> String {
         self.units().to_string()
+    }
+}
+
+impl Operand for TableGradients {
+    fn tensors_mut(&mut self) -> impl Iterator<Item = &mut TensorId> {
+        self.each.iter_mut().map(|(_, out)| out).chain(&mut self.within)
+    }
+
+    fn text(&self, text: &Text<'_>) -> String {
+        Vec::from_iter(self.tensors().map(|id| text.tensor(id))).join(", ")
     }
 }
 
@@ -200,7 +213,21 @@ pub(super) struct OpText<'a>(pub(super) &'a Program, pub(super) &'a Op);
 
 impl fmt::Display for OpText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.1.line(&Text { program: self.0 }, f)
+        let line = Line(self.1, Text { program: self.0 });
+        match self.0.precision_of(self.1) {
+            Precision::F32 => line.fmt(f),
+            // Replaces some of the padding behind the name.
+            Precision::F16 => write!(f, "f16 {}", line.to_string().replacen("    ", "", 1)),
+        }
+    }
+}
+
+/// An op as a line, whatever its precision.
+struct Line<'a>(&'a Op, Text<'a>);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.line(&self.1, f)
     }
 }
 
@@ -233,7 +260,18 @@ impl Launching<'_> {
         (t.offset as u32, t.cols as u32)
     }
 
-    /// The tiling of the op's products.
+    /// The precision of a tensor.
+    pub(super) fn precision(&self, id: TensorId) -> Precision {
+        self.program.tensor(id).precision
+    }
+
+    /// The block of the one product of an op in f16.
+    pub(super) fn block(&self) -> mixed::Choice {
+        let product = self.program.products(self.op).shapes.first().copied();
+        self.tuning.mixed.take(product.unwrap_or_default(), self.tuning.registers)
+    }
+
+    /// How the products of the op are cut into tiles.
     pub(super) fn tiling(&self) -> Tiling {
         Tiling::new(&self.program.products(self.op), self.tuning)
     }

@@ -1,7 +1,6 @@
 //! What an op reads of the data set.
 
 use super::{Op, Program};
-use crate::kernels::mixed::Mixed;
 
 /// What an op reads of the rows of the data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,10 +41,6 @@ impl Program {
                 let targets = Some(output.loss.targets(self.tensor(output.y).cols));
                 Reads { targets, weights: true, ..Reads::default() }
             }
-            Op::Mixed(op) => match &**op {
-                Mixed::Gather { x } => Reads { features: cols(*x), ..Reads::default() },
-                _ => Reads::default(),
-            },
             _ => Reads::default(),
         }
     }

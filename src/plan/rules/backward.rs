@@ -1,6 +1,7 @@
 //! The rules of the backward pass: δ of one layer from that of the layer above.
 
 use super::{Routine, TERMS, ensure, is_same, no_rule};
+use crate::kernels::inputs::embed::{TABLES, TableGradients};
 use crate::kernels::layers::activation::UnitFunctions;
 use crate::kernels::products::backward::{Backward, Delta};
 use crate::kernels::products::matmul::Form;
@@ -56,28 +57,35 @@ impl Routine {
             }
             let delta = Some(Delta { above, weight, functions, z, out });
             let (state, parameters) = ([first, second], r.parameters);
-            let made = Backward { delta, updates: vec![], rule, state, parameters, parts: None };
+            let (updates, parts, scaled) = (vec![], None, None);
+            let made = Backward { delta, updates, rule, state, parameters, parts, scaled };
             r.set(i, Op::Backward(Box::new(made)));
             Ok(())
         });
     }
 
-    /// Rows sorted by index for the gradient of a small table → each element of the table scans the
-    /// batch, in one launch.
-    pub(super) fn small_tables(&mut self) {
-        self.each("small tables", |r, i| {
-            let Op::EmbedGradient { place, order, gradient, out } = *r.op(i) else {
+    /// Consecutive gradients of tables → one op.
+    pub(super) fn tables(&mut self) {
+        let within = self.gradients;
+        self.each("tables", |r, i| {
+            let Op::EmbedGradient { features, gradient, tables } = r.op(i).clone() else {
                 return Err(None);
             };
-            let sort = r.previous(i, order).ok_or(None)?;
-            let Op::SortIndices { features, .. } = *r.op(sort) else { return Err(None) };
-            ensure(place.is_small(r.program.batch), "the table, or the batch, is large")?;
-            let is_alone = r.next(i, order).is_none_or(|k| !r.reads(k, order));
-            let is_as_it_was = (sort..i).all(|k| !r.writes(k, features));
-            ensure(is_alone && is_as_it_was, "the order is used twice")?;
-            r.set(i, Op::TableGradient { place, features, gradient, out });
-            r.remove(sort);
-            Ok(())
+            let mut each = tables.each;
+            while each.len() < TABLES
+                && let Some(next) = r.nodes.get(i + 1)
+                && let Op::EmbedGradient { features: f, gradient: g, tables: more } = &next.op
+                && [*f, *g] == [features, gradient]
+            {
+                each.extend(more.each.clone());
+                r.remove(i + 1);
+            }
+            if each.len() > 1 {
+                let tables = TableGradients { each, within };
+                r.set(i, Op::EmbedGradient { features, gradient, tables });
+                return Ok(());
+            }
+            Err(None)
         });
     }
 }

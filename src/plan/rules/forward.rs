@@ -37,7 +37,8 @@ impl Routine {
                 _ => {}
             }
             let gathers = false;
-            let dense = Dense { input, gathers, weight, bias, functions, z, a, parts: None };
+            let (parts, overflows) = (None, None);
+            let dense = Dense { input, gathers, weight, bias, functions, z, a, parts, overflows };
             r.set(i, Op::Dense(Box::new(dense)));
             Ok(())
         });

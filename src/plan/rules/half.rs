@@ -1,26 +1,26 @@
 //! Mixed precision: the rules that its kernels support, then tensors in f16 and the ops that these need.
 
 use super::Routine;
-use crate::kernels::mixed::{Mixed, SCALE_STATE, Update};
-use crate::kernels::products::backward::Backward;
+use crate::kernels::mixed::SCALE_STATE;
+use crate::kernels::products::backward::{Backward, Scaled};
 use crate::kernels::tensor::{Extent, Role, TensorId};
 use crate::net::precision::MixedPrecision;
 use crate::plan::program::{Op, Program};
 
 /// The loss scale S, by which every δ is multiplied.
 #[derive(Clone, Copy)]
-pub(super) struct LossScale {
+pub(super) struct Scaling {
     tensor: TensorId,
     /// Steps without an overflow before S is doubled.
     interval: u32,
 }
 
-impl LossScale {
-    /// The initial S and its counts.
+impl Scaling {
+    /// S and its counts, which a run begins with.
     pub(super) fn new(program: &mut Program, mixed: &MixedPrecision) -> Self {
         let tensor = program.add("loss_scale", Role::State, Extent::Fixed(1), SCALE_STATE);
         program.constants.push((tensor, vec![mixed.scale, 0.0, 0.0, 0.0]));
-        LossScale { tensor, interval: mixed.interval }
+        Scaling { tensor, interval: mixed.interval }
     }
 }
 
@@ -32,8 +32,8 @@ pub(in crate::plan) fn shadow(program: &Program, weight: TensorId) -> Option<Ten
 impl Routine {
     /// The rules in mixed precision; with the loss scale if the routine trains.
     ///
-    /// No update runs beside a δ: all wait for the last δ, which may still overflow.
-    pub(super) fn fuse_in_half(&mut self, loss_scale: Option<LossScale>) {
+    /// No update stands beside a δ: all wait for the last δ, which may still overflow.
+    pub(super) fn fuse_in_half(&mut self, loss_scale: Option<Scaling>) {
         self.dense();
         self.output();
         if loss_scale.is_some() {
@@ -46,7 +46,7 @@ impl Routine {
     }
 
     /// X, hidden Z and A, every δ but the loss's own, and a second copy of the weights in f16.
-    fn store_in_half(&mut self, loss_scale: Option<LossScale>) {
+    fn store_in_half(&mut self, loss_scale: Option<Scaling>) {
         let is_dense = |op: &Op| matches!(op, Op::Dense(_));
         let last = self.nodes.iter().rposition(|node| is_dense(&node.op));
         let mut scaled = None;
@@ -56,36 +56,35 @@ impl Routine {
             match op {
                 Op::Gather { x } => {
                     self.program.store_in_half(x);
-                    self.push(Mixed::Gather { x });
+                    self.push(op);
                 }
                 Op::Dense(mut dense) => {
                     dense.weight = self.shadow(dense.weight);
-                    let is_last = last == Some(i);
-                    if !is_last {
+                    // What is f32 doesn't overflow.
+                    if last != Some(i) {
                         [dense.z, dense.a].iter().for_each(|t| self.program.store_in_half(*t));
+                        dense.overflows = loss_scale.map(|scale| scale.tensor);
                     }
-                    // f32 doesn't overflow.
-                    let noted = loss_scale.filter(|_| !is_last).map(|scale| scale.tensor);
-                    self.push(Mixed::Dense { dense: *dense, loss_scale: noted });
+                    self.push(Op::Dense(dense));
                 }
                 Op::Accumulate { .. } => {
-                    self.nodes.push(self.node(op));
+                    self.push(op);
                     scaled = loss_scale.and_then(|scale| self.rescale(scale.tensor));
                 }
                 Op::Backward(op) => {
                     let Some(scale) = loss_scale else { continue };
                     self.backward_in_half(*op, scale.tensor, scaled);
                 }
-                op => self.nodes.push(self.node(op)),
+                op => self.push(op),
             }
         }
-        if let Some(LossScale { tensor: loss_scale, interval }) = loss_scale {
-            self.push(Mixed::Scale { loss_scale, interval });
+        if let Some(Scaling { tensor: loss_scale, interval }) = loss_scale {
+            self.push(Op::LossScale { loss_scale, interval });
         }
     }
 
-    fn push(&mut self, op: Mixed) {
-        self.nodes.push(self.node(Op::Mixed(Box::new(op))));
+    fn push(&mut self, op: Op) {
+        self.nodes.push(self.node(op));
     }
 
     /// W in f16.
@@ -109,10 +108,11 @@ impl Routine {
         let cols = self.cols(x);
         let y = self.program.add("delta.scaled", Role::Transient, Extent::Batch, cols);
         self.program.store_in_half(y);
-        self.push(Mixed::Rescale { x, y, loss_scale });
+        self.push(Op::Rescale { x, y, loss_scale });
         Some([x, y])
     }
 
+    /// A δ and updates, each an op of its own.
     fn backward_in_half(
         &mut self,
         op: Backward,
@@ -123,18 +123,20 @@ impl Routine {
             Some([x, y]) if id == x => y,
             _ => id,
         };
+        let alone = Backward { delta: None, updates: Vec::new(), ..op };
+        let made =
+            |shadow| Backward { scaled: Some(Scaled { loss_scale, shadow }), ..alone.clone() };
         if let Some(mut delta) = op.delta {
             delta.weight = self.shadow(delta.weight);
             delta.above = through(delta.above);
             self.program.store_in_half(delta.out);
-            self.push(Mixed::Delta { delta, loss_scale });
+            self.push(Op::Backward(Box::new(Backward { delta: Some(delta), ..made(None) })));
         }
         for mut gradient in op.updates {
             gradient.delta = through(gradient.delta);
             let shadow = self.shadow(gradient.weight);
-            let (rule, state, parameters) = (op.rule, op.state, op.parameters);
-            let update = Update { gradient, shadow, rule, state, parameters, loss_scale };
-            self.push(Mixed::Update(update));
+            let updates = vec![gradient];
+            self.push(Op::Backward(Box::new(Backward { updates, ..made(Some(shadow)) })));
         }
     }
 }

@@ -8,9 +8,9 @@
 //! | --- | --- | --- | --- |
 //! | dense | Z = A Wᵀ ± b, A = σ(Z) | `Dense` | the next op that touches Z is its activation |
 //! | gather | X gathered, `Dense` | `Dense` that gathers | the next op that touches X is that `Dense` |
-//! | small tables | rows sorted by index, the table's gradient | `TableGradient` | the table is small, the order is used for it alone |
+//! | tables | gradients of tables | one `EmbedGradient` | they are consecutive |
 //! | dropout after σ′ | dropout of δ, δ ⊙ σ′ | the same in the other order | nothing writes Z between |
-//! | output | T, loss, δ_L ⊙ σ′ | `Output` | T is used by the loss alone |
+//! | output | T, loss, δ_L ⊙ σ′ | `Output` | only the loss reads T |
 //! | δ | δ W, ⊙ σ′ | `Backward` | W is a parameter |
 //! | updates | δᵀ A, Σ δ, update | `Backward` | nothing but the update reads gradients |
 //! | kept gradients | δᵀ A, Σ δ | `Backward` of one part | otherwise |
@@ -42,7 +42,7 @@ use crate::kernels::tensor::{Role, TensorId};
 use crate::math::optim::{Optimizer, Rule};
 use crate::net::precision::MixedPrecision;
 use crate::plan::program::{Op, Program, Slice, Task};
-use half::LossScale;
+use half::Scaling;
 use place::Lists;
 use std::convert::Infallible;
 use std::fmt;
@@ -129,7 +129,7 @@ fn layers(plain: Plan, with_hook: bool) -> Plan {
 pub(super) fn derive_in_half(plain: Plan, mixed: &MixedPrecision) -> Plan {
     let mut plan = plain;
     let trains = !plan.program.routines.step.is_empty();
-    let loss_scale = trains.then(|| LossScale::new(&mut plan.program, mixed));
+    let loss_scale = trains.then(|| Scaling::new(&mut plan.program, mixed));
     let Ok(mut plan) = rewrite::<Infallible>(plan, false, |routine, trains| {
         routine.fuse_in_half(loss_scale.filter(|_| trains));
         Ok(())
@@ -241,7 +241,7 @@ impl Routine {
     fn fuse(&mut self, trains: bool) {
         self.dense();
         self.gathered();
-        self.small_tables();
+        self.tables();
         self.dropout_behind();
         self.output();
         if trains {

@@ -124,6 +124,7 @@ impl Routine {
             state: [first, second],
             parameters: self.parameters,
             parts,
+            scaled: None,
         }))
     }
 

@@ -101,8 +101,9 @@ impl Routine {
         const WIDE: usize = 256;
         let Op::WholeNet(net) = self.op(0) else { return };
         let Some(first) = net.layers.first() else { return };
-        // A softmax is computed with the later layers.
-        if self.cols(net.x) < WIDE || parts || net.drops() || first.functions.is_none() {
+        // A softmax runs with the layers above, and tables are looked up by the op that gathers.
+        let is_apart = net.embedded.is_none() && first.functions.is_some();
+        if self.cols(net.x) < WIDE || parts || net.drops() || !is_apart {
             return;
         }
         let dense = Dense {
@@ -114,6 +115,7 @@ impl Routine {
             z: first.z,
             a: first.a,
             parts: None,
+            overflows: None,
         };
         let net = WholeNet { from: 1, ..(**net).clone() };
         self.set(0, Op::WholeNet(Box::new(net)));

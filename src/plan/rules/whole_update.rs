@@ -1,7 +1,7 @@
 //! The rules of a step after a pass through the whole net, whose gradients are kept: the ops that follow, up to
 //! the optimizer's step, are applied to each part of them while it is in cache.
 
-use super::{Routine, ensure};
+use super::{Node, Routine, ensure};
 use crate::kernels::fused::gradient::{GradientParts, SumUpdate, part_rows};
 use crate::kernels::fused::whole_net::{self, WholeNet};
 use crate::kernels::optim::edits::Edit;
@@ -43,22 +43,23 @@ impl Routine {
 
     /// The gradients of tables, which other ops compute from ∂E/∂X.
     fn gradients_of_tables(&self) -> Vec<TensorId> {
-        let of = |op: &Op| match *op {
-            Op::EmbedGradient { out, .. } | Op::TableGradient { out, .. } => Some(out),
-            _ => None,
+        let of = |node: &Node| match &node.op {
+            Op::EmbedGradient { tables, .. } => Vec::from_iter(tables.tensors()),
+            _ => Vec::new(),
         };
-        self.nodes.iter().filter_map(|node| of(&node.op)).collect()
+        self.nodes.iter().flat_map(of).collect()
     }
 
     /// The gradients kept by op `at`, with all that follows → `GradientUpdate`.
     fn take_step(&mut self, at: usize, parts: &GradientParts) -> super::Outcome {
         let (g, tables) = (parts.parts, self.gradients_of_tables());
         let Some(state) = self.state else { return Err(None) };
-        let (mut with, mut taken, mut penalized) = (Companions::default(), vec![at], 0);
+        let (mut with, mut taken) = (Companions::default(), vec![at]);
+        let (mut penalized, mut noisy) = (0, 0);
         let mut end = None;
         for k in (at + 1..self.nodes.len()).filter(|&k| self.touches(k, g)) {
             match *self.op(k) {
-                Op::EmbedGradient { .. } | Op::TableGradient { .. } => continue,
+                Op::EmbedGradient { .. } => continue,
                 Op::Collect { total, last: true, .. } if tables.is_empty() => {
                     with.collected = Some(total);
                 }
@@ -69,6 +70,11 @@ impl Routine {
                 }
                 Op::Edit { edit: Edit::ClipValue { limit }, g: of } if of == g => {
                     with.clip_value = Some(limit);
+                }
+                Op::Edit { edit: Edit::Noise { variance, key, first }, g: of }
+                    if self.program.tensor(of).offset == first =>
+                {
+                    (with.noise, noisy) = (Some((variance, key)), noisy + 1);
                 }
                 Op::Update { rule, ref range, .. } if *range == self.all() => {
                     end = Some(End::Step(k, rule));
@@ -84,6 +90,10 @@ impl Routine {
         }
         let end = end.ok_or(None)?;
         ensure(penalized == 0 || penalized == parts.layers.len(), "L1 of some layers alone")?;
+        // Tables aren't included.
+        let of_layers = parts.layers.iter().map(|layer| layer.parameters().count()).sum::<usize>();
+        let all = of_layers + 2 * parts.norms.len();
+        ensure(noisy == 0 || noisy == all, "noise of some parameters alone")?;
         let (place, rule) = match end {
             End::Step(k, rule) => (k, rule),
             End::Directions(k, rule, u) => {
@@ -175,11 +185,14 @@ impl Routine {
         let shapes: Vec<_> = shapes
             .map(|(layer, input)| [cols(layer.z), cols(input) + usize::from(layer.bias.is_some())])
             .collect();
-        let rows = part_rows(&shapes, batch);
+        // Tables have a separate step, so that gradients can't be cut into parts.
+        let has_tables = !self.gradients_of_tables().is_empty();
+        let rows = if has_tables { batch } else { part_rows(&shapes, batch) };
         if let Some((at, kept)) = self.kept_of_net() {
             self.step_on_gpu(at, kept, rows)?;
         }
         self.wide_input(rows < batch);
+        self.tables();
         Ok(())
     }
 
@@ -191,7 +204,10 @@ impl Routine {
         rows: usize,
     ) -> Result<(), &'static str> {
         let (batch, g) = (self.program.batch, kept.parts);
-        let next = self.next(at, g);
+        let tables = self.gradients_of_tables();
+        let is_of_tables = |k: &usize| matches!(self.op(*k), Op::EmbedGradient { .. });
+        let mut behind = (at + 1..self.nodes.len()).filter(|&k| self.touches(k, g));
+        let next = behind.find(|k| !is_of_tables(k));
         let step = next.and_then(|k| match *self.op(k) {
             Op::Update { rule, state, ref range, .. } if *range == self.all() => {
                 Some((k, rule, state))
@@ -216,6 +232,8 @@ impl Routine {
                     GradientUpdate { layers, rule, state, arena, parameters, scores, norms, with };
                 self.set(at, Op::GradientUpdate(Box::new(update)));
                 self.remove(k);
+                let of_tables = self.step_of_tables(&tables, None, rule, state);
+                of_tables.into_iter().rev().for_each(|op| self.insert(k, op));
             }
             Some((k, rule, state)) => {
                 let (count, len) = (Extent::Fixed(batch.div_ceil(rows)), self.all().end);

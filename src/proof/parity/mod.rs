@@ -324,7 +324,6 @@ impl<'a> Replay<'a> {
             op,
             Op::Gather { .. }
                 | Op::Embed { .. }
-                | Op::SortIndices { .. }
                 | Op::Augment { .. }
                 | Op::Targets { .. }
                 | Op::Nonfinite { .. }

@@ -6,10 +6,9 @@ use crate::backend::{Values, ValuesMut};
 use crate::base::error::Result;
 use crate::base::wait::BlockOn as _;
 use crate::kernels::fused::whole_net::WholeNet;
-use crate::kernels::mixed::{Mixed, Update};
 use crate::kernels::optim::optimizer::RuleStep;
 use crate::kernels::optim::update::ParameterGradient;
-use crate::kernels::products::backward::Delta;
+use crate::kernels::products::backward::{Delta, Scaled};
 use crate::kernels::products::dense::Dense;
 use crate::kernels::products::matmul::{self, Form};
 use crate::kernels::tensor::TensorId;
@@ -35,11 +34,6 @@ fn products(op: &Op) -> Vec<Product> {
         Op::WholeNet(op) => fused(op),
         Op::Dense(op) => vec![dense(op)],
         Op::Backward(op) => op.delta.iter().map(delta).collect(),
-        Op::Mixed(op) => match &**op {
-            Mixed::Dense { dense: op, .. } => vec![dense(op)],
-            Mixed::Delta { delta: op, .. } => vec![delta(op)],
-            _ => Vec::new(),
-        },
         _ => Vec::new(),
     }
 }
@@ -66,7 +60,12 @@ fn fused(op: &WholeNet) -> Vec<Product> {
         let (out, left) = (pair[0].delta?, pair[1].delta?);
         Some(Product { out, left, weight: pair[1].weight, forward: false, bias: None })
     });
-    forward.chain(backward).collect()
+    let of_input = || {
+        let (out, layer) = (op.embedded.as_ref()?.gradient?, op.layers.first()?);
+        let (left, weight) = (layer.delta?, layer.weight);
+        Some(Product { out, left, weight, forward: false, bias: None })
+    };
+    forward.chain(backward).chain(of_input()).collect()
 }
 
 /// A gradient inside an op, and the optimizer's rule applied to it there.
@@ -74,8 +73,8 @@ struct Updated<'a> {
     gradient: &'a ParameterGradient,
     rule: Rule,
     state: [TensorId; 3],
-    /// In mixed precision W in f16, and the loss scale in the gradient.
-    mixed: Option<[TensorId; 2]>,
+    /// The loss scaling in mixed precision.
+    scaled: Option<Scaled>,
 }
 
 /// The updates in an op that also computes their gradients.
@@ -84,18 +83,12 @@ fn updates(op: &Op) -> Vec<Updated<'_>> {
         Op::Backward(op) if op.parts.is_none() => {
             let [first, second] = op.state;
             let state = [first, second, second];
-            let of = |gradient| Updated { gradient, rule: op.rule, state, mixed: None };
+            let of = |gradient| Updated { gradient, rule: op.rule, state, scaled: op.scaled };
             op.updates.iter().map(of).collect()
         }
         Op::GradientUpdate(op) => {
-            let of = |gradient| Updated { gradient, rule: op.rule, state: op.state, mixed: None };
+            let of = |gradient| Updated { gradient, rule: op.rule, state: op.state, scaled: None };
             op.layers.iter().map(of).collect()
-        }
-        Op::Mixed(op) => {
-            let Mixed::Update(op) = &**op else { return Vec::new() };
-            let Update { gradient, shadow, rule, state: [first, second], loss_scale, .. } = op;
-            let state = [*first, *second, *second];
-            vec![Updated { gradient, rule: *rule, state, mixed: Some([*shadow, *loss_scale]) }]
         }
         _ => Vec::new(),
     }
@@ -114,8 +107,8 @@ impl Replay<'_> {
         let rows = step.rows as usize;
         let value = |tensor| self.get(tensor).into_iter().map(f64::from).collect::<Vec<_>>();
         let mut floors = Vec::<(TensorId, Vec<f64>)>::new();
-        for Updated { gradient, rule, state, mixed } in updates(op) {
-            let scale = match mixed.map(|[_, loss_scale]| value(loss_scale)).as_deref() {
+        for Updated { gradient, rule, state, scaled } in updates(op) {
+            let scale = match scaled.map(|scaled| value(scaled.loss_scale)).as_deref() {
                 // After an overflow nothing changes.
                 Some([_, _, _, overflow]) if *overflow != 0.0 => continue,
                 Some([scale, ..]) => *scale,
@@ -146,7 +139,8 @@ impl Replay<'_> {
             if let Some((bias, sign)) = gradient.bias {
                 of(bias, &vec![1.0; rows], 1, sign.into());
             }
-            if let (Some([shadow, _]), Some((_, floor))) = (mixed, floors.get(first)) {
+            let shadow = scaled.and_then(|scaled| scaled.shadow);
+            if let (Some(shadow), Some((_, floor))) = (shadow, floors.get(first)) {
                 floors.push((shadow, floor.clone()));
             }
         }
@@ -210,7 +204,6 @@ impl Replay<'_> {
             Op::Matmul { .. }
                 | Op::ColumnSums { .. }
                 | Op::EmbedGradient { .. }
-                | Op::TableGradient { .. }
                 | Op::Accumulate { .. }
                 | Op::NormalizeSums(_)
         ) {

@@ -65,6 +65,9 @@ pub fn line(op: &GradientUpdate, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt:
     if with.clip_value.is_some() {
         write!(f, ", clip by value")?;
     }
+    if with.noise.is_some() {
+        write!(f, ", noise")?;
+    }
     if let Some(u) = with.direction {
         write!(f, ", direction to {}", text.tensor(u))?;
     }

@@ -5,7 +5,6 @@ pub(super) mod backward;
 pub(super) mod dense;
 pub(super) mod gradient_parts;
 pub(super) mod gradient_update;
-pub(super) mod mixed;
 pub(super) mod normalize;
 pub(super) mod normalize_gradient;
 pub(super) mod normalize_sums;
