@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 /// A bar on the terminal behind standard error, with loss, samples per second and time left.
 pub struct Bar {
     bar: ProgressBar,
-    /// If several runs share a bar: the steps of this run that it shows, and all its steps.
-    part: Option<[u64; 2]>,
+    /// If several runs share a bar: the share of this one.
+    part: Option<Share>,
     /// The last loss that was read.
     loss: Option<f64>,
     /// A metric of the last epoch.
@@ -22,6 +22,29 @@ pub struct Bar {
     cells: usize,
     /// The time of the last redraw.
     drawn: Option<Instant>,
+}
+
+/// A bar that several runs share.
+pub struct Common {
+    bar: ProgressBar,
+    nets: usize,
+}
+
+impl Common {
+    /// Removes the bar from the terminal.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// The share of a run in a common bar.
+struct Share {
+    /// The steps of this run that the bar shows.
+    done: u64,
+    /// All steps of this run.
+    all: u64,
+    /// The number of runs.
+    nets: usize,
 }
 
 /// The most redraws per second: formatting and writing to the terminal should cost less than 1%.
@@ -69,16 +92,23 @@ impl Bar {
         Bar { bar, part: None, loss: None, metrics: String::new(), cells: 0, drawn: None }
     }
 
-    /// The part of one of `nets` concurrent runs in a common bar, which counts the steps of all.
+    /// The common bar of `nets` runs, some of them concurrent, which counts the steps of all.
     #[must_use]
-    pub fn of_one(common: &ProgressBar, nets: usize) -> Self {
+    pub fn common(nets: usize) -> Common {
+        let bar = ProgressBar::hidden();
         let width = can_redraw().then(columns).flatten();
         let is_wide = width.is_none_or(|width| width >= 2 * MOST_CELLS);
-        set_cells(common, if is_wide { MOST_CELLS } else { LEAST_CELLS });
-        common.set_prefix(format!("{nets} nets"));
+        set_cells(&bar, if is_wide { MOST_CELLS } else { LEAST_CELLS });
+        bar.set_prefix(format!("{nets} nets"));
+        Common { bar, nets }
+    }
+
+    /// The part of one of the runs in a common bar.
+    #[must_use]
+    pub fn of_one(common: &Common) -> Self {
         Bar {
-            bar: common.clone(),
-            part: Some([0, 0]),
+            bar: common.bar.clone(),
+            part: Some(Share { done: 0, all: 0, nets: common.nets }),
             loss: None,
             metrics: String::new(),
             cells: 0,
@@ -107,7 +137,7 @@ impl Bar {
     pub fn clear(&self) {
         match self.part {
             // A run that ended early has no steps left.
-            Some([done, all]) => self.bar.inc(all.saturating_sub(done)),
+            Some(Share { done, all, .. }) => self.bar.inc(all.saturating_sub(done)),
             None => self.bar.finish_and_clear(),
         }
     }
@@ -115,11 +145,16 @@ impl Bar {
 
 impl Observer for Bar {
     fn start(&mut self, start: &Start) -> Result<()> {
-        if let Some(part) = &mut self.part {
-            *part = [start.from_step.unwrap_or(0), (start.epochs * start.steps_per_epoch) as u64];
+        if let Some(share) = &mut self.part {
+            share.done = start.from_step.unwrap_or(0);
+            share.all = (start.epochs * start.steps_per_epoch) as u64;
+            // All have about as many steps; runs that begin later must not set the bar back.
+            let whole = share.all * share.nets as u64;
+            self.bar.set_length(whole.max(self.bar.length().unwrap_or(0)));
+            self.bar.inc(share.done);
+            // What a resumed run has done before tells nothing about the time left.
+            self.bar.reset_eta();
             self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS));
-            self.bar.inc_length(part[1]);
-            self.bar.inc(part[0]);
             return Ok(());
         }
         set_cells(&self.bar, 0);
@@ -134,11 +169,14 @@ impl Observer for Bar {
         if !self.is_due() {
             return Flow::Continue;
         }
-        if let Some([done, _]) = &mut self.part {
-            self.bar.inc(progress.step - *done);
-            *done = progress.step;
+        if let Some(share) = &mut self.part {
+            self.bar.inc(progress.step.saturating_sub(share.done));
+            share.done = progress.step;
+            // Unknown until the first steps were timed.
             let left = self.bar.eta().as_secs_f64();
-            self.bar.set_message(format!("{} left", duration(left)));
+            if left > 0.0 {
+                self.bar.set_message(format!("{} left", duration(left)));
+            }
             return Flow::Continue;
         }
         let prefix = format!("epoch {}/{}", progress.epoch, progress.epochs);
@@ -197,6 +235,52 @@ mod tests {
         // The first one at once.
         let most = 1 + begin.elapsed().as_millis() as u32 / 100;
         assert!((2..=most).contains(&drawn) && drawn < asked, "{drawn} of {asked}, at most {most}");
+    }
+
+    /// The common bar of an ensemble knows how many steps there are in all from the first net on.
+    #[test]
+    fn a_common_bar_counts_the_steps_of_all_nets() {
+        let common = Bar::common(3);
+        let start = |from_step| Start {
+            device: "CPU".into(),
+            backend: "cpu".into(),
+            parameters: 10,
+            rows: 640,
+            validation_rows: 0,
+            batch_size: 64,
+            epochs: 5,
+            steps_per_epoch: 10,
+            from_step,
+        };
+        let at = |step| Progress {
+            epoch: 1,
+            epochs: 5,
+            step,
+            steps: 50,
+            loss: None,
+            samples_per_second: 1.0,
+            seconds_left: 1.0,
+        };
+        let shown = || (common.bar.position(), common.bar.length());
+        let mut first = Bar::of_one(&common);
+        first.start(&start(None)).unwrap();
+        assert_eq!(shown(), (0, Some(150)));
+        first.progress(&at(25));
+        assert_eq!(shown(), (25, Some(150)));
+        let mut second = Bar::of_one(&common);
+        second.start(&start(Some(30))).unwrap();
+        second.progress(&at(40));
+        assert_eq!(shown(), (65, Some(150)));
+        for step in 41..48 {
+            std::thread::sleep(Duration::from_millis(110));
+            second.progress(&at(step));
+        }
+        let message = common.bar.message();
+        assert!(message.ends_with(" left") && !message.starts_with("0.0 s"), "{message}");
+        // Those that end early have no steps left.
+        first.clear();
+        second.clear();
+        assert_eq!(shown(), (100, Some(150)));
     }
 
     #[test]

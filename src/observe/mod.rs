@@ -17,9 +17,7 @@ mod record;
 pub mod tensorboard;
 pub use crate::base::every::{Every, TimeSpan};
 #[cfg(feature = "cli")]
-pub use bar::Bar;
-#[cfg(feature = "cli")]
-pub use bar::can_redraw;
+pub use bar::{Bar, Common, can_redraw};
 pub use checkpoints::Checkpoints;
 #[cfg(feature = "cli")]
 pub use dashboard::{Dashboard, Screen, end_pause, restore, take_message};

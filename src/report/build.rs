@@ -109,11 +109,11 @@ fn explain(
     let found =
         dependence::dependence(subject, training, &inputs, influence, target, &mut predictor);
     match found {
-        Ok(found) if found.is_empty() => say(
-            "partial dependence",
-            "no column has values to compare, or the net is so large that it would take too long",
-        ),
-        Ok(found) => report.dependence = found,
+        Ok(None) => say("partial dependence", "the model is so large that it would take too long"),
+        Ok(Some(found)) if found.is_empty() => {
+            say("partial dependence", "no column has two values to compare");
+        }
+        Ok(Some(found)) => report.dependence = found,
         Err(error) => say("partial dependence", &error.to_string()),
     }
     match regions::regions(subject, training, &inputs, &report.target, &mut predictor) {

@@ -218,7 +218,7 @@ fn parts(report: &RunReport, rows: Rows) -> String {
         _ if !is_by_folds && parts.len() == 1 => ", none held out.",
         _ if !is_by_folds => ".",
         1 => {
-            ". For validation, one net per fold was trained on all rows but those of the fold; this net was then trained on all rows."
+            ". For validation, one net per fold was trained on the rows outside of the fold; this net was then trained in the same way on all rows."
         }
         _ => {
             ". Each net was trained on all of them except its own fold, which is its validation set."

@@ -83,6 +83,21 @@ pub(super) fn intervals(
     Ok(Some((report.values().into_iter().filter_map(of).collect(), m)))
 }
 
+/// The 95% interval of one metric; none for too few rows.
+///
+/// # Errors
+/// As [`Report::new`].
+pub(crate) fn interval(
+    name: &str,
+    predictions: &Predictions,
+    truth: &Targets,
+    weights: Option<&[f32]>,
+    report: &Report,
+) -> Result<Option<[f64; 2]>> {
+    let found = intervals(predictions, truth, weights, report)?;
+    Ok(found.and_then(|(all, _)| all.get(name).copied()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

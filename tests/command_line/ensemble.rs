@@ -120,6 +120,38 @@ fn an_ensemble_that_was_cut_off_comes_to_the_same_model() {
     }
 }
 
+/// Without a terminal each net is told as it ends, then the epochs that were kept; a finished run stays as it is.
+#[test]
+fn the_nets_of_an_ensemble_are_told_one_by_one() {
+    let place = Place::of_defaults();
+    place.write("t.csv", classes(90));
+    let options = QUICK.replace(" --quiet", "").replace("--epochs 3", "--epochs 12");
+    let ran = place.ok(&format!("train t.csv --out run --ensemble 3:folds --lr 0.3 {options}"));
+    let told = |net: usize| ran.stderr.contains(&format!("net {net}/3  12 epochs, "));
+    assert!((1..=3).all(told) && ran.stderr.contains(": validation loss "), "{}", ran.stderr);
+    let kept = ran.stdout.lines().find(|line| line.starts_with("kept ")).unwrap();
+    let best = (1..=3).map(|net| {
+        let events = place.read(&format!("run/net-{net}/metrics.jsonl"));
+        let end: serde_json::Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
+        end["best"]["epoch"].to_string()
+    });
+    let best = best.collect::<Vec<_>>().join(", ");
+    let expected = format!("epochs {best} of 12, the best of each net by validation loss");
+    assert!(kept.ends_with(&expected), "{kept}: {expected}");
+    let (model, events) =
+        (fs::read(place.path("run/model.safetensors")).unwrap(), place.read("run/metrics.jsonl"));
+    let again = place.ok("train --resume run");
+    assert!(again.stderr.contains("run is finished: give more --epochs"), "{}", again.stderr);
+    assert_eq!(fs::read(place.path("run/model.safetensors")).unwrap(), model);
+    assert_eq!(place.read("run/metrics.jsonl"), events);
+    let more = place.ok("train --resume run --epochs 14 --json --device cpu");
+    let [before, after] = [&events, &more.stdout].map(|text| {
+        let end: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        end["seconds"].as_f64().unwrap()
+    });
+    assert!(after > before, "{before} {after}");
+}
+
 #[test]
 fn calibration_divides_the_logits_and_lowers_the_log_loss() {
     let place = Place::of_defaults();

@@ -161,10 +161,15 @@ fn a_model_that_is_none_and_data_that_do_not_fit_exit_with_3() {
     let place = Place::new();
     place.write("plane.csv", plane());
     place.write("missing.csv", "a,c\n1,2\n");
+    place.write("net.onnx", [8u8, 8, 18, 5]);
     place.ok("train plane.csv --device cpu --quiet --epochs 1 --layers 128 --out run");
     for (args, texts) in [
         ("evaluate nowhere digits", &["no model nowhere", "help: "][..]),
         ("inspect plane.csv", &["safetensors", "where: plane.csv"]),
+        (
+            "inspect net.onnx",
+            &["net.onnx is an ONNX file", "help: ", "wgrad import net.onnx --out"],
+        ),
         ("predict run missing.csv", &["\"b\"", "where: missing.csv", "help: "]),
         ("predict run digits", &["64 feature columns", "where: digits"]),
         ("evaluate run digits", &["64 feature columns", "where: digits"]),

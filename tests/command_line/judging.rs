@@ -65,7 +65,9 @@ fn numbers_are_judged_in_their_own_units_beside_the_mean() {
     let shown = place.ok("evaluate run plane.csv --device cpu");
     assert!(shown.stdout.contains("R²") && shown.stdout.contains("MAPE"), "{}", shown.stdout);
     let note = "a linear model is better (RMSE ";
-    assert!(shown.stderr.contains(note) && shown.stderr.contains("the net's"), "{}", shown.stderr);
+    let texts = [note, "the net's", "--layers none trains one"];
+    assert!(texts.iter().all(|text| shown.stderr.contains(text)), "{}", shown.stderr);
+    assert!(shown.stderr.contains("these are the rows that the net was trained on (plane)"));
 }
 
 #[test]
@@ -206,6 +208,25 @@ fn folds_are_judged_one_by_one_and_as_a_whole() {
     assert!((accuracy(&end["valid"]) - mean).abs() < 1e-12, "{end}");
     assert_eq!(end["report"]["rows"], 120);
     assert!(end["baselines"]["linear_model"]["accuracy"].is_number());
+    // The epoch of a net is chosen by a tenth of its training rows, and the fold only evaluates it.
+    let lines = |run: &str| -> Vec<Value> {
+        let text = place.read(&format!("{run}/metrics.jsonl"));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let of_fold = lines("run/fold-2");
+    assert_eq!((&of_fold[0]["rows"], &of_fold[0]["validation_rows"]), (&81.into(), &9.into()));
+    let last = of_fold.last().unwrap();
+    assert_eq!((accuracy(&last["test"]), &last["test_rows"]), (each[1], &30.into()));
+    assert_eq!(last["best"]["metric"], "loss");
+    let of_last = lines("run");
+    assert_eq!((&of_last[0]["rows"], &of_last[0]["validation_rows"]), (&108.into(), &12.into()));
+    assert!(of_last.last().unwrap()["valid"].is_null(), "those rows chose the epoch");
+    // The whole is listed with the metrics of all rows.
+    let listed = place.ok("runs run --json").json();
+    let find = |run: &str| listed.iter().find(|line| line["run"] == run).unwrap();
+    assert_eq!(accuracy(&find("run")["valid"]), accuracy(&end["valid"]));
+    assert_eq!(find("run")["judged_rows"], 120);
+    assert_eq!(accuracy(&find("run/fold-2")["valid"]), each[1]);
     let files = [
         "README.md",
         "columns.txt",
@@ -296,7 +317,6 @@ fn splits_that_make_no_sense_are_refused_with_what_to_do() {
         ("train plane.csv --split stratified", 2, &["needs classes"]),
         ("train --folds 1", 2, &["1 folds", "at least 2"]),
         ("train --folds 5 --validation 0.2", 2, &["--folds cannot be used with --validation"]),
-        ("train --folds 5 --stop-at accuracy=0.9", 2, &["--stop-at cannot be used with --folds"]),
         ("train sales.csv --folds 5 --split time:day", 2, &["--folds cannot be used with --split"]),
     ] {
         let ran = place.run(args);

@@ -153,6 +153,7 @@ fn rows_that_cannot_be_read_stop_or_are_passed_over() {
     let stopped = place.run(predict);
     assert_eq!(stopped.code, 3);
     assert!(stopped.stderr.contains("where: broken.csv, line 8, column 2 (x)"));
+    assert!(stopped.stderr.contains("--on-error skip leaves out rows"), "{}", stopped.stderr);
     assert_eq!(place.read("out.csv"), "before", "nothing half-written");
     assert_eq!(place.names(""), ["broken.csv", "data.csv", "out.csv", "run"]);
     let skipped = place.ok(&format!("{predict} --on-error skip"));
@@ -167,6 +168,14 @@ fn rows_that_cannot_be_read_stop_or_are_passed_over() {
     let ids: Vec<String> =
         cells(&place.read("out.csv"), ',').into_iter().map(|c| c[0].clone()).collect();
     assert_eq!((ids.len(), &ids[6][..], &ids[7][..]), (39, "00006", "00008"));
+    lines.truncate(20);
+    place.write("one.csv", lines.join("\n"));
+    let skipped = place.ok("predict run one.csv --device cpu --on-error skip");
+    assert!(
+        skipped.stderr.contains("1 row could not be read and was skipped"),
+        "{}",
+        skipped.stderr
+    );
     let none: String = std::iter::once("id,x,y\n").chain(["1,a,b\n"; 30]).collect();
     place.write("none.csv", none);
     let skipped = place.ok("predict run none.csv --device cpu --on-error skip");

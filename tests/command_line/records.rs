@@ -87,6 +87,8 @@ fn the_nets_of_an_ensemble_are_listed_within_its_run() {
     assert_eq!((all.len(), &all[0]["run"], &all[0]["nets"]), (1, &"two".into(), &2.into()));
     assert_eq!(place.ok("runs two --json").json().len(), 3);
     assert!(place.ok("runs").stdout.contains("2 × 128:relu"), "{}", place.ok("runs").stdout);
+    let rows = |of: &serde_json::Value| of["judged_rows"].as_u64().unwrap();
+    assert_eq!(rows(&all[0]), rows(&place.ok("runs two/net-1 --json").json()[0]));
 }
 
 #[test]
@@ -103,6 +105,9 @@ fn a_comparison_shows_what_differs_in_settings_and_results() {
     assert!(ran.stdout.contains("other settings alike"), "{}", ran.stdout);
     assert_eq!(line("RMSE").matches(" *").count(), 1, "the best is marked: {}", ran.stdout);
     assert!(line("epochs").contains('3') && line("epochs").contains('5'));
+    assert!(ran.stdout.contains("\n* the best of these runs\n"), "{}", ran.stdout);
+    assert!(line("rows").contains(" 6 "), "a tenth of 60 rows is judged: {}", ran.stdout);
+    assert!(place.ok("compare --help").stdout.contains("A * marks the best"));
 
     let json = &place.ok("compare runs/plane-1 runs/second --json").json()[0];
     assert_eq!(json["settings"]["lr"], serde_json::json!(["0.01", "0.02"]));
@@ -137,6 +142,12 @@ fn a_note_says_where_runs_were_judged_on_other_rows() {
     place.ok(&format!("{train} --validation 0.3 --out b"));
     let ran = place.ok("compare a b");
     assert!(ran.stderr.contains("note: the runs differ in validation"), "{}", ran.stderr);
+    // The column that was chosen is the one that is named.
+    let target = plane().lines().next().unwrap().rsplit(',').next().unwrap().to_string();
+    place.ok(&format!("{train} --target {target} --out named"));
+    let ran = place.ok("compare a named");
+    assert!(!ran.stderr.contains("differ in"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("settings: none differ"), "{}", ran.stdout);
     place.ok(&format!("{train} --out c"));
     let alike = place.ok("compare a c");
     assert!(alike.stdout.starts_with("settings: none differ\n"), "{}", alike.stdout);

@@ -240,12 +240,20 @@ fn folds_ensembles_and_streamed_tables_have_reports() {
     place.ok("report folds --device cpu");
     assert_eq!(report(&place, "folds").0["evaluations"], json["evaluations"]);
     let card = place.read("folds/README.md");
-    assert!(card.contains("plane: 60 rows to train on. For validation, as many nets"), "{card}");
+    assert!(
+        card.contains("plane: 60 rows to train on. For validation, one net per fold"),
+        "{card}"
+    );
     let card = place.read("folds/fold-2/README.md");
-    assert!(card.contains("plane: 40 rows to train on, 20 for validation.\n"), "{card}");
+    let rows = "plane: 36 rows to train on, 4 for validation, 20 for testing.\n";
+    assert!(card.contains(rows), "{card}");
     let (json, _) = report(&place, "folds/fold-2");
     assert_eq!(json["run"], "folds/fold-2");
-    assert_eq!(json["evaluations"][0]["rows"], 20);
+    assert_eq!(json["evaluations"][0]["rows"], 4);
+    assert_eq!(
+        (&json["evaluations"][1]["part"], &json["evaluations"][1]["rows"]),
+        (&"test".into(), &20.into())
+    );
 
     place.ok("train plane.csv --ensemble 3:folds --epochs 2 --out nets --quiet");
     let (json, html) = report(&place, "nets");
@@ -259,6 +267,9 @@ fn folds_ensembles_and_streamed_tables_have_reports() {
     );
     assert_eq!(json["curves"].as_array().unwrap().len(), 3);
     assert_eq!(json["influence"]["rows"], 60);
+    // Also where several nets are predicted with: some hundred million operations.
+    let dependence = json["dependence"].as_array().unwrap();
+    assert_eq!((dependence.len(), &dependence[0]["rows"]), (2, &60.into()));
     let (net, _) = report(&place, "nets/net-3");
     assert_eq!(net["evaluations"][0]["rows"], 20);
     place.ok("report nets --device cpu");
@@ -289,7 +300,7 @@ fn data_that_grew_or_shrank_since_training_are_refused_and_the_rest_is_told() {
         ("one", "", "where the run had 54"),
         ("nets", "--ensemble 3:folds", "where the run had 60"),
         ("seeds", "--ensemble 2", "where the run had 54"),
-        ("folds", "--folds 3", "where the run had 60"),
+        ("folds", "--folds 3", "where the run had 54"),
     ] {
         place.write("plane.csv", &rows);
         place.ok(&format!("train plane.csv {more} {options} --out {name}"));

@@ -112,7 +112,6 @@ fn options_without_effect_are_pointed_out() {
         ("--image-size 4x4", "--image-size 4x4 has no effect: the data are not folders"),
         ("--image-color rgb", "--image-color rgb has no effect: the data are not folders"),
         ("--metric f1 --validation 0", "--metric f1 has no effect: no rows are held out"),
-        ("--metric f1 --folds 2", "--metric f1 has no effect with --folds"),
         ("--loss-scale 1024", "--loss-scale 1024 has no effect: it is for --precision f16"),
         (
             "--checkpoint-every 5epochs --keep-checkpoints 0",
@@ -122,9 +121,20 @@ fn options_without_effect_are_pointed_out() {
         let ran = place.ok(&format!("train digits --epochs 1 --device cpu --quiet {options}"));
         assert!(ran.stderr.contains(&format!("warning: {texts}")), "{}", ran.stderr);
     }
-    let useful = "--micro-batch 32 --metric f1 --checkpoint-every 5epochs";
-    let ran = place.ok(&format!("train digits --epochs 1 --device cpu --quiet {useful}"));
-    assert!(!ran.stderr.contains("no effect"), "{}", ran.stderr);
+    for useful in
+        ["--micro-batch 32 --metric f1 --checkpoint-every 5epochs", "--metric f1 --folds 2"]
+    {
+        let ran = place.ok(&format!("train digits --epochs 1 --device cpu --quiet {useful}"));
+        assert!(!ran.stderr.contains("no effect"), "{}", ran.stderr);
+    }
+    // A metric that was chosen for a table isn't one that was asked for.
+    let rows = (0..60).map(|i| format!("{i},{}\n", ["x", "y"][i * 7 % 5 % 2]));
+    place.write(
+        "kinds.csv",
+        std::iter::once("a,kind\n".to_string()).chain(rows).collect::<String>(),
+    );
+    let ran = place.ok("train kinds.csv --epochs 1 --device cpu --quiet --folds 2");
+    assert!(!ran.stderr.contains("--metric"), "{}", ran.stderr);
 }
 
 #[test]

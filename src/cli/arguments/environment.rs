@@ -100,7 +100,7 @@ const COMMON: [(&str, &str, &str); 15] = [
         "classification, regression or multilabel [default: from the target's values]",
     ),
     ("ignore", "COLS", "Leave these columns out"),
-    ("validation", "PART", "Fraction held out for validation, or a file [default: 0.1]"),
+    ("validation", "PART", "Fraction held out, or a file [default: 0.1; small tables: 3 folds]"),
     ("preset", "NAME", "quick, strong or best: settings that suit the data"),
     (
         "layers",
@@ -157,7 +157,8 @@ fn short(command: Command) -> Command {
     if rare == 0 {
         return command;
     }
-    let more = format!("{rare} more options: wgrad {} --help", command.get_name());
+    let options = if rare == 1 { "option" } else { "options" };
+    let more = format!("{rare} more {options}: wgrad {} --help", command.get_name());
     let shown = command.mut_args(|argument| match common(&argument) {
         _ if is_rare(&argument) => argument.hide(true),
         Some(place) if is_train => {

@@ -50,7 +50,7 @@ pub(in crate::cli) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let seen = !is_test_part && trained.is_of(&args.model);
     if seen {
         say(format_args!(
-            "note: the net was trained on {}: these metrics say little about new data",
+            "note: these are the rows that the net was trained on ({}), with those held out: the metrics say little about new data",
             data.name()
         ));
     }
@@ -86,7 +86,7 @@ pub(in crate::cli) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
         count(data.rows(), "row"),
         tables(&judged, preprocessing)
     ))?;
-    if let Some(note) = not_worth_it(&judged) {
+    if let Some(note) = not_worth_it(&judged, None) {
         say(format_args!("note: {note}"));
     }
     Ok(ExitCode::SUCCESS)

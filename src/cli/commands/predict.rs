@@ -51,7 +51,8 @@ pub(in crate::cli) fn predict(args: &PredictArgs) -> Result<ExitCode> {
         (Output::Standard(_), _) => {}
     }
     if skipped > 0 {
-        say(format_args!("{} could not be read and were skipped", count(skipped, "row")));
+        let were = if skipped == 1 { "was" } else { "were" };
+        say(format_args!("{} could not be read and {were} skipped", count(skipped, "row")));
     }
     trained.warn_of_unknown(&unknown);
     Ok(ExitCode::SUCCESS)
@@ -114,7 +115,7 @@ impl Work<'_> {
         warn(&chunk.warnings);
         for error in chunk.faults {
             if self.args.on_error == OnError::Stop {
-                return Err(error);
+                return Err(error.also("--on-error skip leaves out rows that can't be read"));
             }
             match self.skipped {
                 n if n < NAMED => say(format_args!("skipped: {}", error.brief())),

@@ -6,6 +6,7 @@ use crate::cli::arguments::terminal::{count, plural};
 use crate::cli::nets::fold_judgement::{Folds, Spread};
 use crate::data::Preprocessing;
 use crate::net::metrics::Metrics;
+use crate::report::interval;
 use crate::report::words::{percent, shown, value};
 use crate::train::evaluation::{
     ClassReport, ClassScores, LabelReport, NumberReport, Report, Value,
@@ -106,31 +107,40 @@ pub(in crate::cli) fn fold_tables(folds: &Folds) -> String {
     text + "all rows: each row predicted by the net that held it out\n"
 }
 
-/// Says if a baseline is as good as the net, or better, by the figures as shown.
-pub(in crate::cli) fn not_worth_it(judged: &Judgement) -> Option<String> {
-    let name = match judged.report {
-        Report::Classes(_) => "accuracy",
-        Report::Labels(_) => "f1_micro",
+/// Says if a baseline is better than the net by more than chance: by the metric `by` that chose its weights, or
+/// else the log loss or RMSE, and beyond the 95% interval of the net's.
+pub(in crate::cli) fn not_worth_it(judged: &Judgement, by: Option<&str>) -> Option<String> {
+    let values = judged.report.values();
+    let usual = match judged.report {
+        Report::Classes(_) | Report::Labels(_) => "log_loss",
         Report::Numbers(_) => "rmse",
     };
+    // `loss` isn't among the metrics.
+    let name = values.iter().map(|v| v.0).find(|name| Some(*name) == by).unwrap_or(usual);
     let of = |values: &[Value]| find(values, name).filter(|x| !x.is_nan());
-    let net = of(&judged.report.values())?;
+    let net = of(&values)?;
     // Larger is better.
     let height = |x: f64| if Metrics::larger_is_better(name) { x } else { -x };
     let others = judged.baselines.iter().filter_map(|b| Some((b.name, of(&b.values)?)));
     // Among equals the last: the linear model.
     let (best, x) = others.max_by(|a, b| height(a.1).total_cmp(&height(b.1)))?;
-    let what = match best {
-        "linear_model" => "a linear model".to_string(),
-        best => format!("always predicting the {}", shown(best).0),
-    };
-    let (metric, found, own) = (shown(name).0, value((name, x)), value((name, net)));
-    if found == own {
-        return Some(format!("{what} is as good ({metric} {found}): the net gains nothing here"));
+    if height(x) <= height(net) {
+        return None;
     }
-    (height(x) > height(net)).then(|| {
-        format!("{what} is better ({metric} {found}, the net's {own}): the net gains nothing here")
-    })
+    let Judgement { predictions, truth, weights, report, .. } = judged;
+    let interval = interval(name, predictions, truth, weights.as_deref(), report).ok()??;
+    if (interval[0]..=interval[1]).contains(&x) {
+        return None;
+    }
+    let (metric, found, own) = (shown(name).0, value((name, x)), value((name, net)));
+    let (what, next) = match best {
+        "linear_model" => ("a linear model".to_string(), "--layers none trains one"),
+        best => (
+            format!("always predicting the {}", shown(best).0),
+            "the columns may say little about the target",
+        ),
+    };
+    Some(format!("{what} is better ({metric} {found}, the net's {own}): {next}"))
 }
 
 /// The whole report as tables of at most 80 columns.

@@ -131,21 +131,21 @@ pub(in crate::cli) fn of_run(
     after_training(finished, trainer.session());
 }
 
-/// As [`of_run`], for a net of a cross-validation: that of a fold, or that of all rows, for which the nets of
-/// the folds were evaluated together.
+/// As [`of_run`], for a net of a cross-validation: that of a fold, or the last one, for which the nets of
+/// the folds were evaluated together on all rows, those of the given job.
 pub(in crate::cli) fn of_fold(
     run: &Run<'_>,
     summary: &Summary,
     trainer: &mut Trainer,
-    whole: Option<&Judgement>,
+    whole: Option<(&Job, &Judgement)>,
 ) {
-    let Some(whole) = whole.filter(|_| summary.ending != Ending::Interrupted) else {
+    let Some((job, whole)) = whole.filter(|_| summary.ending != Ending::Interrupted) else {
         return of_run(run, summary, trainer, Vec::new());
     };
-    let mut judged = vec![of_folds(run.job, whole)];
-    judged.extend(parts(run.job, None, summary.test.as_ref()));
+    let mut judged = vec![of_folds(job, whole)];
+    judged.extend(parts(job, None, summary.test.as_ref()));
     let finished = Finished {
-        job: run.job,
+        job,
         directory: run.directory.path(),
         judged,
         warnings: run.warnings,

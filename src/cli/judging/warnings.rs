@@ -24,8 +24,11 @@ const UNKNOWN: f64 = 0.05;
 
 /// One sentence for each reason to doubt.
 pub(in crate::cli) fn warnings(job: &Job) -> Vec<String> {
-    let held_out = [("validation", &job.validation), ("test", &job.test)];
-    let twins = held_out.iter().filter_map(|(name, data)| twins(job, name, data.as_ref()?));
+    // The validation rows of a fold only choose the epoch: the fold is its test.
+    let is_fold = job.config.run.fold.is_some() && job.test.is_some();
+    let judged = job.validation.as_ref().filter(|_| !is_fold);
+    let held_out = [("validation", judged), ("test", job.test.as_ref())];
+    let twins = held_out.iter().filter_map(|(name, data)| twins(job, name, (*data)?));
     let columns = telling_columns(&job.data).into_iter().map(|column| {
         format!(
             "{column} alone determines the target nearly exactly: if it isn't known when you predict, \
@@ -39,7 +42,7 @@ pub(in crate::cli) fn warnings(job: &Job) -> Vec<String> {
     let read = job.data.table().map_or(&[][..], Table::warnings).iter().cloned();
     let unseen = held_out.iter().filter_map(|(name, data)| {
         // For a sample, the rows are counted where all of them are encoded.
-        let data = data.as_ref().filter(|_| job.streaming.is_none())?;
+        let data = data.filter(|_| job.streaming.is_none())?;
         unseen_classes(&class_rows(&job.training)?, &class_rows(data)?, job, name)
     });
     read.chain(twins)

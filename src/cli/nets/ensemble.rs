@@ -6,15 +6,15 @@ use super::ensemble_report;
 use crate::backend::DeviceInfo;
 use crate::backend::device::{self, Choice, Opened};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::cli::arguments::terminal::{print_text, say};
+use crate::base::words::{duration, short};
+use crate::cli::arguments::terminal::{count, print_text, say};
 use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::judgement::{Baselines, JudgeCpu};
-use crate::cli::judging::judgement_text::not_worth_it;
 use crate::cli::judging::report_files;
 use crate::cli::judging::warnings::warnings;
 use crate::cli::nets::ensemble_judgement::Trained;
 use crate::cli::ranks;
-use crate::cli::runs::begin::{announce, describe, store, title, trainer, warn};
+use crate::cli::runs::begin::{announce, describe, notes, store, title, trainer, warn};
 use crate::cli::runs::going_on::{Begun, check_same, goes_on};
 use crate::cli::runs::names::CONFIG;
 use crate::cli::runs::run::{Finished, Run, Shown};
@@ -26,9 +26,8 @@ use crate::cli::setup::open::{self, open_device_as};
 use crate::cli::setup::source::Source;
 use crate::files::checkpoint::{Store, load_model};
 use crate::files::config::{Ensemble, RunConfig, TrainConfig};
-use crate::observe::{Bar, Display, HeldOut, Interrupt, Record, Screen};
+use crate::observe::{Bar, Common, Display, HeldOut, Interrupt, Record, Screen, can_redraw};
 use crate::train::event::Ending;
-use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::Map;
 use std::io::stdout;
@@ -56,16 +55,26 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source) -> Result<Exit
     let info = backend.info().clone();
     if ranks::follows() {
         let directory = ranks::shared_directory()?;
-        let (given, warnings) = (None, Vec::new());
-        return EnsembleRun { args, source, nets, info, device, directory, given, warnings }
-            .follow();
+        let (given, warnings, seconds) = (None, Vec::new(), 0.0);
+        return EnsembleRun {
+            args,
+            source,
+            nets,
+            info,
+            device,
+            directory,
+            seconds,
+            given,
+            warnings,
+        }
+        .follow();
     }
     let name = nets.whole.training.name();
     let directory = RunDirectory::create(source.config.run.out.as_deref(), name, args.force)?;
     tensorboard::check_free(&source.config.run, &directory, args.force)?;
     let events = directory.metrics()?;
-    let given = None;
-    let run = EnsembleRun { args, source, nets, info, device, directory, given, warnings };
+    let (given, seconds) = (None, 0.0);
+    let run = EnsembleRun { args, source, nets, info, device, directory, seconds, given, warnings };
     run.train(events)
 }
 
@@ -80,22 +89,53 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     let is_chosen = given.device.device.is_some();
     let mut source = open::source(given.clone().or(begun))?;
     let nets = Nets::new(&mut source)?;
+    let before = events.as_ref().and_then(WholeLines::last_event);
+    let before = before.filter(|event| event["event"] == "end");
+    let is_whole = before.is_some() && finished(&nets, &directory, &given)?;
+    if ranks::as_first(is_whole)? {
+        say(format_args!("{} is finished: give more --epochs to continue", run.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
     let warnings = introduce(args, &nets);
     let Opened { backend, device, .. } = match is_chosen {
         true => open::open_for_nets(&nets)?,
         false => open_device_as(&nets.whole.config.device, "the run was started on it")?,
     };
     let info = backend.info().clone();
+    let seconds = before.and_then(|end| end["seconds"].as_f64()).unwrap_or(0.0);
     let given = Some(given);
     let Some(mut events) = events else {
         let directory = ranks::shared_directory()?;
-        return EnsembleRun { args, source, nets, info, device, directory, given, warnings }
-            .follow();
+        return EnsembleRun {
+            args,
+            source,
+            nets,
+            info,
+            device,
+            directory,
+            seconds,
+            given,
+            warnings,
+        }
+        .follow();
     };
     // These lines belong to nets, which print them again.
     events.cut(0)?;
-    let run = EnsembleRun { args, source, nets, info, device, directory, given, warnings };
+    let run = EnsembleRun { args, source, nets, info, device, directory, seconds, given, warnings };
     run.train(events)
+}
+
+/// Whether no net of an ensemble is left to train with these options, by its checkpoint.
+fn finished(nets: &Nets, directory: &RunDirectory, given: &TrainConfig) -> Result<bool> {
+    for member in 1..=nets.ensemble.nets {
+        let Ok(net) = RunDirectory::open(&directory.net(member)) else { return Ok(false) };
+        let newest = Store::new(net.checkpoints(), 1).newest()?;
+        let Some(begun) = newest.map(Begun::at).transpose()? else { return Ok(false) };
+        if begun.ended.is_none_or(|ending| goes_on(ending, given, begun.position())) {
+            return Ok(false);
+        }
+    }
+    Ok(directory.model().is_file())
 }
 
 /// Prints what will be trained on what; returns the warnings.
@@ -136,9 +176,21 @@ struct EnsembleRun<'a> {
     info: DeviceInfo,
     device: Choice,
     directory: RunDirectory,
+    /// The seconds that were recorded before it was resumed.
+    seconds: f64,
     /// The options that were given for resuming.
     given: Option<TrainConfig>,
     warnings: Vec<String>,
+}
+
+/// A finished net, where no bar shows the progress.
+fn net_line(member: usize, nets: usize, summary: &Summary) -> String {
+    let kept = summary.best.as_ref().map_or(String::new(), |best| {
+        let value = best.value.map_or(String::new(), |value| format!(" {}", short(value)));
+        format!(", kept epoch {}: validation {}{value}", best.epoch, best.metric)
+    });
+    let time = duration(summary.seconds);
+    format!("net {member}/{nets}  {}, {time}{kept}", count(summary.epochs, "epoch"))
 }
 
 /// The event `net`, once for each net.
@@ -200,12 +252,13 @@ impl EnsembleRun<'_> {
             ending: first.ending,
             epochs: trained.iter().map(|net| net.summary.epochs).max().unwrap_or_default(),
             steps: of_all(|net| net.steps),
-            seconds: begin.elapsed().as_secs_f64(),
+            seconds: self.seconds + begin.elapsed().as_secs_f64(),
             bytes_read: of_all(|net| net.bytes_read),
             dispatches: of_all(|net| net.dispatches),
             submissions: of_all(|net| net.submissions),
             train_loss: None,
             best: None,
+            best_of_nets: trained.iter().filter_map(|net| net.summary.best.clone()).collect(),
             nets: Some(trained.len()),
             temperature: judged.temperature,
             findings: first.findings.clone(),
@@ -231,10 +284,7 @@ impl EnsembleRun<'_> {
         }
         print_text(&describe(&summary))?;
         summary.findings.iter().for_each(|finding| say(format_args!("note: net 1: {finding}")));
-        let mut judged = summary.valid.iter().chain(&summary.test);
-        if let Some(note) = judged.find_map(not_worth_it) {
-            say(format_args!("note: {note}"));
-        }
+        notes(&summary).iter().for_each(|note| say(format_args!("note: {note}")));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -262,7 +312,7 @@ impl EnsembleRun<'_> {
         own.resize_with(self.nets.ensemble.nets, || None);
         trained.into_iter().for_each(|(net, trained)| own[net] = Some(trained));
         let [_, threads] = self.workers();
-        let bar = ProgressBar::hidden();
+        let bar = Bar::common(1);
         own.into_iter()
             .enumerate()
             .map(|(net, trained)| match trained {
@@ -287,7 +337,7 @@ impl EnsembleRun<'_> {
         let [workers, threads] = self.workers();
         let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let done: Mutex<Vec<(usize, Result<Trained>)>> = Mutex::new(Vec::with_capacity(count));
-        let bar = ProgressBar::hidden();
+        let bar = Bar::common(own.len());
         let mut screen = self.args.screen(|| title(&self.directory, &self.nets.whole))?;
         let on = screen.as_ref();
         thread::scope(|scope| {
@@ -308,7 +358,7 @@ impl EnsembleRun<'_> {
                 });
             }
         });
-        bar.finish_and_clear();
+        bar.clear();
         screen.iter_mut().for_each(Screen::close);
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(i, _)| *i);
@@ -341,7 +391,7 @@ impl EnsembleRun<'_> {
         member: usize,
         threads: usize,
         interrupt: &Interrupt,
-        (bar, screen): (&ProgressBar, Option<&Screen>),
+        (bar, screen): (&Common, Option<&Screen>),
         elsewhere: bool,
     ) -> Result<Trained> {
         let mut job = self.nets.job(&self.source, member)?;
@@ -388,11 +438,15 @@ impl EnsembleRun<'_> {
         } else {
             Shown::Bar
         };
-        let bar = || Bar::of_one(bar, self.nets.ensemble.nets);
+        let bar = || Bar::of_one(bar);
         let mut display = Display::on(screen, &format!("net {member}"), bar);
         let mut cpu = JudgeCpu::new(Some(threads));
         let Finished { summary, .. } =
             run.fit(&mut trainer, &mut cpu, events, shown, &mut display, &mut interrupt.share())?;
+        let is_redrawn = can_redraw() || display.is_dashboard();
+        if shown == Shown::Bar && !is_redrawn && !elsewhere {
+            say(net_line(member, self.nets.ensemble.nets, &summary));
+        }
         if !self.args.no_report {
             report_files::of_net(&run, &mut trainer);
         }

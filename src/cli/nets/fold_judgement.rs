@@ -1,6 +1,7 @@
 //! Results of cross-validation: each metric over the folds, and all rows predicted by the nets that held them
 //! out.
 
+use super::fold_jobs::FoldJobs;
 use crate::base::atomic::{AtomicFile, write_error};
 use crate::base::error::{Error, Result};
 use crate::cli::arguments::args::ReportArgs;
@@ -10,8 +11,6 @@ use crate::cli::runs::names::FOLD;
 use crate::cli::setup::job::Job;
 use crate::cli::setup::open::Trained;
 use crate::cli::setup::source::Source;
-use crate::cli::setup::splitting;
-use crate::data::split::Parts;
 use crate::data::{Dataset, Predictions, Targets};
 use crate::files::predictions::{Columns, Format, Rows, Writer};
 use crate::train::evaluation::{Report, Value};
@@ -192,26 +191,23 @@ pub(in crate::cli) fn judge_again(
     source: &mut Source,
     run: &Path,
 ) -> Result<(Job, Judgement)> {
-    let data = source.data.clone();
     let k = source.config.run.folds.unwrap_or_default();
-    let folds = splitting::folds(&mut source.config, &data, k)?;
-    let rows = data.rows();
-    let job = source.job(&Parts { training: (0..rows).collect(), ..Parts::default() })?;
-    crate::cli::judging::report_files::check_rows(run, &["rows"], &job)?;
+    let jobs = FoldJobs::new(source, k)?;
+    report_files::check_rows(run, &["rows"], &jobs.last)?;
     let mut parts: Vec<(Judgement, Dataset)> = Vec::with_capacity(k);
-    for (i, held_out) in folds.iter().enumerate() {
-        let fold = source.job(&splitting::parts_of(rows, held_out))?;
+    for i in 0..k {
+        let fold = jobs.fold(source, i)?;
         let place = run.join(format!("{FOLD}{}", i + 1));
         let trained = Trained::open(&place)?;
-        let mut session = trained
-            .model
-            .session(crate::cli::judging::report_files::open(args, &fold, &trained)?, usize::MAX)?;
-        let [valid, _] = report_files::judge(&fold, &trained, &place, &mut session)?;
-        let (Some(judged), Some(data)) = (valid, fold.validation) else {
+        let backend = report_files::open(args, &fold, &trained)?;
+        let mut session = trained.model.session(backend, usize::MAX)?;
+        let judged = report_files::judge(&fold, &trained, &place, &mut session)?;
+        let Some(part) = FoldJobs::judged(fold, judged) else {
             return Err(Error::failed("a fold was not evaluated").at(place.display()));
         };
-        parts.push((judged, data));
+        parts.push(part);
     }
+    let FoldJobs { folds, whole: job, .. } = jobs;
     let whole = Folds::new(&job, &folds, parts)?.together(&job)?;
     Ok((job, whole))
 }

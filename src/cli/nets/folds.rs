@@ -1,6 +1,7 @@
 //! `wgrad train --folds K`: K nets, each evaluated on its held-out fold, and a last
-//! one trained on all rows, which is the run's model.
+//! one trained in the same way on all rows, which is the run's model.
 
+use super::fold_jobs::FoldJobs;
 use super::fold_judgement::Folds;
 use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::judgement::{ByName, JudgeCpu, Judgement};
@@ -16,17 +17,14 @@ use crate::cli::judging::report_files;
 use crate::cli::judging::warnings::warnings;
 use crate::cli::ranks;
 use crate::cli::runs::begin::{announce, ending, predict_next, title, trainer, warn};
-use crate::cli::runs::names::OUT_OF_FOLD;
+use crate::cli::runs::names::{FOLDS, OUT_OF_FOLD};
 use crate::cli::runs::run::{Finished, Run, Shown};
 use crate::cli::runs::run_directory::RunDirectory;
 use crate::cli::runs::summary::Summary;
 use crate::cli::runs::{column_table, plan_ahead, tensorboard};
+use crate::cli::setup::open;
 use crate::cli::setup::open::Trained;
-use crate::cli::setup::{open, splitting};
 use crate::data::Dataset;
-use crate::data::split::Parts;
-use crate::files::config::RunConfig;
-use crate::net::stopping::Keep;
 use crate::observe::{Bar, Display, Interrupt, Screen};
 use crate::train::choose::Work;
 use crate::train::event::Ending;
@@ -35,22 +33,23 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> Result<ExitCode> {
-    keep_the_last_epoch(&mut source.config.run)?;
-    let data = source.data.clone();
-    let folds = splitting::folds(&mut source.config, &data, k)?;
-    let rows = data.rows();
-    let job = source.job(&Parts { training: (0..rows).collect(), ..Parts::default() })?;
+    let jobs = FoldJobs::new(&mut source, k)?;
+    let (job, last) = (&jobs.whole, &jobs.last);
     if args.dry_run && ranks::follows() {
         return Ok(ExitCode::SUCCESS);
     }
     if args.dry_run {
-        warn(&warnings(&job));
-        say(format_args!("{k} folds, then a net on all rows:"));
-        return plan_ahead::show(&job, None, args.json);
+        warn(&warnings(last));
+        say(format_args!("{k} folds, then a net on all rows, of which some choose its epoch:"));
+        return plan_ahead::show(last, None, args.json);
     }
-    announce(args, &job);
+    announce(args, job);
     if let (Some(split), false) = (&job.config.run.split, args.quiet || args.json) {
-        say(format_args!("folds: {k}, {split}, then a net on all rows"));
+        let chosen = match last.rows().1 {
+            0 => "",
+            _ => "; a tenth of the training rows of each net choose its epoch",
+        };
+        say(format_args!("folds: {k}, {split}, then a net on all rows{chosen}"));
     }
     // All folds and the last net together take about as long as this many runs on all rows.
     let work = match job.work() {
@@ -62,8 +61,8 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     };
     let opened = open::open_device(&job.config.device, &work)?;
     let (info, device) = (opened.backend.info().clone(), opened.device);
-    let config = job.config_text(&info)?;
-    let directory = directory(args, &job, &config)?;
+    let config = last.config_text(&info)?;
+    let directory = directory(args, last, &config)?;
     let mut interrupt = Interrupt::watch(|| {
         say(
             "interrupted: finishing the step; finished folds are kept, and --fold I trains one of them again (Ctrl-C again to exit at once)",
@@ -72,7 +71,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     let shown =
         if args.quiet || args.json || ranks::follows() { Shown::Nothing } else { Shown::Bar };
     let mut cpu = JudgeCpu::new(job.config.device.threads);
-    let mut screen = args.screen(|| title(&directory, &job))?;
+    let mut screen = args.screen(|| title(&directory, job))?;
     let mut fit = |job: &Job,
                    directory: &RunDirectory,
                    text: &str,
@@ -97,6 +96,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
         let events = directory.metrics()?;
         let done = run.fit(&mut trainer, &mut cpu, events, shown, &mut display, &mut interrupt)?;
         if !args.no_report {
+            let whole = whole.map(|judged| (&jobs.whole, judged));
             report_files::of_fold(&run, &done.summary, &mut trainer, whole);
         }
         Ok::<_, Error>(done)
@@ -105,9 +105,8 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
 
     let mut parts: Vec<Option<(Judgement, Dataset)>> = Vec::with_capacity(k);
     let mut said: Vec<String> = Vec::new();
-    for (i, held_out) in folds.iter().enumerate() {
-        let mut fold = source.job(&splitting::parts_of(rows, held_out))?;
-        fold.config.run.fold = Some(i + 1);
+    for (i, held_out) in jobs.folds.iter().enumerate() {
+        let fold = jobs.fold(&mut source, i)?;
         let found = warnings(&fold);
         // Warnings for all folds are printed once; those for one alone, such as a class without training
         // rows, with that fold.
@@ -130,11 +129,11 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
             }
             return Ok(ExitCode::from(ErrorKind::Interrupted.exit_code()));
         }
-        let (Some(judged), Some(data)) = (summary.valid, fold.validation) else {
+        let Some(part) = FoldJobs::judged(fold, [summary.valid, summary.test]) else {
             return Err(Error::failed("a fold was not evaluated").at(path.display()));
         };
-        show(args, [i + 1, k], held_out.len(), &judged)?;
-        parts.push(Some((judged, data)));
+        show(args, [i + 1, k], held_out.len(), &part.0)?;
+        parts.push(Some(part));
     }
     ranks::meet()?;
     if ranks::follows() {
@@ -145,23 +144,23 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
         let part = match part {
             Some(part) => part,
             None => {
-                let fold = source.job(&splitting::parts_of(rows, &folds[i]))?;
+                let fold = jobs.fold(&mut source, i)?;
                 let part = judge_again(fold, &directory.fold(i + 1), &device)?;
-                show(args, [i + 1, k], folds[i].len(), &part.0)?;
+                show(args, [i + 1, k], jobs.folds[i].len(), &part.0)?;
                 part
             }
         };
         all.push(part);
     }
     let parts = all;
-    let judged = Folds::new(&job, &folds, parts)?;
+    let judged = Folds::new(job, &jobs.folds, parts)?;
     let report = serde_json::to_string_pretty(&judged)
         .map_err(|e| Error::failed(format!("cannot write the folds as JSON: {e}")))?;
-    write_atomically(&directory.path().join("folds.json"), |out| out.write_all(report.as_bytes()))?;
-    judged.write_predictions(&job, &directory.path().join(OUT_OF_FOLD))?;
+    write_atomically(&directory.path().join(FOLDS), |out| out.write_all(report.as_bytes()))?;
+    judged.write_predictions(job, &directory.path().join(OUT_OF_FOLD))?;
 
-    let whole = judged.together(&job)?;
-    let Finished { summary, .. } = fit(&job, &directory, &config, &[], Some(&whole))?;
+    let whole = judged.together(job)?;
+    let Finished { summary, .. } = fit(last, &directory, &config, &[], Some(&whole))?;
     screen.iter_mut().for_each(Screen::close);
     // Nets of folds have no checkpoints to resume from.
     let next = match summary.ending {
@@ -212,31 +211,9 @@ fn judge_again(fold: Job, place: &Path, device: &Choice) -> Result<(Judgement, D
     let trained = Trained::open(place)?;
     let backend = device::open(device, fold.config.device.threads)?.backend;
     let mut session = trained.model.session(backend, usize::MAX)?;
-    let [valid, _] = report_files::judge(&fold, &trained, place, &mut session)?;
-    match (valid, fold.validation) {
-        (Some(judged), Some(data)) => Ok((judged, data)),
-        _ => Err(Error::failed("a fold was not evaluated").at(place.display())),
-    }
-}
-
-/// Refuses to choose an epoch by the rows on which it is then evaluated: each net keeps its last epoch.
-fn keep_the_last_epoch(run: &mut RunConfig) -> Result<()> {
-    if run.stop_at.is_some() {
-        return Err(Error::usage("--stop-at cannot be used with --folds").help(
-            "leave out --stop-at: the last net is trained on all rows and has no validation rows to stop by",
-        ));
-    }
-    if run.patience.is_some() || run.keep_weights == Some(Keep::Best) {
-        return Err(Error::usage("--patience or --keep-weights best cannot be used with --folds")
-            .help("omit it: the metrics of an epoch chosen on its own fold would be too good"));
-    }
-    run.keep_weights = Some(Keep::Last);
-    if let Some(metric) = run.metric.take() {
-        warn(&[format!(
-            "--metric {metric} has no effect with --folds: their epochs are not compared"
-        )]);
-    }
-    Ok(())
+    let judged = report_files::judge(&fold, &trained, place, &mut session)?;
+    FoldJobs::judged(fold, judged)
+        .ok_or_else(|| Error::failed("a fold was not evaluated").at(place.display()))
 }
 
 #[derive(Serialize)]

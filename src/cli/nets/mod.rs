@@ -3,5 +3,6 @@
 pub(super) mod ensemble;
 pub(super) mod ensemble_judgement;
 pub(super) mod ensemble_report;
+pub(super) mod fold_jobs;
 pub(super) mod fold_judgement;
 pub(super) mod folds;

@@ -6,6 +6,7 @@ use crate::base::error::{Error, Result};
 use crate::base::words::{duration, thousands};
 use crate::cli::arguments::run_args::CompareArgs;
 use crate::cli::arguments::terminal::{count, print, print_json, say};
+use crate::cli::setup::open::Trained;
 use crate::net::metrics::Metrics;
 use crate::report::words;
 use serde::Serialize;
@@ -36,8 +37,10 @@ pub(in crate::cli) fn compare(args: &CompareArgs) -> Result<ExitCode> {
         return Err(Error::usage("there is only one run to compare")
             .help("name two runs or more; wgrad inspect RUN shows one"));
     }
-    let records: Vec<Record> =
+    let mut records: Vec<Record> =
         args.runs.iter().map(|run| Record::open(run)).collect::<Result<_>>()?;
+    name_targets(&mut records);
+    let records = records;
     let all = options(&records);
     let settings: BTreeMap<&str, Row<&str>> = all
         .iter()
@@ -93,6 +96,7 @@ pub(in crate::cli) fn compare(args: &CompareArgs) -> Result<ExitCode> {
         }
     };
     let number = |n: Option<u64>| n.map(|n| thousands(n as f64));
+    add("rows", &|r| number(r.judged_rows));
     add("state", &|r| Some(r.state.name().into()));
     add("nets", &|r| number(r.nets));
     add("epochs", &|r| number(r.epochs));
@@ -101,13 +105,36 @@ pub(in crate::cli) fn compare(args: &CompareArgs) -> Result<ExitCode> {
     add("time", &|r| r.seconds.map(duration));
     add("device", &|r| r.device.clone());
     add("version", &|r| r.version.clone());
+    let is_marked = rows.iter().flatten().any(|cell| cell.ends_with(BEST));
     Grid { names: name("result"), rows }.print()?;
+    if is_marked {
+        print("* the best of these runs\n")?;
+    }
     for record in records.iter().filter(|r| r.state == State::Failed) {
         let error = record.error.as_deref().unwrap_or("without a message");
         let first = error.lines().next().unwrap_or_default();
         say(format_args!("note: {} failed: {first}", record.run.display()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where some runs name their target, adds the target of the others, which was chosen for them: the same column
+/// isn't a difference.
+fn name_targets(records: &mut [Record]) {
+    const TARGET: &str = "target";
+    let is_named = |record: &Record| record.options.contains_key(TARGET);
+    if !records.iter().any(is_named) {
+        return;
+    }
+    for record in records.iter_mut().filter(|record| !is_named(record)) {
+        // A run without a model stays without.
+        let Ok(trained) = Trained::open(&record.run) else { continue };
+        let encoding = trained.model.preprocessing.encoding.filter(|e| e.header.named);
+        if let Some(encoding) = encoding {
+            let names = encoding.targets.into_iter().map(toml::Value::String).collect();
+            record.options.insert(TARGET.into(), toml::Value::Array(names).to_string());
+        }
+    }
 }
 
 /// The options of all runs by name.

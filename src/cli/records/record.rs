@@ -2,7 +2,7 @@
 //! can't be read is left out.
 
 use crate::base::error::{Error, Result};
-use crate::cli::runs::names::{CONFIG, EVENTS, MODEL};
+use crate::cli::runs::names::{CONFIG, EVENTS, FOLDS, MODEL};
 use crate::cli::setup::open::Trained;
 use crate::cli::setup::settings::describe_net;
 use serde::Serialize;
@@ -82,6 +82,9 @@ pub(super) struct Record {
     /// The epoch whose weights are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best_epoch: Option<u64>,
+    /// The number of rows that the metrics are from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged_rows: Option<u64>,
     /// Metrics on the validation rows.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub valid: BTreeMap<String, f64>,
@@ -126,6 +129,7 @@ impl Record {
         let mut record = Self::empty(path);
         record.add_options(&start_of(&path.join(CONFIG), OPTIONS));
         record.add_events(&path.join(EVENTS));
+        record.add_folds(path);
         Some(record)
     }
 
@@ -146,6 +150,7 @@ impl Record {
             steps: None,
             seconds: None,
             best_epoch: None,
+            judged_rows: None,
             valid: BTreeMap::new(),
             test: BTreeMap::new(),
             error: None,
@@ -182,6 +187,23 @@ impl Record {
         });
     }
 
+    /// Replaces the metrics by those of the folds: all rows predicted by the nets that held them out, or the
+    /// fold of a single net, which is its test.
+    fn add_folds(&mut self, path: &Path) {
+        match (self.options.contains_key("folds"), self.options.contains_key("fold")) {
+            (true, true) if !self.test.is_empty() => self.valid = std::mem::take(&mut self.test),
+            (true, false) => {
+                let text = fs::read_to_string(path.join(FOLDS)).unwrap_or_default();
+                let folds: Value = serde_json::from_str(&text).unwrap_or_default();
+                if let Some(valid) = folds["valid"].as_object() {
+                    self.valid = numbers(valid);
+                    self.judged_rows = folds["report"]["rows"].as_u64();
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Adds the data of the events.
     fn add_events(&mut self, path: &Path) {
         let mut last = None;
@@ -194,6 +216,7 @@ impl Record {
                     self.device = text("device").or(self.device.take());
                     self.version = text("version").or(self.version.take());
                     self.error = None;
+                    self.judged_rows = whole("validation_rows").filter(|&rows| rows > 0);
                 }
                 "epoch" => {
                     (self.epochs, self.steps) = (whole("epoch"), whole("step"));
@@ -210,6 +233,9 @@ impl Record {
                     let of = |name| event.get(name).and_then(Value::as_object).map(numbers);
                     (self.valid, self.test) =
                         (of("valid").unwrap_or_default(), of("test").unwrap_or_default());
+                    let (valid, test) = (whole("valid_rows"), whole("test_rows"));
+                    let of_fold = test.filter(|_| self.options.contains_key("fold"));
+                    self.judged_rows = of_fold.or(valid).or(test).or(self.judged_rows);
                 }
                 "error" => self.error = text("error"),
                 _ => continue,
@@ -323,6 +349,24 @@ mod tests {
             state(&format!("{START}\n{{\"event\":\"error\",\"error\":\"x\"}}")),
             State::Failed
         );
+    }
+
+    /// A cross-validation has its metrics in `folds.json`, and the net of a fold in those of its test.
+    #[test]
+    fn runs_of_folds_have_the_metrics_of_the_folds() {
+        let end = r#"{"event":"end","ending":"done","epochs":3,"steps":30,"seconds":2.0,"valid":{"accuracy":0.5},"valid_rows":9,"test":{"accuracy":0.8},"test_rows":30}"#;
+        let (place, _) = run("folds = 4\n", &format!("{START}\n{end}"));
+        let folds = r#"{"valid":{"accuracy":0.75},"report":{"rows":120,"accuracy":0.75}}"#;
+        fs::write(place.path().join(FOLDS), folds).unwrap();
+        let whole = Record::of_directory(place.path()).unwrap();
+        assert_eq!(whole.valid, BTreeMap::from([("accuracy".into(), 0.75)]));
+        assert_eq!(whole.judged_rows, Some(120));
+        fs::write(place.path().join(FOLDS), "{\"valid\":").unwrap();
+        assert_eq!(Record::of_directory(place.path()).unwrap().valid["accuracy"], 0.5, "damaged");
+        let (_kept, fold) = run("fold = 2\nfolds = 4\n", &format!("{START}\n{end}"));
+        let fold = fold.unwrap();
+        assert_eq!((fold.valid["accuracy"], fold.judged_rows), (0.8, Some(30)));
+        assert!(fold.test.is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::grid::Grid;
 use super::record::{Record, State, now};
 use crate::base::error::{Error, Result};
-use crate::base::words::duration;
+use crate::base::words::{duration, thousands};
 use crate::cli::arguments::run_args::RunsArgs;
 use crate::cli::arguments::terminal::{print_json, say};
 use crate::cli::runs::names::CONFIG;
@@ -58,7 +58,7 @@ pub(in crate::cli) fn runs(args: &RunsArgs) -> Result<ExitCode> {
         say(format_args!("no runs in {place}: wgrad train creates one"));
         return Ok(ExitCode::SUCCESS);
     }
-    let names = ["run", "state", "data", "net", "metric", "time", "device", "age"];
+    let names = ["run", "state", "data", "net", "metric", "rows", "time", "device", "age"];
     let rows = records.iter().map(row).collect();
     Grid { names: names.map(str::to_string).to_vec(), rows }.print()?;
     Ok(ExitCode::SUCCESS)
@@ -100,6 +100,7 @@ fn row(record: &Record) -> Vec<String> {
         text(&record.data),
         net,
         metric(record),
+        record.judged_rows.map_or(String::new(), |rows| thousands(rows as f64)),
         record.seconds.map_or(String::new(), duration),
         // Of `CPU (cpu, f32, 2 threads)` the name.
         text(&record.device).split(" (").next().unwrap_or_default().to_string(),

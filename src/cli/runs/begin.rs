@@ -10,7 +10,7 @@ use crate::cli::judging::judgement_text::{brief, not_worth_it};
 use crate::cli::judging::report_files;
 use crate::cli::runs::run::{Finished, Run, Shown};
 use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
-use crate::cli::runs::summary::Summary;
+use crate::cli::runs::summary::{Kept, Summary};
 use crate::cli::runs::{column_table, plan_ahead};
 use crate::cli::setup::choices;
 use crate::cli::setup::job::Job;
@@ -22,6 +22,10 @@ use crate::train::trainer::Trainer;
 use std::process::ExitCode;
 use std::time::Instant;
 
+/// The fewest epochs of a run whose best epoch can be called early, and the reciprocal of the share of the
+/// epochs up to which it is.
+const LEAST_EPOCHS: usize = 10;
+const EARLY_SHARE: usize = 5;
 /// The default number of checkpoints to keep.
 pub(super) const KEEP_CHECKPOINTS: usize = 2;
 
@@ -59,10 +63,7 @@ pub(in crate::cli) fn train_in(
     if !args.json {
         print_text(&describe(&summary))?;
         summary.findings.iter().for_each(|finding| say(format_args!("note: {finding}")));
-        let mut judged = summary.valid.iter().chain(&summary.test);
-        if let Some(note) = judged.find_map(not_worth_it) {
-            say(format_args!("note: {note}"));
-        }
+        notes(&summary).iter().for_each(|note| say(format_args!("note: {note}")));
     }
     Ok(match summary.ending {
         Ending::Interrupted if is_closed => ExitCode::FAILURE,
@@ -177,12 +178,49 @@ pub(in crate::cli) fn predict_next(summary: &Summary) -> String {
     format!("wgrad predict {} DATA -o FILE.csv", summary.run.display())
 }
 
+/// What the results of a run suggest.
+pub(in crate::cli) fn notes(summary: &Summary) -> Vec<String> {
+    let kept: Vec<&Kept> = summary.best.iter().chain(&summary.best_of_nets).collect();
+    let by = kept.first().map(|best| best.metric.as_str());
+    let mut judged = summary.valid.iter().chain(&summary.test);
+    let not_worth_it = judged.find_map(|judged| not_worth_it(judged, by));
+    kept_early(&kept, summary.epochs, summary.ending).into_iter().chain(not_worth_it).collect()
+}
+
+/// Says if the weights with the lowest loss are from the first epochs: all others overfitted. Metrics such as
+/// the accuracy may be as good as they can be from the start.
+fn kept_early(all: &[&Kept], run: usize, ending: Ending) -> Option<String> {
+    let mut epochs: Vec<usize> =
+        all.iter().filter(|best| best.metric == "loss").map(|best| best.epoch).collect();
+    epochs.sort_unstable();
+    let median = *epochs.get(epochs.len() / 2)?;
+    let is_whole = ending == Ending::Done && run >= LEAST_EPOCHS;
+    (is_whole && median * EARLY_SHARE <= run).then(|| {
+        format!(
+            "the validation loss was lowest early, in {} of {}, as the net overfits: try --dropout 0.2, \
+             --optimizer adamw --weight-decay 0.1, a smaller net with --layers, or fewer --epochs",
+            epochs_of(all),
+            run
+        )
+    })
+}
+
+/// `epoch 3`, or `epochs 1, 2, 1` of several nets.
+fn epochs_of(kept: &[&Kept]) -> String {
+    let all: Vec<String> = kept.iter().map(|best| best.epoch.to_string()).collect();
+    format!("{} {}", if all.len() == 1 { "epoch" } else { "epochs" }, all.join(", "))
+}
+
 /// How a run ended, its results, and the next command.
 pub(in crate::cli) fn ending(summary: &Summary, next: &str) -> String {
-    let kept = summary.best.as_ref().map_or(String::new(), |best| {
+    let all: Vec<&Kept> = summary.best.iter().chain(&summary.best_of_nets).collect();
+    let kept = all.first().map_or(String::new(), |best| {
+        let of_each = if summary.nets.is_some() { " of each net" } else { "" };
         format!(
-            "kept        epoch {} of {}, the best by validation {}\n",
-            best.epoch, summary.epochs, best.metric
+            "kept        {} of {}, the best{of_each} by validation {}\n",
+            epochs_of(&all),
+            summary.epochs,
+            best.metric
         )
     });
     let nets = summary.nets.map_or(String::new(), |nets| {
@@ -199,4 +237,33 @@ pub(in crate::cli) fn ending(summary: &Summary, next: &str) -> String {
         duration(summary.seconds),
         summary.model.display(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_of_the_first_epochs_are_a_sign_of_overfitting() {
+        let note = |epochs: &[usize], metric: &str, run: usize, ending: Ending| {
+            let kept = |&epoch: &usize| Kept { epoch, step: 9, metric: metric.into(), value: None };
+            let kept: Vec<Kept> = epochs.iter().map(kept).collect();
+            kept_early(&kept.iter().collect::<Vec<_>>(), run, ending)
+        };
+        let found = note(&[1, 2, 6], "loss", 26, Ending::Done).unwrap();
+        assert!(found.contains("early, in epochs 1, 2, 6 of 26, as the net overfits"), "{found}");
+        assert!(note(&[5], "loss", 26, Ending::Done).unwrap().contains("epoch 5 of 26"));
+        for (epochs, metric, run, ending) in [
+            (&[20, 20, 18][..], "loss", 20, Ending::Done),
+            (&[1, 6, 7], "loss", 26, Ending::Done),
+            (&[6], "loss", 26, Ending::Done),
+            (&[], "loss", 26, Ending::Done),
+            // As good as it can be from the start.
+            (&[1], "accuracy", 26, Ending::Done),
+            (&[1], "loss", 9, Ending::Done),
+            (&[1], "loss", 26, Ending::Interrupted),
+        ] {
+            assert_eq!(note(epochs, metric, run, ending), None, "{epochs:?} {metric} {run}");
+        }
+    }
 }

@@ -24,6 +24,9 @@ pub(in crate::cli) const FOLD: &str = "fold-";
 /// The prefix of the directories of an ensemble's nets.
 pub(super) const NET: &str = "net-";
 
+/// The file of the metrics of a cross-validation.
+pub(in crate::cli) const FOLDS: &str = "folds.json";
+
 /// The file of out-of-fold predictions.
 pub(in crate::cli) const OUT_OF_FOLD: &str = "out-of-fold.csv";
 

@@ -262,7 +262,9 @@ impl Run<'_> {
         };
         let is_shown = |metrics: Option<Metrics>| metrics.filter(|_| self.is_judged);
         let test = judge(self.stored_test(), &self.job.test, is_shown(test))?;
-        let valid = judge(self.stored_validation(), &self.job.validation, is_shown(valid))?;
+        // The last net of a cross-validation is evaluated by the nets of the folds.
+        let valid = is_shown(valid).filter(|_| !self.job.is_last_of_folds());
+        let valid = judge(self.stored_validation(), &self.job.validation, valid)?;
         baselines.give_back(cpu);
         Ok(Summary {
             run: self.directory.path().to_path_buf(),
@@ -278,6 +280,7 @@ impl Run<'_> {
             submissions: traffic.submissions,
             train_loss,
             best,
+            best_of_nets: Vec::new(),
             nets: None,
             temperature,
             findings,

@@ -25,6 +25,9 @@ pub(in crate::cli) struct Summary {
     /// The epoch whose weights are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<Kept>,
+    /// The same for each net of an ensemble, if their epochs were compared.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub best_of_nets: Vec<Kept>,
     /// The number of nets, if the model is an ensemble.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nets: Option<usize>,
@@ -41,7 +44,7 @@ pub(in crate::cli) struct Summary {
 }
 
 /// The epoch whose weights are kept, and the reason.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(in crate::cli) struct Kept {
     pub epoch: usize,
     pub step: u64,
@@ -54,6 +57,11 @@ pub(in crate::cli) struct Kept {
 pub(in crate::cli) struct EndLine<'a> {
     #[serde(flatten)]
     summary: &'a Summary,
+    /// The numbers of rows that the metrics are from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_rows: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_rows: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     baselines: Option<ByName<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,8 +72,11 @@ pub(in crate::cli) struct EndLine<'a> {
 
 impl<'a> EndLine<'a> {
     pub fn new(summary: &'a Summary, warnings: &'a [String]) -> Self {
+        let rows = |judged: &Option<Judgement>| judged.as_ref().map(|j| j.report.rows());
         EndLine {
             summary,
+            valid_rows: rows(&summary.valid),
+            test_rows: rows(&summary.test),
             baselines: summary.valid.as_ref().map(Judgement::baselines),
             test_baselines: summary.test.as_ref().map(Judgement::baselines),
             warnings,

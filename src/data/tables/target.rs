@@ -3,7 +3,7 @@
 use super::class_names::{ClassNames, in_order};
 use super::task_guess::{are_numbers, check_classes, guess, number};
 use crate::base::error::{Error, Result, nearest};
-use crate::data::columns::frame::{Values, texts_of};
+use crate::data::columns::frame::{Frame, Values, texts_of};
 use crate::data::columns::kind::truth;
 use crate::data::columns::texts::{MISSING, Texts};
 use crate::data::sets::target_scaling::DOUBLE;
@@ -89,7 +89,9 @@ pub(in crate::data) fn learn(
     let rows = sample_of.unwrap_or(columns.frame.rows);
     let targets = classes(columns, rows, task == Task::Auto)?;
     let warning = match &targets {
-        Targets::Classes { labels, names } if sample_of.is_none() => single_rows(labels, names),
+        Targets::Classes { labels, names } if sample_of.is_none() => {
+            single_rows(columns.frame, labels, names)
+        }
         _ => None,
     };
     Ok(Learnt { note, warning, ..targets.into() })
@@ -174,23 +176,35 @@ fn classes(columns: Columns, rows: usize, is_guess: bool) -> Result<Targets> {
     Ok(Targets::Classes { labels, names })
 }
 
-/// The warning about classes with a single row.
-fn single_rows(labels: &[u32], names: &[String]) -> Option<String> {
+/// The warning about classes with a single row, each with its line.
+fn single_rows(frame: &Frame, labels: &[u32], names: &[String]) -> Option<String> {
     const NAMED: usize = 5;
-    let mut counts = vec![0usize; names.len()];
-    labels.iter().for_each(|&label| counts[label as usize] += 1);
-    let single = || names.iter().zip(&counts).filter(|(_, count)| **count == 1);
-    let named: Vec<String> = single().take(NAMED).map(|(name, _)| format!("{name:?}")).collect();
-    let (named, more) = (named.join(", "), single().count());
-    match more {
-        0 => None,
-        1 => Some(format!(
-            "the class {named} has a single row, which can be either in training or held out"
+    let mut rows = vec![(0usize, 0); names.len()];
+    for (row, &label) in labels.iter().enumerate() {
+        let (count, last) = &mut rows[label as usize];
+        (*count, *last) = (*count + 1, row);
+    }
+    let single: Vec<(&String, String)> = names
+        .iter()
+        .zip(&rows)
+        .filter(|(_, (count, _))| *count == 1)
+        .map(|(name, (_, row))| (name, frame.describe_row(*row)))
+        .collect();
+    match &single[..] {
+        [] => None,
+        [(name, row)] => Some(format!(
+            "the class {name:?} has a single row, {row}: correct it if it is a typo; a row can be either in \
+             training or held out"
         )),
-        count => Some(format!(
-            "{count} classes have a single row, which can be either in training or held out: {named}{}",
-            if count > NAMED { ", …" } else { "" }
-        )),
+        all => {
+            let named = all.iter().take(NAMED).map(|(name, row)| format!("{name:?} ({row})"));
+            Some(format!(
+                "{} classes have a single row, which can be either in training or held out: {}{}",
+                all.len(),
+                named.collect::<Vec<_>>().join(", "),
+                if all.len() > NAMED { ", …" } else { "" }
+            ))
+        }
     }
 }
 

@@ -75,6 +75,12 @@ impl Job {
         source.job(&parts)
     }
 
+    /// Whether it is the last run of a cross-validation, on all rows.
+    #[cfg(feature = "cli")]
+    pub fn is_last_of_folds(&self) -> bool {
+        self.config.run.folds.is_some() && self.config.run.fold.is_none()
+    }
+
     /// The same run for another net of an ensemble, counted from 1.
     pub fn of_member(&self, member: usize) -> Self {
         let mut config = self.config.clone();

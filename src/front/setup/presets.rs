@@ -192,7 +192,7 @@ fn is_wide(about: &About<'_>) -> usize {
 impl Recipe {
     fn of(config: &TrainConfig, about: &About<'_>) -> &'static Recipe {
         match config.run.preset {
-            None if config.run.ensemble.is_none() && takes_folds(config, about) => {
+            None if config.run.ensemble.is_none() && suits_folds(config, about) => {
                 match about.targets {
                     Targets::Numbers(_) => &TABLES_OF_NUMBERS,
                     Targets::Classes { .. } | Targets::Labels { .. } => &TABLES,
@@ -328,10 +328,15 @@ pub(crate) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Opti
 /// Whether nets on folds may be trained: if no option chooses the held-out rows
 /// or needs a single net.
 fn takes_folds(config: &TrainConfig, about: &About<'_>) -> bool {
+    (config.run.folds, config.run.fold) == (None, None) && suits_folds(config, about)
+}
+
+/// As [`takes_folds`], also for the nets of a cross-validation, which are trained as those are.
+fn suits_folds(config: &TrainConfig, about: &About<'_>) -> bool {
     let run = &config.run;
     let is_free = run.validation.is_none()
         && matches!(run.split, None | Some(Split::Random | Split::Stratified | Split::Group(_)))
-        && (run.folds, run.fold, run.member) == (None, None, None)
+        && run.member.is_none()
         && run.init.is_none()
         && run.stop_at.is_none()
         && run.keep_weights.is_none();

@@ -58,6 +58,25 @@ fn another_optimizer_keeps_its_own_rate() {
     assert_eq!(best.step.weight_decay, None, "adamw's decay is not that of other rules");
 }
 
+/// A cross-validation evaluates the settings that a run without options has.
+#[test]
+fn the_nets_of_folds_have_the_settings_of_the_default() {
+    let targets = classes();
+    let of = |options: &str, rows| {
+        let config = TrainConfig::from_toml(options).unwrap();
+        complete(config, &about(Kind::Table, rows, &targets)).unwrap()
+    };
+    for rows in [500, 3200, 20_000, 40_000] {
+        let (plain, mut folds) = (of("", rows), of("folds = 5", rows));
+        assert_eq!(folds.run.ensemble.unwrap().to_string(), "1");
+        (folds.run.folds, folds.run.ensemble) = (None, plain.run.ensemble);
+        assert_eq!(folds, plain, "{rows} rows");
+    }
+    assert_eq!(of("folds = 5", 3200).run.epochs, Some(10));
+    // Without a choice of the epoch, as for a single net: 4,000 steps.
+    assert_eq!(of("folds = 5\nkeep-weights = \"last\"", 3200).run.epochs, Some(80));
+}
+
 #[test]
 fn tables_are_trained_by_steps_and_with_the_nets_of_folds_where_nothing_else_is_held_out() {
     let targets = classes();

@@ -236,10 +236,14 @@ impl Source {
             },
             _ => (own(&parts.validation)?, None),
         };
-        let given = config.run.test.as_deref().map(|name| other("test", name)).transpose()?;
+        // The net of a fold is tested on the fold: other test rows are for the last net of a cross-validation.
+        let is_fold = config.run.folds.is_some() && !parts.test.is_empty();
+        let given = config.run.test.as_deref().filter(|_| !is_fold);
+        let given = given.map(|name| other("test", name)).transpose()?;
         let (given, other_test) = given.unzip();
         let other_test = other_test.flatten();
         let given = match given.or_else(|| self.test.clone()) {
+            _ if is_fold => None,
             None => self.parts_test(&preprocessing)?,
             given => given,
         };

@@ -5,6 +5,7 @@ use crate::data::split::{self, Parts, Split};
 use crate::data::{Data, Targets};
 use crate::files::config::{TrainConfig, Validation};
 use crate::front::setup::hooks::Hooks;
+use crate::net::stopping::Keep;
 
 /// Fraction of the rows held out for validation by default.
 pub(super) const VALIDATION: f64 = 0.1;
@@ -67,13 +68,62 @@ pub(super) fn beside_column() -> Error {
 fn one_fold(config: &mut TrainConfig, data: &Data, fold: usize, k: usize) -> Result<Parts> {
     let folds = folds(config, data, k)?;
     match fold.checked_sub(1).and_then(|i| folds.get(i)) {
-        Some(held_out) => Ok(parts_of(data.rows(), held_out)),
+        Some(held_out) => fold_parts(config, data, held_out),
         None => Err(Error::usage(format!("--fold {fold} of --folds {k}"))
             .help(format!("folds are counted from 1 to {k}"))),
     }
 }
 
-/// The parts of a fold with these rows held out.
+/// The parts of a run of a cross-validation: that of a fold with these rows held out, or the last one, without any.
+///
+/// A tenth of the other rows is held out for validation, by which the epoch is chosen and the model calibrated:
+/// the fold itself is only used for a test, as its metrics would be too good otherwise. Where no epoch is chosen
+/// (`--keep-weights last`), or there are too few rows, the fold is the validation part, and the last epoch is kept.
+///
+/// # Errors
+/// When epochs are to be compared, and there are too few rows to hold some out.
+pub(crate) fn fold_parts(
+    config: &mut TrainConfig,
+    data: &Data,
+    held_out: &[usize],
+) -> Result<Parts> {
+    let rows = split::all_but(data.rows(), held_out);
+    let run = &mut config.run;
+    let is_watched = run.patience.is_some() || run.stop_at.is_some();
+    let is_chosen = is_watched || run.keep_weights != Some(Keep::Last);
+    if is_chosen && rows.len() as f64 * VALIDATION >= 1.0 {
+        let parts = inner(config, data, &rows)?;
+        let of = |places: Vec<usize>| places.into_iter().map(|place| rows[place]).collect();
+        let (training, validation) = (of(parts.training), of(parts.validation));
+        return Ok(Parts { training, validation, test: held_out.to_vec() });
+    }
+    if is_watched || run.keep_weights == Some(Keep::Best) {
+        return Err(Error::usage("--patience, --stop-at or --keep-weights best with too few rows")
+            .at(format!("the {} training rows of a fold", rows.len()))
+            .help("leave it out: a tenth of these rows can't be held out to compare epochs"));
+    }
+    run.keep_weights = Some(Keep::Last);
+    Ok(Parts { training: rows, validation: held_out.to_vec(), test: Vec::new() })
+}
+
+/// Some of the training rows of a fold, held out for validation: the parts of their places.
+fn inner(config: &mut TrainConfig, data: &Data, rows: &[usize]) -> Result<Parts> {
+    let seed = config.data.seed.unwrap_or(0);
+    let of = |all: &[u32]| rows.iter().map(|&row| all[row]).collect::<Vec<u32>>();
+    match resolve(config, data) {
+        Split::Stratified => split::stratified(&of(data.labels()?), VALIDATION, seed),
+        Split::Group(column) => match of(&data.groups(&column)?) {
+            groups if groups.iter().any(|group| *group != groups[0]) => {
+                split::grouped(&groups, VALIDATION, seed)
+            }
+            // A single group can't be held out of itself.
+            _ => split::random(rows.len(), VALIDATION, seed),
+        },
+        _ => split::random(rows.len(), VALIDATION, seed),
+    }
+}
+
+/// The parts of the net of an ensemble with these rows held out.
 pub(crate) fn parts_of(rows: usize, held_out: &[usize]) -> Parts {
     let training = split::all_but(rows, held_out);
     Parts { training, validation: held_out.to_vec(), test: Vec::new() }
@@ -102,4 +152,48 @@ fn resolve(config: &mut TrainConfig, data: &Data) -> Split {
         _ => Split::Random,
     };
     config.run.split.get_or_insert_with(default).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::digits;
+
+    #[test]
+    fn the_epoch_of_a_fold_is_chosen_by_rows_that_are_not_judged() {
+        let data = Data::Ready(digits());
+        let mut config = TrainConfig::default();
+        let folds = folds(&mut config, &data, 5).unwrap();
+        for held_out in folds.iter().map(|rows| &rows[..]).chain([&[][..]]) {
+            let parts = fold_parts(&mut config, &data, held_out).unwrap();
+            assert_eq!(parts.test, held_out);
+            let others = data.rows() - held_out.len();
+            assert_eq!(parts.validation.len(), (others as f64 * VALIDATION).round() as usize);
+            let mut all = [parts.training, parts.validation, parts.test].concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..data.rows()).collect::<Vec<_>>(), "each row is in one part");
+            assert_eq!(config.run.keep_weights, None);
+        }
+        // Without a choice, all other rows are for training; stopping needs rows again.
+        config.run.keep_weights = Some(Keep::Last);
+        let parts = fold_parts(&mut config, &data, &folds[0]).unwrap();
+        assert_eq!(parts, parts_of(data.rows(), &folds[0]));
+        config.run.patience = Some(3);
+        assert_eq!(fold_parts(&mut config, &data, &folds[0]).unwrap().test, folds[0]);
+    }
+
+    #[test]
+    fn with_too_few_rows_the_last_epoch_is_kept() {
+        let data = Data::Ready(digits().select(&(0..12).collect::<Vec<_>>()));
+        let mut config = TrainConfig::default();
+        config.run.split = Some(Split::Random);
+        let folds = folds(&mut config, &data, 3).unwrap();
+        let mut watched = config.clone();
+        let parts = fold_parts(&mut config, &data, &folds[1]).unwrap();
+        assert_eq!(parts, parts_of(12, &folds[1]));
+        assert_eq!(config.run.keep_weights, Some(Keep::Last));
+        watched.run.patience = Some(3);
+        let error = fold_parts(&mut watched, &data, &folds[1]).unwrap_err().to_string();
+        assert!(error.contains("the 8 training rows of a fold"), "{error}");
+    }
 }
