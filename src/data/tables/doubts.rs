@@ -275,7 +275,7 @@ mod tests {
         assert!(far[0].contains("9999-12-31 (1 row)") && far[0].contains("--missing"), "{far:?}");
         days[3] = "2024-13-01".into();
         let slip = of(&days.iter().map(String::as_str).collect::<Vec<_>>());
-        assert!(slip[0].contains("taken for missing: \"2024-13-01\" (1 row)"), "{slip:?}");
+        assert!(slip[0].contains("read as missing: \"2024-13-01\" (1 row)"), "{slip:?}");
     }
 
     #[test]
