@@ -59,8 +59,11 @@ impl Kernel {
     pub fn wgsl_for_subgroups(&self, size: u32) -> String {
         let by_subgroups = include_str!("../../../shaders/common/reduce_subgroups.wgsl");
         let text = format!("const SUBGROUP = {size}u;\n{by_subgroups}");
-        let parts = self.source.iter().map(|&part| if part == REDUCE { &text } else { part });
-        Vec::from_iter(parts).join("\n")
+        let whole = self.wgsl();
+        // A text that isn't found would be left as it is without a word.
+        let reduces = whole.contains("fn workgroup_sum(");
+        debug_assert_eq!(reduces, whole.contains(REDUCE), "{}", self.entry);
+        whole.replace(REDUCE, &text)
     }
 }
 
