@@ -142,13 +142,12 @@ options! {
         #[arg(value_name = "quick|strong|best")]
         preset: Preset,
 
-        /// Number of passes over the training set (epochs) [default: 10; 30 for digits; for tables, depends
-        /// on the number of rows]
+        /// Passes over the training set [default: 10; 30 for digits; for tables, by the number of rows]
         #[arg(value_name = "N", value_parser = whole("10"))]
         epochs: usize,
 
-        /// Fraction of the rows held out for validation, or a file; 0 for none [default: 0.1; tables up to
-        /// 30,000 rows: each third once, see --ensemble]
+        /// Fraction of the rows held out for validation, or a file; 0 for none [default: 0.1; small tables:
+        /// 3 folds, see --ensemble]
         #[arg(value_name = "FRACTION|PATH")]
         #[serde(with = "text")]
         validation: Validation,
