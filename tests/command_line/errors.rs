@@ -60,7 +60,7 @@ fn wrong_usage_exits_with_2() {
         ("train --validation 1.5", &["not a fraction of the rows", "help: "]),
         ("train --validation 0.0001", &["of 1797 rows", "help: "]),
         ("train --stop-at acc", &["METRIC=VALUE"]),
-        ("train --stop-at rmse=1", &["no metric of these data", "where: --stop-at", "accuracy"]),
+        ("train --stop-at rmse=1", &["not a metric of these data", "where: --stop-at", "accuracy"]),
         ("train --stop-at loss=1 --validation 0", &["without validation", "help: "]),
         ("train --stop-at accuracy=98", &["never as good as 98", "write accuracy=0.98"]),
         ("train plane.csv --stop-at rmse=-1", &["never as good as -1", "where: --stop-at"]),

@@ -262,7 +262,7 @@ fn folds_ensembles_and_streamed_tables_have_reports() {
     assert_eq!((evaluation["rows"].as_u64(), &evaluation["out_of_fold"]), (Some(60), &true.into()));
     let card = place.read("nets/README.md");
     assert!(
-        card.contains("60 rows to train on. Each net was trained on all of them but"),
+        card.contains("60 rows to train on. Each net was trained on all of them except"),
         "{card}"
     );
     assert_eq!(json["curves"].as_array().unwrap().len(), 3);

@@ -123,7 +123,7 @@ fn rows_without_a_target_are_left_out_of_tables_beyond_the_memory_limit() {
     );
     let drop = place.ok(&format!("train gaps.csv --missing-target drop {limit} drop"));
     assert!(drop.stderr.contains("note: 900 of 9000 rows (10.0%) are dropped"));
-    assert!(drop.stderr.contains("stored on disk"), "{}", drop.stderr);
+    assert!(drop.stderr.contains("encoded on disk"), "{}", drop.stderr);
     place.ok(&format!("train clean.csv {limit} clean"));
     assert_eq!(place.model("drop").members, place.model("clean").members);
     let other =
@@ -167,7 +167,7 @@ fn a_class_that_training_lacks_is_warned_of() {
     let known: Vec<&str> = known.lines().filter(|line| !line.ends_with('z')).collect();
     place.write("known.csv", known.join("\n") + "\n");
     for args in ["train known.csv --validation late.csv", "train known.csv --test late.csv"] {
-        refused(&place, args, &["no class \"z\", which 10 rows are of", "drop these rows"]);
+        refused(&place, args, &["no class \"z\", which 10 rows are of", "remove these rows"]);
     }
     let single = format!("{}5,train,200,3,w\n", with_a_late_class());
     place.write("single.csv", single);
