@@ -6,7 +6,7 @@
 use crate::base::error::{Error, Result};
 use crate::base::oneshot;
 #[cfg(not(target_arch = "wasm32"))]
-use std::{sync::mpsc, time::Duration};
+use std::{sync::mpsc, thread::JoinHandle, time::Duration};
 
 /// How long a device may take to answer.
 #[cfg(not(target_arch = "wasm32"))]
@@ -19,15 +19,18 @@ type Question = (wgpu::SubmissionIndex, oneshot::Sender<Result<()>>);
 /// Notifies when submissions are done.
 #[derive(Debug)]
 pub(super) struct Answers {
+    /// None only while it is dropped.
     #[cfg(not(target_arch = "wasm32"))]
-    questions: mpsc::Sender<Question>,
+    questions: Option<mpsc::Sender<Question>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    thread: Option<JoinHandle<()>>,
     #[cfg(target_arch = "wasm32")]
     queue: wgpu::Queue,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Answers {
-    /// For a device; the thread ends when the value is dropped.
+    /// For a device; the thread ends before the value is gone.
     ///
     /// # Errors
     /// When the thread can't be started.
@@ -41,8 +44,8 @@ impl Answers {
             }
         };
         let thread = std::thread::Builder::new().name("device answers".into()).spawn(answer);
-        thread.map_err(|e| Error::failed(format!("cannot start a thread: {e}")))?;
-        Ok(Answers { questions })
+        let thread = thread.map_err(|e| Error::failed(format!("cannot start a thread: {e}")))?;
+        Ok(Answers { questions: Some(questions), thread: Some(thread) })
     }
 
     /// Waits until `submission` and all before it are done; gives up on a device that never answers.
@@ -51,10 +54,21 @@ impl Answers {
     /// When the device doesn't answer.
     pub(super) async fn to(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         let (whoever, answer) = oneshot::channel();
-        let asked = self.questions.send((submission, whoever));
         let gone = || Error::failed("the thread that waits for the device is gone");
-        asked.map_err(|_| gone())?;
+        let questions = self.questions.as_ref().ok_or_else(gone)?;
+        questions.send((submission, whoever)).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+}
+
+/// The thread holds the device: left to itself, it would free it while the process ends, and drivers crash when they are
+/// called during or after their own exit handlers.
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.questions = None;
+        // A panic of the thread was reported by its panic hook.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
