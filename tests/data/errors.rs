@@ -122,7 +122,7 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
     refuses(&place, "cut.npz", &["cut short or damaged", "where: cut.npz"]);
     place.write("pictures/cat/1.png", b"\x89PNG\r\n\x1a\nrubbish");
     place.write("pictures/dog/1.png", b"no image at all");
-    refuses(&place, "pictures", &["not an image", "where: pictures/"]);
+    refuses(&place, "pictures", &["not a readable image", "where: pictures/"]);
 }
 
 /// Every reader of numbers: NaN where it isn't a missing value, ±inf everywhere, and numbers beyond f32.

@@ -216,7 +216,7 @@ fn other_files_are_held_out_as_they_are_in_memory() {
     assert_eq!(plan[0]["test_rows"], 7_000);
     // What isn't a table is held, which is said.
     let digits = place.run("train long.csv --memory-limit 2M --test digits");
-    assert!(digits.stderr.contains("doesn't hold for digits"), "{}", digits.stderr);
+    assert!(digits.stderr.contains("doesn't apply to digits"), "{}", digits.stderr);
 }
 
 /// Stops at a step, once.

@@ -285,7 +285,7 @@ fn days_and_months_are_told_apart_by_the_whole_column_or_said() {
         place.write("slip.csv", slip(mark));
         let (found, said) = learnt(&place, "slip.csv", "");
         assert_eq!(found, expected, "{mark}");
-        assert!(said.contains("taken for missing: \""), "{said}");
+        assert!(said.contains("read as missing: \""), "{said}");
     }
 }
 

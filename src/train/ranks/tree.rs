@@ -229,7 +229,7 @@ impl Chunks {
 
 /// The elements that a rank has left after each halving among 1, 2, 4, … ranks: all of them first, its chunk last.
 fn halvings(len: usize, rank: usize, size: usize) -> Vec<Range<usize>> {
-    let mut left = vec![0..len];
+    let mut left = Vec::from([Range { start: 0, end: len }]);
     let mut distance = 1;
     while distance < size {
         let Range { start, end } = left[left.len() - 1].clone();

@@ -27,10 +27,8 @@ mod ranks;
 mod report;
 mod run;
 mod sample;
-mod shard;
 mod start;
 mod stream;
-mod sync_batch_norm;
 
 use crate::backend::session::initial_weights;
 pub use hook::Gradients;

@@ -1,10 +1,10 @@
 //! A trainer as one of several ranks: how they join, and the decisions of rank 0.
 
 use super::Trainer;
+use super::data_parallel::sync_batch_norm::{SyncBatchNorm, has_batch_norm};
 use super::data_parallel::{DataParallel, SUMS, gradient};
 use super::greeting::{check, first_of_another_kind, hellos};
 use super::hook::Seam;
-use super::sync_batch_norm::{SyncBatchNorm, has_batch_norm};
 use crate::backend::ValuesMut;
 use crate::backend::session::Loaded;
 use crate::base::clock::Instant;

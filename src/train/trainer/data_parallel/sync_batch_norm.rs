@@ -9,7 +9,7 @@
 //! A rank with several blocks takes each of them through a stretch before it goes on. What a later stretch reads of a
 //! block is kept on the host in between.
 
-use super::data_parallel::{SUMS, gradient, of_rows};
+use super::{SUMS, gradient, of_rows};
 use crate::backend::{Backend, DataId, Values, ValuesMut};
 use crate::base::error::{Error, Result};
 use crate::base::wait::BlockOn as _;
@@ -45,7 +45,7 @@ struct Stretch {
 }
 
 /// The rows of a batch, and who computes them.
-pub(super) struct Blocks {
+pub(in crate::train::trainer) struct Blocks {
     /// The blocks of all ranks, in their order.
     pub all: Vec<Range<usize>>,
     /// Those of this rank.
@@ -53,7 +53,7 @@ pub(super) struct Blocks {
 }
 
 /// Where a step runs.
-pub(super) struct Place<'a> {
+pub(in crate::train::trainer) struct Place<'a> {
     pub plan: &'a Plan,
     pub backend: &'a mut dyn Backend,
     pub data: DataId,
@@ -61,7 +61,7 @@ pub(super) struct Place<'a> {
 }
 
 /// Steps of a net with batch normalization over several blocks of rows.
-pub(super) struct SyncBatchNorm {
+pub(in crate::train::trainer) struct SyncBatchNorm {
     stretches: Vec<Stretch>,
     /// What is kept of each block of this rank, by tensor.
     kept: Vec<HashMap<TensorId, Vec<f32>>>,
@@ -71,13 +71,13 @@ pub(super) struct SyncBatchNorm {
 }
 
 /// Whether a net has batch normalization.
-pub(super) fn has_batch_norm(spec: &Spec) -> bool {
+pub(in crate::train::trainer) fn has_batch_norm(spec: &Spec) -> bool {
     spec.net.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
 }
 
 impl SyncBatchNorm {
     /// Steps by the program of a plan, which is not fused.
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(in crate::train::trainer) fn new(plan: &Plan) -> Self {
         let ops = gradient(plan);
         let mut stretches = Vec::new();
         let mut start = ops.start;
@@ -102,7 +102,7 @@ impl SyncBatchNorm {
     }
 
     /// Takes all blocks of this rank through all stretches but the last.
-    pub(super) fn begin(
+    pub(in crate::train::trainer) fn begin(
         &mut self,
         at: &mut Place<'_>,
         ranks: &mut dyn Ranks,
@@ -153,7 +153,7 @@ impl SyncBatchNorm {
 
     /// Takes block `i` of this rank through the last stretch: its gradients are in their places then. The sums of its
     /// losses and scores.
-    pub(super) fn end(
+    pub(in crate::train::trainer) fn end(
         &mut self,
         at: &mut Place<'_>,
         blocks: &Blocks,

@@ -3,8 +3,7 @@
 //! get all parameters. It carries the same bytes as a sum of the gradients, the update takes a fraction of the time, and
 //! the rest of the state is never touched, so that the system gives no memory for it.
 
-use super::Trainer;
-use super::data_parallel::DataParallel;
+use super::DataParallel;
 use crate::backend::Backend;
 use crate::backend::session::Session;
 use crate::base::error::{Error, Result};
@@ -12,9 +11,10 @@ use crate::kernels::tensor::{ALIGNMENT, TensorId};
 use crate::plan::Plan;
 use crate::plan::program::Op;
 use crate::train::ranks::{Ranks, all_gather_in_place, own_part};
+use crate::train::trainer::Trainer;
 
 /// What a rank needs for its part of the optimizer's step.
-pub(super) struct Shard {
+pub(in crate::train::trainer) struct Shard {
     parameters: TensorId,
     /// What the optimizer keeps, a number for each parameter.
     states: Vec<TensorId>,
@@ -24,7 +24,7 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Gives every rank the parameters that the others have updated.
-    pub(super) fn gather(
+    pub(in crate::train::trainer) fn gather(
         &mut self,
         backend: &mut dyn Backend,
         ranks: &mut dyn Ranks,
@@ -74,7 +74,10 @@ fn sharded(session: &mut Session, parallel: &DataParallel) -> Option<(Plan, Shar
 impl Trainer {
     /// Shares the optimizer's step between the ranks, where that can be done: the program that was loaded for ranks is
     /// loaded once more.
-    pub(super) fn share_update(&mut self, parallel: &mut DataParallel) -> Result<()> {
+    pub(in crate::train::trainer) fn share_update(
+        &mut self,
+        parallel: &mut DataParallel,
+    ) -> Result<()> {
         parallel.shard = None;
         let Some((plan, shard)) = sharded(&mut self.session, parallel) else { return Ok(()) };
         let weights = self.session.weights()?;
@@ -85,12 +88,12 @@ impl Trainer {
     }
 
     /// Whether ranks share the optimizer's step.
-    pub(super) fn shares_update(&self) -> bool {
+    pub(in crate::train::trainer) fn shares_update(&self) -> bool {
         self.parallel.as_ref().is_some_and(|parallel| parallel.shard.is_some())
     }
 
     /// Gives every rank all of the optimizer's state, of which each has updated a part. All ranks call it.
-    pub(super) fn gather_state(&mut self) -> Result<()> {
+    pub(in crate::train::trainer) fn gather_state(&mut self) -> Result<()> {
         let Some(parallel) = &mut self.parallel else { return Ok(()) };
         let DataParallel { ranks, shard: Some(shard), .. } = parallel else { return Ok(()) };
         if shard.is_whole {

@@ -1,9 +1,10 @@
 //! Data-parallel steps: every rank computes the gradient of its part of a batch, the gradients are summed over all
 //! ranks, and every rank takes the same update.
 
+mod shard;
+pub(super) mod sync_batch_norm;
+
 use super::hook::Seam;
-use super::shard::Shard;
-use super::sync_batch_norm::{Blocks, Place, SyncBatchNorm};
 use crate::backend::session::{Loaded, Session};
 use crate::backend::{Backend, DataId, Values, ValuesMut};
 use crate::base::error::{Error, Result};
@@ -15,7 +16,9 @@ use crate::plan::Plan;
 use crate::train::ranks::{
     Parts, Ranks, Tree, micro_batches, reduce, reduce_in_place, reduce_scatter_in_place,
 };
+use shard::Shard;
 use std::ops::Range;
+use sync_batch_norm::{Blocks, Place, SyncBatchNorm};
 
 /// The number of sums of losses and scores, which are appended to the gradients.
 pub(super) const SUMS: usize = 4;
