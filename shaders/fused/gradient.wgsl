@@ -1,6 +1,6 @@
 // Every gradient of every parameter of a small net in one launch: blocks of ∂E/∂W = δᵀ A and
 // ∂E/∂b = ± Σ_rows δ, which are one product with a column of ones after A, and one more workgroup
-// that sums the scores of the batch. The product is written by src/kernels/tile/.
+// that sums the scores of the batch. The product is written by src/kernels/products/tile/.
 
 struct Gradient {
     decay: f32,
@@ -21,7 +21,7 @@ struct Gradient {
 }
 
 @group(1) @binding(0) var<uniform> p: Gradient;
-// arena, which contains δ and A, holds the operands and is declared by src/kernels/tile.
+// arena, which contains δ and A, holds the operands and is declared by src/kernels/products/tile.
 @group(1) @binding(2) var<storage, read> scores: array<vec4<f32>>;     // (B): loss, right, d², |d|
 @group(1) @binding(3) var<storage, read_write> sums: array<vec4<f32>>; // (1)
 

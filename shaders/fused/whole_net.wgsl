@@ -1,6 +1,6 @@
 // The whole forward pass, the loss and the backward pass to every δ, for a block of rows in one
 // workgroup: the first of the two kernels of a fused step. Nothing that a workgroup writes is read
-// by another. The products are written by src/kernels/tile/.
+// by another. The products are written by src/kernels/products/tile/.
 //
 // Everything with a row for each row of the batch (X, T, Z, A, δ) is in one buffer, `arena`; the
 // table has the offsets.

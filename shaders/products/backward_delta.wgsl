@@ -3,7 +3,7 @@
 override ACTIVATION: u32 = 0u; // σ_l
 override PARAMETER: f32 = 0.0;
 
-// above: δ_{l+1}, (B, k), an operand, is declared by src/kernels/tile.
+// above: δ_{l+1}, (B, k), an operand, is declared by src/kernels/products/tile.
 @group(1) @binding(7) var<storage, read> z: array<f32>;         // Z_l: (B, n)
 @group(1) @binding(8) var<storage, read_write> out: array<f32>; // δ_l: (B, n)
 

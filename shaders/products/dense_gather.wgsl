@@ -6,7 +6,7 @@ override BYTES: bool = false;
 @group(1) @binding(1) var<storage, read> data: array<u32>;         // (N, k)
 @group(1) @binding(2) var<storage, read> affine: array<vec2<f32>>; // (k): shift, scale
 @group(1) @binding(3) var<storage, read_write> x: array<f32>;      // (B, k)
-// w: (n, k), an operand, is declared by src/kernels/tile.
+// w: (n, k), an operand, is declared by src/kernels/products/tile.
 @group(1) @binding(5) var<storage, read> bias: array<f32>;         // (n)
 @group(1) @binding(6) var<storage, read_write> z: array<f32>;      // (B, n)
 @group(1) @binding(7) var<storage, read_write> a: array<f32>;      // (B, n)

@@ -17,7 +17,7 @@ override BIAS: bool = false;
 override ADD: bool = false; // C += A·B
 
 @group(1) @binding(0) var<uniform> p: Matmul;
-// a and b, the operands, are declared by src/kernels/tile.
+// a and b, the operands, are declared by src/kernels/products/tile.
 @group(1) @binding(3) var<storage, read> bias: array<f32>; // (n)
 @group(1) @binding(4) var<storage, read_write> c: array<f32>;
 

@@ -130,9 +130,8 @@ impl Session {
         preprocessing: &Preprocessing,
     ) -> Result<Loaded> {
         let samples = samples.into();
-        let outputs = self.plan.program.tensor(self.plan.unit).cols;
         self.check(&samples, preprocessing)?;
-        let targets = TargetSummary::new(&samples, preprocessing, outputs);
+        let targets = TargetSummary::new(&samples, preprocessing, self.targets_of_row());
         let rows = samples.rows();
         let unit: Vec<f32> = match preprocessing.classes {
             Some(_) => vec![1.0; outputs],
@@ -363,8 +362,12 @@ impl Session {
     /// The summary of targets with this variation, over several uploads together.
     #[must_use]
     pub fn summary(&self, variation: f64, preprocessing: &Preprocessing) -> TargetSummary {
-        let outputs = self.plan.program.tensor(self.plan.output).cols;
-        TargetSummary::of_variation(variation, preprocessing, outputs)
+        TargetSummary::of_variation(variation, preprocessing, self.targets_of_row())
+    }
+
+    /// The targets of a row: half of the outputs where these are means and variances.
+    fn targets_of_row(&self) -> usize {
+        self.plan.program.tensor(self.plan.unit).cols
     }
 
     /// The net's outputs for all of `data`, in order: calls `take` with (first row, (rows, n_L)).

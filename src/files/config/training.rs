@@ -146,8 +146,8 @@ options! {
         #[arg(value_name = "N", value_parser = whole("10"))]
         epochs: usize,
 
-        /// Fraction of the rows held out for validation, or a file; 0 for none [default: 0.1; small tables:
-        /// 3 folds, see --ensemble]
+        /// Fraction of the rows held out for validation, or a file; 0: none [default: 0.1; small tables: see
+        /// --ensemble]
         #[arg(value_name = "FRACTION|PATH")]
         #[serde(with = "text")]
         validation: Validation,
@@ -160,8 +160,8 @@ options! {
         #[arg(value_name = "SPLIT")]
         split: Split,
 
-        /// k-fold cross-validation, then a net trained on all rows; a tenth of the training rows of each net
-        /// choose its epoch, unless --keep-weights last
+        /// k-fold cross-validation, then a net trained on all rows; each chooses its epoch on a tenth of its
+        /// training rows
         #[arg(value_name = "K", value_parser = whole("5"))]
         folds: usize,
 
@@ -249,7 +249,7 @@ options! {
         plan: PlanKind,
 
         /// Same weights, bit for bit, for any number of processes: sum gradients in N blocks, or no [default:
-        /// see docs/several-machines.md]
+        /// by the batch size]
         #[arg(
             num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "N|no",
         )]
