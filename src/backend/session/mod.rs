@@ -134,7 +134,7 @@ impl Session {
         let targets = TargetSummary::new(&samples, preprocessing, self.targets_of_row());
         let rows = samples.rows();
         let unit: Vec<f32> = match preprocessing.classes {
-            Some(_) => vec![1.0; outputs],
+            Some(_) => vec![1.0; self.targets_of_row()],
             None => preprocessing.targets.units().0,
         };
         self.backend.write(self.plan.unit, Values::F32(&unit)).block_on()?;
