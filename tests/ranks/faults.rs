@@ -131,8 +131,12 @@ fn a_rank_that_is_killed_leaves_no_hang_and_a_whole_checkpoint() {
         assert_ne!(ran.code, 0, "{}", ran.stderr);
         assert!(ran.stderr.contains("process rank"), "{}", ran.stderr);
         let others = ranks.into_iter().filter(|rank| *rank != process);
+        // mpirun may end before the system has ended all that it killed.
         for other in others {
-            assert!(!is_running(other), "process {other} is left");
+            while is_running(other) {
+                assert!(begin.elapsed() < SOON, "process {other} is left");
+                thread::sleep(Duration::from_millis(20));
+            }
         }
         if !place.path(&run).join("config.toml").is_file() {
             continue;
