@@ -44,7 +44,7 @@ struct Stretch {
     accumulates: bool,
 }
 
-/// The rows of a batch, and who computes them.
+/// The rows of a batch, and the ranks that compute them.
 pub(in crate::train::trainer) struct Blocks {
     /// The blocks of all ranks, in their order.
     pub all: Vec<Range<usize>>,
