@@ -67,7 +67,8 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 //!
-//! Training runs in the calling thread; a [`CancelToken`] cancels it from another. `fit_table` trains on a
+//! Training runs in the calling thread, or with `fit_async` in one of its own that is awaited; a [`CancelToken`] cancels it
+//! from another. `fit_table` trains on a
 //! table in a file, and `predict_table` predicts its rows. A `wgpu::Device` that the program already has is
 //! used through [`backend::gpu::Gpu::from_device`], which leaves its error handlers as they are.
 //!
@@ -150,6 +151,8 @@ pub use data::split::Split;
 pub use data::{ClassWeight, Scaling};
 pub use files::checkpoint::{load_model, save_model};
 pub use files::config::{Preset, TrainConfig};
+#[cfg(not(target_arch = "wasm32"))]
+pub use front::Fitting;
 pub use front::{
     CancelToken, Classifier, ClassifierBuilder, EpochReport, FromLabel, Label, Labels, Regressor,
     RegressorBuilder, Rows,

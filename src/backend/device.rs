@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 /// A device as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Choice {
     /// The fastest of the CPU and the real GPUs for the work, measured by
     /// [`train::choose::open`](crate::train::choose::open). If the work isn't known, a real GPU if there is

@@ -237,10 +237,10 @@ macro_rules! builder {
                 self
             }
 
-            /// A token that cancels the training from another thread.
+            /// A token that cancels the training from another thread; with several, each of them cancels it.
             #[must_use]
             pub fn cancel(mut self, token: CancelToken) -> Self {
-                self.settings.control.cancel = Some(token);
+                self.settings.control.cancel.push(token);
                 self
             }
 

@@ -3,15 +3,17 @@
 use super::builder::builder;
 use super::control::{CancelToken, EpochReport};
 use super::fitted::Fitted;
+#[cfg(not(target_arch = "wasm32"))]
+use super::fitting::Fitting;
 use super::labels::{FromLabel, Labels, named};
-use super::rows::Rows;
+use super::rows::{Columns, Rows};
 use super::settings::{Settings, held_out};
 use crate::backend::Backend;
 use crate::backend::device::Choice as Device;
 use crate::base::error::{Error, Result};
 use crate::base::every::TimeSpan;
 use crate::data::split::Split;
-use crate::data::{ClassWeight, Predictions, Scaling, Task};
+use crate::data::{ClassWeight, Predictions, Scaling, Task, Values};
 use crate::files::config::{Calibration, ColumnNames, Preset, TrainConfig, Validation};
 use crate::math::activation::Activation;
 use crate::math::loss::Loss;
@@ -106,9 +108,28 @@ impl ClassifierBuilder {
     /// labels of a single class, settings that make no sense, a device that can't be opened or is lost, a loss
     /// that becomes NaN or infinite, and a training that is canceled.
     pub fn fit<'a>(self, x: impl Into<Rows<'a>>, y: impl Into<Labels>) -> Result<Classifier> {
-        let x = x.into().columns("x", self.settings.has_missing)?;
-        let y = y.into().column(x.rows)?;
+        let (x, y) = self.columns(x.into(), y.into())?;
         Classifier::of(self.settings.fit(x, vec![y])?)
+    }
+
+    /// As [`ClassifierBuilder::fit`], in a thread of its own: the rows are copied, and the model is awaited.
+    ///
+    /// # Errors
+    /// At once for rows and labels that make no sense, the others of [`ClassifierBuilder::fit`] from the future.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn fit_async<'a>(
+        self,
+        x: impl Into<Rows<'a>>,
+        y: impl Into<Labels>,
+    ) -> Result<Fitting<Classifier>> {
+        let (x, y) = self.columns(x.into(), y.into())?;
+        Fitting::start(self.settings, |settings| Classifier::of(settings.fit(x, vec![y])?))
+    }
+
+    fn columns(&self, x: Rows<'_>, y: Labels) -> Result<(Columns, Values)> {
+        let x = x.columns("x", self.settings.has_missing)?;
+        let y = y.column(x.rows)?;
+        Ok((x, y))
     }
 
     /// Trains on a table in a file (CSV, JSON Lines, Parquet, Arrow, NPY, NPZ), a directory of images or a

@@ -88,13 +88,14 @@ pub(super) type Callback = Box<dyn FnMut(&EpochReport) -> Flow + Send>;
 #[derive(Default)]
 pub(super) struct Control {
     pub callback: Option<Callback>,
-    pub cancel: Option<CancelToken>,
+    /// Tokens that each cancel it.
+    pub cancel: Vec<CancelToken>,
 }
 
 /// The history of the nets of a training, epoch by epoch, and their observers.
 pub(super) struct Watched {
     callback: Mutex<Option<Callback>>,
-    cancel: Option<CancelToken>,
+    cancel: Vec<CancelToken>,
     history: Mutex<Vec<EpochReport>>,
 }
 
@@ -117,7 +118,7 @@ impl Watched {
     }
 
     pub(super) fn is_cancelled(&self) -> bool {
-        self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
+        self.cancel.iter().any(CancelToken::is_cancelled)
     }
 }
 

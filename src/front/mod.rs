@@ -5,6 +5,8 @@ mod builder;
 mod classifier;
 mod control;
 mod fitted;
+#[cfg(not(target_arch = "wasm32"))]
+mod fitting;
 mod labels;
 mod regressor;
 mod rows;
@@ -15,6 +17,8 @@ mod words;
 
 pub use classifier::{Classifier, ClassifierBuilder};
 pub use control::{CancelToken, EpochReport};
+#[cfg(not(target_arch = "wasm32"))]
+pub use fitting::Fitting;
 pub use labels::{FromLabel, Label, Labels};
 pub use regressor::{Regressor, RegressorBuilder};
 pub use rows::Rows;

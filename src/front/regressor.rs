@@ -3,7 +3,9 @@
 use super::builder::builder;
 use super::control::{CancelToken, EpochReport};
 use super::fitted::Fitted;
-use super::rows::Rows;
+#[cfg(not(target_arch = "wasm32"))]
+use super::fitting::Fitting;
+use super::rows::{Columns, Rows};
 use super::settings::{Settings, held_out};
 use crate::backend::Backend;
 use crate::backend::device::Choice as Device;
@@ -89,9 +91,28 @@ impl RegressorBuilder {
     /// targets that are all equal, settings that make no sense, a device that can't be opened or is lost, a
     /// loss that becomes NaN or infinite, and a training that is canceled.
     pub fn fit<'a, 'b>(self, x: impl Into<Rows<'a>>, y: impl Into<Rows<'b>>) -> Result<Regressor> {
-        let x = x.into().columns("x", self.settings.has_missing)?;
-        let y = targets(y.into(), x.rows)?;
+        let (x, y) = self.columns(x.into(), y.into())?;
         Regressor::of(self.settings.fit(x, y)?)
+    }
+
+    /// As [`RegressorBuilder::fit`], in a thread of its own: the rows are copied, and the model is awaited.
+    ///
+    /// # Errors
+    /// At once for rows and targets that make no sense, the others of [`RegressorBuilder::fit`] from the future.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn fit_async<'a, 'b>(
+        self,
+        x: impl Into<Rows<'a>>,
+        y: impl Into<Rows<'b>>,
+    ) -> Result<Fitting<Regressor>> {
+        let (x, y) = self.columns(x.into(), y.into())?;
+        Fitting::start(self.settings, |settings| Regressor::of(settings.fit(x, y)?))
+    }
+
+    fn columns(&self, x: Rows<'_>, y: Rows<'_>) -> Result<(Columns, Vec<Values>)> {
+        let x = x.columns("x", self.settings.has_missing)?;
+        let y = targets(y, x.rows)?;
+        Ok((x, y))
     }
 
     /// Trains on a table in a file (CSV, JSON Lines, Parquet, Arrow, NPY, NPZ), as `wgrad train` does: columns,

@@ -1,6 +1,7 @@
 //! Trainings that are watched, stopped and canceled.
 
-use std::sync::{Arc, Mutex};
+use pollster::FutureExt as _;
+use std::sync::{Arc, Mutex, mpsc};
 use wgrad::{CancelToken, Classifier, Device, ErrorKind, Flow, Regressor};
 
 fn wave() -> (Vec<f32>, Vec<f32>) {
@@ -93,4 +94,35 @@ fn weights_of_rows_and_missing_values_reach_the_training() {
     let model = builder.fit(&gaps, &y).unwrap();
     assert!(model.predict(&[f32::NAN, 2.0]).unwrap().iter().all(|p| p.is_finite()));
     assert_eq!(model.model().net.inputs, 2, "the value and whether it is missing");
+}
+
+#[test]
+fn a_training_is_awaited_and_ends_when_its_future_is_dropped() {
+    let (x, y) = wave();
+    let builder = || Regressor::builder().device(Device::Cpu).ensemble(1).epochs(3);
+    let expected = builder().fit(&x, &y).unwrap().predict(&x).unwrap();
+    let others = [1, 2].map(|_| builder().fit_async(&x, &y).unwrap());
+    for training in others {
+        assert_eq!(training.block_on().unwrap().predict(&x).unwrap(), expected);
+    }
+    assert!(builder().fit_async(&x, &y[1..]).is_err(), "rows are checked at once");
+    // The sender is dropped at the end of the training, the receiver reads until then.
+    let (sender, epochs) = mpsc::channel();
+    let send = move |report: &wgrad::EpochReport| {
+        sender.send(report.epoch).unwrap();
+        Flow::Continue
+    };
+    let long = builder().epochs(1_000_000).callback(send).fit_async(&x, &y).unwrap();
+    assert_eq!(epochs.recv(), Ok(1));
+    drop(long);
+    assert!(epochs.iter().count() < 1_000_000 - 1);
+}
+
+#[test]
+#[should_panic(expected = "by a callback")]
+fn the_panic_of_a_callback_reaches_who_awaits() {
+    let (x, y) = wave();
+    let builder = Regressor::builder().device(Device::Cpu).ensemble(1).epochs(3);
+    let training = builder.callback(|_| panic!("by a callback")).fit_async(&x, &y);
+    let _ = training.unwrap().block_on();
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The scaling of the columns for the net: the same for tables and matrices,
 /// fitted only to the training rows. A constant column is only shifted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Scaling {
     /// To mean 0 and standard deviation 1, column by column.
     Standard,

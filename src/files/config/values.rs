@@ -127,6 +127,7 @@ impl FromStr for Ensemble {
 
 /// How probabilities are calibrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Calibration {
     /// Temperature scaling: logits are divided by one number.
     Temperature,
@@ -138,6 +139,7 @@ names!(Calibration, "calibration": Temperature "temperature", None "none");
 
 /// A preset: settings that suit the kind of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Preset {
     /// A result in seconds.
     Quick,

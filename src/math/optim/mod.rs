@@ -24,6 +24,7 @@ use std::str::FromStr;
 /// To add one: a variant here with its name and state slots, its constants in `constants.rs`, its
 /// equations in [`rules`], and the same in `shaders/optim/optimizer_functions.wgsl` under its code.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Optimizer {
     /// g ← g + λw; w ← w − η g.
     Sgd,

@@ -14,6 +14,7 @@ use std::f64::consts::PI;
 /// A factor on the learning rate η, by the steps done so far. t: steps done since the warmup, T:
 /// all steps after it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub enum Schedule {
     /// 1.
     #[default]
