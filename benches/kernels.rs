@@ -65,7 +65,7 @@ impl Bed {
             order: Permutation::new(case.rows as u32, Some([1, 2])).words(),
             // An update that changes nothing takes as long, and can be repeated for ever.
             lr: 0.0,
-            loss_scale: 1.0 / case.batch as f32,
+            reduction_factor: 1.0 / case.batch as f32,
             corrections: [1.0; 4],
             ..Step::default()
         };

@@ -9,7 +9,7 @@ struct Step {
     key0: u32,
     key1: u32,
     lr: f32,
-    loss_scale: f32,  // 1 / (batch, or batch · outputs, or 1)
+    reduction_factor: f32,  // 1 / (batch, or batch · outputs, or 1)
     correction1: f32, // 1 − β₁ᵗ
     correction2: f32, // 1 − β₂ᵗ
     correction3: f32, // another number for some optimizers

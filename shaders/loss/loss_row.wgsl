@@ -95,12 +95,12 @@ fn loss_row(
         var term: vec2<f32>;
         if (LOSS == GAUSSIAN_NLL) {
             let both = gaussian_nll(y, output_at(row, targets + j), target_here);
-            put_slope(row, targets + j, weighted(now.loss_scale * both.z, weight));
+            put_slope(row, targets + j, weighted(now.reduction_factor * both.z, weight));
             term = both.xy;
         } else {
             term = loss_term(y, smooth_target(target_here, cols), j, facts, parameter);
         }
-        put_slope(row, j, weighted(now.loss_scale * term.y, weight));
+        put_slope(row, j, weighted(now.reduction_factor * term.y, weight));
         let d = (predicted(y, facts) - target_here) * unit[j];
         score += vec4<f32>(term.x, 0.0, d * d, abs(d));
     }

@@ -4,7 +4,7 @@ struct Output {
     cols: u32,
     loss_parameter: f32, // of the loss
     threshold: f32,      // above it, a single output means yes
-    parts: u32,          // of Z_L, if it comes in parts
+    stretches: u32,      // of Z_L, if it comes in stretches
     bias_sign: f32,      // of its bias then
 }
 

@@ -4,12 +4,12 @@
 struct Dense {
     n: u32,
     k: u32,
-    parts: u32, // parts of the inner dimension: 1, or the number of its stretches
+    stretches: u32, // of the inner dimension that are stored separately, or 1
     bias_sign: f32,
 }
 
 override BIAS: bool = false;
-override STORE_Z: bool = true;  // Z is needed besides A, or alone, or in parts
+override STORE_Z: bool = true;  // Z is needed besides A, or alone, or in stretches
 override STORE_A: bool = false;
 override ACTIVATION: u32 = 0u;
 override PARAMETER: f32 = 0.0;
@@ -22,7 +22,7 @@ var<private> part: vec2<u32>;
 fn dense_store(row: u32, col: u32, value: vec4<f32>) {
     for (var j = 0u; j < 4u; j++) {
         if (row < now.rows && col + j < p.n) {
-            let i = (row * p.parts + part.x) * p.n + col + j;
+            let i = (row * p.stretches + part.x) * p.n + col + j;
             var total = value[j];
             if (BIAS) {
                 total += p.bias_sign * bias[col + j];
@@ -38,15 +38,15 @@ fn dense_store(row: u32, col: u32, value: vec4<f32>) {
 }
 
 fn dense(lane: u32, group: u32) {
-    let across = (p.n + COLS - 1u) / COLS * p.parts;
+    let across = (p.n + COLS - 1u) / COLS * p.stretches;
     let top = group / across * ROWS;
-    let left = group % across / p.parts * COLS;
+    let left = group % across / p.stretches * COLS;
     if (top >= now.rows) {
         return;
     }
     var depth = p.k;
-    if (p.parts > 1u) {
-        let which = group % p.parts;
+    if (p.stretches > 1u) {
+        let which = group % p.stretches;
         part = vec2<u32>(which, which * STRETCH);
         depth = min(STRETCH, p.k - which * STRETCH);
     }

@@ -53,19 +53,21 @@ pub(crate) use formats::columnar::columns_of;
 #[cfg(feature = "data")]
 pub use formats::idx::{IdxArray, IdxValues, read_idx, read_idx_bytes};
 #[cfg(feature = "data")]
-pub use large::census::{Census, RowParts};
+pub use large::census::{Census, RowSubsets};
 #[cfg(feature = "data")]
 pub use large::passes::{EncodedChunk, StreamedTable, pass_measured};
 pub use large::slabs::SlabOrder;
 pub use large::stored::{StoredSet, StoredWriter};
-pub use sets::dataset::{Dataset, Features, Targets};
+pub use sets::dataset::Dataset;
 #[cfg(feature = "data")]
 pub use sets::digits::digits;
+pub use sets::features::Features;
 pub use sets::generated::{moons, spiral, xor};
 pub use sets::image_shape::{Colour, ImageOptions, ImageShape, ImageSize};
 pub use sets::predictions::Predictions;
 pub use sets::samples::{Preprocessing, Samples, Storage};
 pub use sets::scaling::{Affine, Scaling};
+pub use sets::targets::Targets;
 #[cfg(feature = "data")]
 pub use sources::arrays::TableParts;
 #[cfg(feature = "data")]

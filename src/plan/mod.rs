@@ -19,7 +19,6 @@ use crate::kernels::tensor::TensorId;
 use crate::net::precision::Precision;
 use crate::net::spec::{Net, PlanKind, Spec};
 use crate::plan::program::{EmbeddingTensors, LayerGradients, LayerTensors, Op, Program};
-use tensors::{Tensors, allocate, augmentation, dropout, functions, max_norm};
 
 /// A program for a spec, and where its tensors are.
 #[derive(Debug, Clone)]

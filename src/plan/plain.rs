@@ -1,11 +1,16 @@
 //! The plain program: the easiest to read, and the one that the others are compared with.
 
+use super::average::average;
+use super::tensors::{Tensors, allocate, functions};
 use super::update::update;
-use super::{Plan, Purpose, Tensors, allocate, augmentation, dropout, functions, max_norm};
+use super::{Plan, Purpose};
 use crate::kernels::inputs::embed::TableGradients;
+use crate::kernels::layers::dropout::Dropout;
 use crate::kernels::layers::norm::Normalized;
 use crate::kernels::products::matmul::Form;
 use crate::kernels::tensor::TensorId;
+use crate::math::random::{Stream, stream_key};
+use crate::net::augment::Augmentation;
 use crate::net::spec::{Spec, Units};
 use crate::plan::program::{EmbeddingTensors, LayerTensors, Op, Routines};
 
@@ -57,22 +62,22 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
         routines.gradient = start..ops.len();
         if spec.accumulates() {
             let gradient = ops[start..].to_vec();
-            let [part, last] = [false, true].map(|last| collect(&mut tensors, last));
-            ops.push(part);
-            routines.part = start..ops.len();
+            let [micro_batch, last] = [false, true].map(|last| collect(&mut tensors, last));
+            ops.push(micro_batch);
+            routines.micro_batch = start..ops.len();
             start = ops.len();
             ops.extend(gradient);
             ops.push(last);
         }
         let behind = ops.len();
         ops.extend(update);
-        ops.extend(max_norm(spec, &tensors));
         routines.step = start..ops.len();
         routines.update = behind..ops.len();
     }
     tensors.plan.program.ops = ops;
     tensors.plan.program.routines = routines;
-    tensors.finish(spec)
+    average(spec, &mut tensors);
+    tensors.plan
 }
 
 /// The op that accumulates the gradients of micro-batches: after each of them, or after the last.
@@ -122,6 +127,22 @@ fn forward(spec: &Spec, tensors: &mut Tensors, training: bool) -> Vec<Op> {
         ops.extend(drop(l + 1, t.a));
     }
     ops
+}
+
+/// The augmentation of the images of a batch in training.
+fn augmentation(spec: &Spec) -> Option<Augmentation> {
+    let key = stream_key(spec.seed, Stream::Augment, 0);
+    spec.augment.map(|(augment, shape)| Augmentation::new(&augment, shape, key))
+}
+
+/// The dropout of the outputs of layer `l`, counted from 1, or of the inputs, `l` = 0.
+fn dropout(spec: &Spec, l: usize) -> Option<Dropout> {
+    let rate = match l.checked_sub(1) {
+        Some(l) => spec.net.layers[l].dropout,
+        None => spec.net.input_dropout,
+    };
+    let key = stream_key(spec.seed, Stream::Dropout, l as u64);
+    (rate > 0.0).then_some(Dropout { rate, key })
 }
 
 /// The op that mixes the rows of `x` in training (mixup).

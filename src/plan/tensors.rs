@@ -3,18 +3,13 @@
 use super::{Plan, Purpose};
 use crate::kernels::inputs::embed::Place;
 use crate::kernels::layers::activation::{UnitFunctions, unit_table};
-use crate::kernels::layers::dropout::Dropout;
 use crate::kernels::layers::norm::{Normalized, NormalizedGradient};
 use crate::kernels::loss::SCORES;
 use crate::kernels::tensor::{Extent, Role, TensorId};
 use crate::math::activation::Activation;
 use crate::math::optim::Rule;
-use crate::math::random::{Stream, stream_key};
-use crate::net::augment::Augmentation;
 use crate::net::spec::{Bias, Layer, Net, Norm, Spec, Units};
-use crate::plan::program::{
-    EmbeddingTensors, LayerGradients, LayerTensors, NormTensors, Op, Program,
-};
+use crate::plan::program::{EmbeddingTensors, LayerGradients, LayerTensors, NormTensors, Program};
 
 /// Parameters share one buffer, so that one op updates them all: first all weights, then all tables of
 /// embeddings and all biases, so that one offset separates what is decayed.
@@ -196,29 +191,6 @@ fn embeddings(net: &Net, tables: &Places, gradients: Option<&Places>) -> Vec<Emb
             EmbeddingTensors { place, table, gradient: gradients.map(|g| g.tables[i]) }
         })
         .collect()
-}
-
-/// The augmentation of the images of a batch in training.
-pub(super) fn augmentation(spec: &Spec) -> Option<Augmentation> {
-    let key = stream_key(spec.seed, Stream::Augment, 0);
-    spec.augment.map(|(augment, shape)| Augmentation::new(&augment, shape, key))
-}
-
-/// The dropout of the outputs of layer `l`, counted from 1, or of the inputs, `l` = 0.
-pub(super) fn dropout(spec: &Spec, l: usize) -> Option<Dropout> {
-    let rate = match l.checked_sub(1) {
-        Some(l) => spec.net.layers[l].dropout,
-        None => spec.net.input_dropout,
-    };
-    let key = stream_key(spec.seed, Stream::Dropout, l as u64);
-    (rate > 0.0).then_some(Dropout { rate, key })
-}
-
-/// The ops that keep weights within their largest norm, after a step.
-pub(super) fn max_norm(spec: &Spec, tensors: &Tensors) -> impl Iterator<Item = Op> {
-    let layers = tensors.plan.layers.iter();
-    let limit = spec.max_norm;
-    layers.filter_map(move |t| limit.map(|limit| Op::MaxNorm { w: t.weight, limit }))
 }
 
 /// The tensors of a normalization between `of.z` and the activation of layer `l`.

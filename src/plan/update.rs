@@ -2,7 +2,7 @@
 //!
 //! LAMB and Muon need whole tensors: their steps are ops of several kinds.
 
-use super::Tensors;
+use super::tensors::Tensors;
 use crate::kernels::optim::combine::Factors;
 use crate::kernels::optim::edits::Edit;
 use crate::kernels::optim::vector_norm::STRETCH;
@@ -35,7 +35,15 @@ pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
             ops.push(Op::Update { rule, w, g, state, range });
         }
     }
+    ops.extend(max_norm(spec, tensors));
     ops
+}
+
+/// The ops that keep weights within their largest norm, after a step.
+fn max_norm(spec: &Spec, tensors: &Tensors) -> impl Iterator<Item = Op> {
+    let layers = tensors.plan.layers.iter();
+    let limit = spec.max_norm;
+    layers.filter_map(move |t| limit.map(|limit| Op::MaxNorm { w: t.weight, limit }))
 }
 
 /// The edits of the gradients `g` of all parameters, in the order of
@@ -43,7 +51,7 @@ pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
 fn edits(spec: &Spec, tensors: &mut Tensors, g: TensorId) -> Vec<Op> {
     let edits = &spec.edits;
     let p = &mut tensors.plan.program;
-    let each = parts(p, g);
+    let each: Vec<TensorId> = p.inside(g).collect();
     let mut ops = Vec::new();
     if edits.l1 > 0.0 {
         for layer in &tensors.plan.layers {
@@ -84,11 +92,11 @@ fn lamb(tensors: &mut Tensors) -> (TensorId, Vec<Op>) {
     let buffer = p.buffers.len();
     p.buffers.push(0);
     let mut steps = Vec::new();
-    let parameters = parts(p, w);
+    let parameters: Vec<TensorId> = p.inside(w).collect();
     let along: Vec<TensorId> = parameters
         .iter()
-        .map(|&part| {
-            let t = p.tensor(part);
+        .map(|&id| {
+            let t = p.tensor(id);
             let (name, rows, cols) = (format!("{}.direction", t.name), t.rows, t.cols);
             p.add_to(buffer, name, Role::Transient, rows, cols)
         })
@@ -172,12 +180,6 @@ fn newton_schulz(x: TensorId, [gram, square, next]: [TensorId; 3], wide: bool) -
         product(Form::Nn, left, right, next),
         combine([a, 1.0], x, next),
     ]
-}
-
-/// The tensors inside `whole`, which spans a buffer.
-fn parts(p: &Program, whole: TensorId) -> Vec<TensorId> {
-    let inside = |id: &TensorId| p.tensor(*id).buffer == p.tensor(whole).buffer && *id != whole;
-    (0..p.tensors.len()).map(TensorId).filter(inside).collect()
 }
 
 /// The partial sums and the norm of `x`.

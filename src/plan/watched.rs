@@ -24,7 +24,7 @@ pub struct Watch {
 /// A program whose ops are each followed by a check of what they wrote.
 #[derive(Debug, Clone)]
 pub struct Watched {
-    /// The program, with the routines `gradient`, `part` and `step`.
+    /// The program, with the routines `gradient`, `micro_batch` and `step`.
     pub plan: Plan,
     /// The checks of the routine `gradient`, in order.
     pub gradient: Vec<Watch>,
@@ -42,7 +42,8 @@ pub fn watched(spec: &Spec, batch: usize) -> Watched {
         .filter(|id| plan.program.tensor(*id).role == Role::Parameter && *id != plan.parameters)
         .collect();
     let p = &mut plan.program;
-    let [step, part] = [&p.routines.step, &p.routines.part].map(|r| p.ops[r.clone()].to_vec());
+    let [step, micro_batch] =
+        [&p.routines.step, &p.routines.micro_batch].map(|r| p.ops[r.clone()].to_vec());
     let (mut ops, mut watches, mut gradient) = (Vec::new(), Vec::new(), None);
     for (i, op) in step.into_iter().enumerate() {
         // A step begins with the ops of the gradient.
@@ -69,9 +70,9 @@ pub fn watched(spec: &Spec, batch: usize) -> Watched {
     }
     let (gradient_ops, looks) = gradient.unwrap_or((ops.len(), watches.len()));
     let step = 0..ops.len();
-    ops.extend(part);
-    let part = step.end..ops.len();
-    p.routines = Routines { gradient: 0..gradient_ops, part, step, ..Routines::default() };
+    ops.extend(micro_batch);
+    let micro_batch = step.end..ops.len();
+    p.routines = Routines { gradient: 0..gradient_ops, micro_batch, step, ..Routines::default() };
     p.ops = ops;
     let update = watches.split_off(looks);
     Watched { plan, gradient: watches, update }

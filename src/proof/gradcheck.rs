@@ -106,13 +106,13 @@ pub fn check_plan(
     let divisor = spec.objective.divisor(rows, outputs);
     let step = Step {
         rows: rows as u32,
-        loss_scale: (1.0 / divisor) as f32,
+        reduction_factor: (1.0 / divisor) as f32,
         smoothing: spec.label_smoothing,
         mixing: mixing(spec, 0),
         ..Step::default()
     };
     // E as in the backward pass: with the scale rounded to f32.
-    let terms = rows as f64 * f64::from(step.loss_scale);
+    let terms = rows as f64 * f64::from(step.reduction_factor);
     let mut error = Error { backend, data, plan: plan.clone(), step, terms };
 
     let mut tensors: Vec<(TensorId, TensorId, Vec<f64>)> = Vec::new();
@@ -235,7 +235,7 @@ impl Error {
                 .block_on()?;
             let mut sums = [0.0; 4];
             self.backend.read(self.plan.sums, ValuesMut::F64(&mut sums)).block_on()?;
-            Ok(sums[0] * f64::from(self.step.loss_scale))
+            Ok(sums[0] * f64::from(self.step.reduction_factor))
         };
         let (right, left, here) = (at(w + h)?, at(w - h)?, at(w)?);
         Ok(Slopes {

@@ -22,7 +22,7 @@ const POINTS: usize = 500;
 const OUTPUTS: usize = 6;
 
 /// A model on one held-out part.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Evaluation {
     /// `validation` or `test`.
     pub part: String,
@@ -159,13 +159,8 @@ pub(super) fn judged(
         metrics: report.values().into_iter().map(metric).collect(),
         baselines: held.baselines.iter().map(baseline).collect(),
         resamples: used.map(|rows| [RESAMPLES, rows]),
-        classes: Vec::new(),
-        confusion: Vec::new(),
-        mistakes: Vec::new(),
-        calibration: Vec::new(),
-        ranking: None,
-        residuals: Vec::new(),
         wrong_rows: wrong_rows(held, subject, names),
+        ..Evaluation::default()
     };
     let name = |i: usize| names.get(i).cloned().unwrap_or_else(|| (i + 1).to_string());
     let weight = |row: usize| weights.map_or(1.0, |w| f64::from(w[row]));
@@ -280,20 +275,11 @@ pub(super) fn of_event(end: &Value, part: &str) -> Option<Evaluation> {
     let others = end.get(baselines).and_then(Value::as_object).into_iter().flatten();
     Some(Evaluation {
         part: part.into(),
-        rows: None,
-        out_of_fold: false,
         loss,
         metrics,
         baselines: others
             .map(|(name, values)| BaselineValues { name: name.clone(), values: numbers(values) })
             .collect(),
-        resamples: None,
-        classes: Vec::new(),
-        confusion: Vec::new(),
-        mistakes: Vec::new(),
-        calibration: Vec::new(),
-        ranking: None,
-        residuals: Vec::new(),
-        wrong_rows: Vec::new(),
+        ..Evaluation::default()
     })
 }

@@ -150,9 +150,11 @@ impl<'a> Probe<'a> {
     fn run(&mut self, ops: std::ops::Range<usize>) -> Result<()> {
         let data = self.backend.upload(self.samples.clone()).block_on()?;
         let divisor = self.spec.objective.divisor(self.rows, self.spec.net.outputs());
-        let (rows, loss_scale) = (self.rows as u32, (1.0 / divisor) as f32);
-        let done =
-            self.backend.run(ops, data, &[Step { rows, loss_scale, ..Step::default() }]).block_on();
+        let (rows, reduction_factor) = (self.rows as u32, (1.0 / divisor) as f32);
+        let done = self
+            .backend
+            .run(ops, data, &[Step { rows, reduction_factor, ..Step::default() }])
+            .block_on();
         self.backend.forget(data);
         done
     }

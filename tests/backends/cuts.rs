@@ -62,7 +62,7 @@ fn cut_programs_have_the_launches_that_they_are_to_have() {
         let plan = plan_of(&spec);
         let step = &plan.program.ops[plan.program.routines.step.clone()];
         assert_eq!(step.len(), 2 * spec.net.layers.len() + 2);
-        let dense = |op: &Op| matches!(op, Op::Dense(dense) if dense.parts.is_some());
+        let dense = |op: &Op| matches!(op, Op::Dense(dense) if dense.stretches.is_some());
         assert_eq!(step.iter().any(dense), cut);
         let parts = plan.program.find("gradients.parts");
         assert_eq!(parts.is_some(), !cut);

@@ -1,7 +1,9 @@
 //! Programs of fused layers: each op against f64 by the parity rule, whole runs against the plain program.
 
 use crate::adapter::has_gpu;
+use crate::common::difference;
 use crate::forward::forward;
+use crate::plans::run_on;
 use rand::RngExt;
 use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
@@ -75,22 +77,7 @@ pub fn run(
     data: &Dataset,
     plan: PlanKind,
 ) -> (Vec<LayerWeights>, Metrics) {
-    let spec = Spec { plan, ..spec.clone() };
-    let backend = Box::new(Fusing(backend, Traits::LAYERS));
-    let mut trainer = Trainer::new(&spec, data, Preprocessing::none(data), backend).unwrap();
-    let end = trainer.fit(Some(data), &mut ()).unwrap();
-    (trainer.weights().unwrap(), end.valid.unwrap())
-}
-
-/// The largest difference between two nets' parameters.
-fn difference(a: &[LayerWeights], b: &[LayerWeights]) -> f64 {
-    let all = |w: &[LayerWeights]| -> Vec<f32> {
-        w.iter()
-            .flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()).copied())
-            .collect()
-    };
-    let pairs = all(a).into_iter().zip(all(b));
-    pairs.fold(0.0, |m, (a, b)| f64::max(m, f64::from(a - b).abs()))
+    run_on(Box::new(Fusing(backend, Traits::LAYERS)), spec, data, plan)
 }
 
 #[test]

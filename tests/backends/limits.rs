@@ -1,6 +1,7 @@
 //! Work beyond a device's limits is split, or refused before training starts.
 
 use crate::adapter::has_gpu;
+use crate::common::difference;
 use wgrad::backend::gpu::{self, Gpu};
 use wgrad::backend::session::LayerWeights;
 use wgrad::backend::{Backend, cpu::Cpu};
@@ -14,16 +15,6 @@ fn train(spec: &Spec, data: &Dataset, backend: Box<dyn Backend>) -> Vec<LayerWei
         Trainer::new(spec, data, Preprocessing::fit(data, Scaling::Minmax), backend).unwrap();
     trainer.fit(None, &mut ()).unwrap();
     trainer.weights().unwrap()
-}
-
-/// The largest difference between two nets' parameters.
-fn difference(a: &[LayerWeights], b: &[LayerWeights]) -> f32 {
-    let all = |w: &[LayerWeights]| -> Vec<f32> {
-        w.iter()
-            .flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()).copied())
-            .collect()
-    };
-    all(a).iter().zip(all(b)).fold(0.0, |m, (a, b)| m.max((a - b).abs()))
 }
 
 /// A device of the caller, with limits so low that the optimizer can't bind all parameters at once.

@@ -1,6 +1,7 @@
 //! The fused plan and the plain plan of a spec give the same numbers.
 
 use crate::adapter::has_gpu;
+use crate::common::difference;
 use rand::RngExt;
 use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
@@ -22,7 +23,7 @@ fn run<T: Gemm>(spec: &Spec, data: &Dataset, plan: PlanKind) -> (Vec<LayerWeight
     run_on(Box::new(Cpu::<T>::new(Some(2)).unwrap()), spec, data, plan)
 }
 
-fn run_on(
+pub fn run_on(
     backend: Box<dyn Backend>,
     spec: &Spec,
     data: &Dataset,
@@ -32,16 +33,6 @@ fn run_on(
     let mut trainer = Trainer::new(&spec, data, Preprocessing::none(data), backend).unwrap();
     let end = trainer.fit(Some(data), &mut ()).unwrap();
     (trainer.weights().unwrap(), end.valid.unwrap())
-}
-
-/// The largest difference between two nets' parameters.
-fn difference(a: &[LayerWeights], b: &[LayerWeights]) -> f32 {
-    let all = |w: &[LayerWeights]| -> Vec<f32> {
-        w.iter()
-            .flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()).copied())
-            .collect()
-    };
-    all(a).iter().zip(all(b)).fold(0.0, |m, (a, b)| m.max((a - b).abs()))
 }
 
 /// A net, data for it and a run, all drawn at random.
@@ -249,8 +240,8 @@ fn fused_runs_on_the_gpu_keep_the_parity_rule() {
         let (exact, exact_metrics) = run::<f64>(&spec, &data, PlanKind::Plain);
         let (single, _) = run::<f32>(&spec, &data, PlanKind::Plain);
         let (fused, fused_metrics) = run_on(device(), &spec, &data, PlanKind::Fused);
-        let off = f64::from(difference(&fused, &exact));
-        let allowed = wgrad::proof::parity::FACTOR * f64::from(difference(&single, &exact))
+        let off = difference(&fused, &exact);
+        let allowed = wgrad::proof::parity::FACTOR * difference(&single, &exact)
             + wgrad::proof::parity::FLOOR;
         assert!(off <= allowed, "round {round}: {off} > {allowed} in {spec:?}");
         let losses = (exact_metrics.loss, fused_metrics.loss);
@@ -283,8 +274,8 @@ fn a_long_batch_on_the_gpu_keeps_the_parity_rule() {
     let (exact, _) = run::<f64>(&spec, &data, PlanKind::Plain);
     let (single, _) = run::<f32>(&spec, &data, PlanKind::Plain);
     let (fused, _) = run_on(device(), &spec, &data, PlanKind::Fused);
-    let off = f64::from(difference(&fused, &exact));
-    let allowed = wgrad::proof::parity::FACTOR * f64::from(difference(&single, &exact))
-        + wgrad::proof::parity::FLOOR;
+    let off = difference(&fused, &exact);
+    let allowed =
+        wgrad::proof::parity::FACTOR * difference(&single, &exact) + wgrad::proof::parity::FLOOR;
     assert!(off <= allowed, "{off} > {allowed}");
 }

@@ -177,7 +177,7 @@ fn the_step_has_the_layout_of_its_struct() {
         ("key0", order + 12),
         ("key1", order + 16),
         ("lr", std::mem::offset_of!(Step, lr)),
-        ("loss_scale", std::mem::offset_of!(Step, loss_scale)),
+        ("reduction_factor", std::mem::offset_of!(Step, reduction_factor)),
         ("correction1", corrections),
         ("correction2", corrections + 4),
         ("correction3", corrections + 8),

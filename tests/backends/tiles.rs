@@ -10,12 +10,11 @@ use wgrad::data::{Affine, Features, Samples};
 use wgrad::kernels::Step;
 use wgrad::kernels::products::matmul::Form;
 use wgrad::kernels::products::tile::{TILES, Tuning, choices};
-use wgrad::kernels::tensor::{Extent, Role};
 use wgrad::math::matrix::Matrix;
 use wgrad::math::random::{Random, Stream};
 use wgrad::net::spec::{Layer, PlanKind};
-use wgrad::plan::program::{Op, Program};
 use wgrad::plan::{Purpose, Traits};
+use wgrad::train::bench::ceilings::product_program;
 use wgrad::{Activation, plan};
 
 /// The choice of tiles, which may be measured, must not change results.
@@ -84,14 +83,7 @@ fn every_tile_gives_the_same_product() {
             .enumerate()
     {
         for form in [Form::Nn, Form::Nt, Form::Tn] {
-            let mut program = Program::new(1);
-            let mut add = |name, [rows, cols]: [usize; 2]| {
-                program.add(name, Role::Transient, Extent::Fixed(rows), cols)
-            };
-            let a = add("a", if form == Form::Tn { [k, m] } else { [m, k] });
-            let b = add("b", if form == Form::Nt { [n, k] } else { [k, n] });
-            let c = add("c", [m, n]);
-            program.ops = vec![Op::Matmul { form, a, b, bias: None, c }];
+            let (program, [a, b, c]) = product_program(form, [m, n, k]);
             let products = program.products(&program.ops[0]);
             let program = Arc::new(program);
             let mut values = |len: usize| (0..len).map(|_| random.normal() as f32).collect();

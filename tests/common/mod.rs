@@ -124,7 +124,7 @@ pub fn first_rows(spec: &Spec, rows: usize) -> Step {
     Step {
         rows: rows as u32,
         lr: spec.lr,
-        loss_scale: (1.0 / divisor) as f32,
+        reduction_factor: (1.0 / divisor) as f32,
         corrections: spec.optimizer.corrections(1),
         smoothing: spec.label_smoothing,
         mixing: mixing(spec, 0),
@@ -231,6 +231,17 @@ pub fn random_weights(spec: &Spec) -> Vec<LayerWeights> {
 /// The largest magnitude.
 pub fn largest(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |m, x| m.max(x.abs()))
+}
+
+/// All weights and biases, layer by layer.
+pub fn numbers(weights: &[LayerWeights]) -> Vec<f64> {
+    let all = weights.iter().flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()));
+    all.map(|&x| x.into()).collect()
+}
+
+/// The largest difference between the weights and biases of two nets.
+pub fn difference(a: &[LayerWeights], b: &[LayerWeights]) -> f64 {
+    largest_error(&numbers(a), &numbers(b))
 }
 
 /// The largest difference; NaN if either side has a NaN.

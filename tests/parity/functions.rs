@@ -147,7 +147,7 @@ fn every_loss_and_its_gradient_agree() {
             let gradient = case.batch("gradient", cols, vec![]);
             let scores = case.batch("scores", 4, vec![]);
             let step = Step {
-                loss_scale: (1.0 / reduction.divisor(rows, targets)) as f32,
+                reduction_factor: (1.0 / reduction.divisor(rows, targets)) as f32,
                 smoothing: if loss.takes_smoothing() { 0.15 * round as f32 } else { 0.0 },
                 ..Step::default()
             };

@@ -7,21 +7,22 @@
 use crate::common::{
     Shared, cpu32, cpu64, first_rows, gpu, largest, largest_error, read_gradients,
 };
+use crate::golden_cases::{
+    ActivationCase, Golden, LossCase, NetCase, Optimizers, Parameters, WeightsCase, load, matrix,
+    net, objective, optimizer, tensors, weights,
+};
 use pollster::FutureExt as _;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use wgrad::backend::session::LayerWeights;
 use wgrad::backend::{Backend, Values};
 use wgrad::data::{Affine, ClassWeight, Dataset, Features, Preprocessing, Samples, Targets};
 use wgrad::kernels::Step;
 use wgrad::kernels::layers::activation::{UnitFunctions, unit_table};
 use wgrad::kernels::tensor::{Extent, Role};
 use wgrad::math::activation::Activation;
-use wgrad::math::loss::{Loss, Objective};
+use wgrad::math::loss::Loss;
 use wgrad::math::matrix::Matrix;
 use wgrad::math::optim::{GradientEdits, Optimizer};
-use wgrad::net::spec::{Bias, Net, PlanKind, Spec, Units};
+use wgrad::net::spec::{PlanKind, Spec};
 use wgrad::plan::program::{Op, Program};
 use wgrad::plan::{self, Plan, Purpose};
 use wgrad::train::event::{Epoch, Flow, Observer};
@@ -38,114 +39,6 @@ const DOUBLE_STEPS: f64 = 1e-7;
 /// don't all point the same way. A wrong formula is wrong by far more. Measured: 4e-7 for values
 /// and single gradients, 8e-7 for sums over the batch that cancel, as a bias's gradient.
 const SINGLE: f64 = 2e-6;
-
-#[derive(Deserialize)]
-struct Golden<T> {
-    cases: Vec<T>,
-}
-
-#[derive(Deserialize)]
-struct ActivationCase {
-    name: String,
-    z: Vec<f64>,
-    a: Vec<f64>,
-    derivative: Vec<f64>,
-}
-
-#[derive(Deserialize)]
-struct LossCase {
-    loss: String,
-    case: String,
-    smoothing: f32,
-    output: Vec<Vec<f64>>,
-    targets: Vec<Vec<f64>>,
-    reductions: Vec<ReductionCase>,
-}
-
-#[derive(Deserialize)]
-struct ReductionCase {
-    reduction: String,
-    value: f64,
-    gradient: Vec<Vec<f64>>,
-}
-
-#[derive(Deserialize)]
-struct LayerCase {
-    outputs: usize,
-    activations: Vec<String>,
-    bias: String,
-}
-
-#[derive(Deserialize)]
-struct Parameters {
-    weight: Vec<Vec<f64>>,
-    bias: Option<Vec<f64>>,
-}
-
-#[derive(Deserialize)]
-struct NetCase {
-    name: String,
-    layers: Vec<LayerCase>,
-    loss: String,
-    reduction: String,
-    inputs: Vec<Vec<f64>>,
-    targets: Vec<Vec<f64>>,
-    parameters: Vec<Parameters>,
-    outputs: Vec<Vec<f64>>,
-    value: f64,
-    gradients: Vec<Parameters>,
-}
-
-#[derive(Deserialize)]
-struct WeightsCase {
-    name: String,
-    layers: Vec<LayerCase>,
-    inputs: Vec<Vec<f64>>,
-    labels: Vec<u32>,
-    class_weights: Vec<f32>,
-    sample_weights: Vec<f32>,
-    parameters: Vec<Parameters>,
-    value: f64,
-    gradients: Vec<Parameters>,
-}
-
-#[derive(Deserialize)]
-struct Optimizers {
-    layers: Vec<LayerCase>,
-    loss: String,
-    reduction: String,
-    inputs: Vec<Vec<f64>>,
-    labels: Vec<u32>,
-    initial: Vec<Parameters>,
-    first_gradients: Vec<Parameters>,
-    cases: Vec<OptimizerCase>,
-}
-
-#[derive(Deserialize)]
-struct OptimizerCase {
-    name: String,
-    optimizer: String,
-    lr: f32,
-    weight_decay: f32,
-    decay_all: bool,
-    l1: Option<f32>,
-    clip_value: Option<f32>,
-    clip_norm: Option<f32>,
-    clip_global_norm: Option<f32>,
-    etas: Option<[f32; 2]>,
-    momentum: Option<f32>,
-    beta1: Option<f32>,
-    beta2: Option<f32>,
-    epsilon: Option<f32>,
-    losses: Vec<f64>,
-    after_1: Vec<Parameters>,
-    after_10: Vec<Parameters>,
-}
-
-fn load<T: DeserializeOwned>(name: &str) -> T {
-    let path = format!("{}/tests/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
 
 /// A backend with its bound, and the largest error that was seen.
 struct Device {
@@ -187,40 +80,6 @@ fn on_every_device(test: &str, double: f64, mut check: impl FnMut(&mut Device)) 
     }
 }
 
-fn single(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|&x| x as f32).collect()
-}
-
-fn matrix(rows: &[Vec<f64>]) -> Matrix<f32> {
-    Matrix::new(rows.len(), rows[0].len(), single(&rows.concat())).unwrap()
-}
-
-fn weights(parameters: &[Parameters]) -> Vec<LayerWeights> {
-    let layer = |p: &Parameters| LayerWeights {
-        weight: matrix(&p.weight),
-        bias: p.bias.as_ref().map(|b| single(b)),
-        norm: None,
-        embeddings: vec![],
-    };
-    parameters.iter().map(layer).collect()
-}
-
-fn net(inputs: usize, layers: &[LayerCase]) -> Net {
-    layers.iter().fold(Net::new(inputs), |net, layer| {
-        let units = match &layer.activations[..] {
-            [one] => one.parse::<Units>().unwrap(),
-            each => Units::Each(each.iter().map(|name| name.parse().unwrap()).collect()),
-        };
-        let mut net = net.layer(layer.outputs, units);
-        net.layers.last_mut().unwrap().bias = layer.bias.parse::<Bias>().unwrap();
-        net
-    })
-}
-
-fn objective(loss: &str, reduction: &str) -> Objective {
-    format!("{loss}:{reduction}").parse().unwrap()
-}
-
 /// A data set that isn't used by ops on written tensors.
 fn nothing() -> Samples {
     let features = Arc::new(Features::F32(Matrix::from_fn(1, 1, |_, _| 0.0)));
@@ -230,7 +89,7 @@ fn nothing() -> Samples {
 /// Gradients are multiplied by a scale that is rounded to f32; PyTorch's is not. The effect of the rounding
 /// on the divisor is known and removed.
 fn undo_rounding(gradient: &[f64], step: &Step, divisor: f64) -> Vec<f64> {
-    let factor = f64::from(step.loss_scale) * divisor;
+    let factor = f64::from(step.reduction_factor) * divisor;
     gradient.iter().map(|g| g / factor).collect()
 }
 
@@ -304,9 +163,10 @@ fn losses_and_their_gradients_are_those_of_pytorch() {
                 device.backend.write(y, Values::F64(&case.output.concat())).block_on().unwrap();
                 device.backend.write(t, Values::F64(&case.targets.concat())).block_on().unwrap();
                 let divisor = objective.divisor(rows, outputs);
-                let loss_scale = (1.0 / divisor) as f32;
+                let reduction_factor = (1.0 / divisor) as f32;
                 let smoothing = case.smoothing;
-                let step = Step { rows: rows as u32, loss_scale, smoothing, ..Step::default() };
+                let step =
+                    Step { rows: rows as u32, reduction_factor, smoothing, ..Step::default() };
                 device.backend.run(0..2, data, &[step]).block_on().unwrap();
 
                 let what = format!("{} ({}), {}", case.loss, case.case, reduction.reduction);
@@ -409,11 +269,6 @@ fn check_gradients(
     }
 }
 
-/// Weight and bias, each in one row.
-fn tensors(parameters: &Parameters) -> impl Iterator<Item = Vec<f64>> + use<> {
-    [Some(parameters.weight.concat()), parameters.bias.clone()].into_iter().flatten()
-}
-
 /// The tensors on the backend after each epoch, which here is one step.
 struct Watch {
     backend: Shared,
@@ -502,21 +357,4 @@ fn ten_steps_of_every_optimizer_are_those_of_pytorch() {
             }
         }
     });
-}
-
-fn optimizer(case: &OptimizerCase) -> Optimizer {
-    let mut optimizer: Optimizer = case.optimizer.parse().unwrap();
-    if let Some(momentum) = case.momentum.or(case.beta1) {
-        optimizer = optimizer.with_momentum(momentum).unwrap();
-    }
-    if let Some(beta2) = case.beta2 {
-        optimizer = optimizer.with_beta2(beta2).unwrap();
-    }
-    if let Some(epsilon) = case.epsilon {
-        optimizer = optimizer.with_epsilon(epsilon).unwrap();
-    }
-    if let Some([shrink, grow]) = case.etas {
-        optimizer = Optimizer::Rprop { shrink, grow };
-    }
-    optimizer
 }

@@ -6,6 +6,7 @@
 mod common;
 mod evaluation;
 mod golden;
+mod golden_cases;
 mod golden_layers;
 mod golden_training;
 mod gradients;

@@ -1,7 +1,6 @@
 //! Averaged weights: what is evaluated and saved, against averages of the weights of shorter runs.
 
-use crate::common::{Shared, cpu32, gpu, largest_error, random_classes};
-use wgrad::backend::session::LayerWeights;
+use crate::common::{Shared, cpu32, gpu, largest_error, numbers, random_classes};
 use wgrad::data::{Dataset, Preprocessing};
 use wgrad::math::optim::{Averaging, Optimizer};
 use wgrad::net::spec::{Net, PlanKind, Spec};
@@ -24,14 +23,6 @@ fn data() -> Dataset {
 
 fn trainer(spec: &Spec, data: &Dataset, backend: &Shared) -> Trainer {
     Trainer::new(spec, data, Preprocessing::none(data), backend.boxed()).unwrap()
-}
-
-fn numbers(weights: &[LayerWeights]) -> Vec<f64> {
-    let layers = weights.iter();
-    layers
-        .flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()))
-        .map(|&x| f64::from(x))
-        .collect()
 }
 
 /// The weights after each epoch, without an average.

@@ -1,6 +1,7 @@
 //! Weights of rows: their meaning, equal in every plan and on both backends.
 
 use crate::adapter::has_gpu;
+use crate::common::difference;
 use wgrad::backend::Backend;
 use wgrad::backend::cpu::Cpu;
 use wgrad::backend::gpu::Gpu;
@@ -52,16 +53,6 @@ fn run(backend: Box<dyn Backend>, spec: &Spec, data: &Dataset) -> (Vec<LayerWeig
 fn on_cpu<T: Gemm>(spec: &Spec, data: &Dataset, plan: PlanKind) -> (Vec<LayerWeights>, Metrics) {
     let spec = Spec { plan, ..spec.clone() };
     run(Box::new(Cpu::<T>::new(Some(2)).unwrap()), &spec, data)
-}
-
-/// The largest difference between two nets' parameters.
-fn difference(a: &[LayerWeights], b: &[LayerWeights]) -> f64 {
-    let all = |w: &[LayerWeights]| -> Vec<f32> {
-        w.iter()
-            .flat_map(|l| l.weight.data().iter().chain(l.bias.iter().flatten()).copied())
-            .collect()
-    };
-    all(a).iter().zip(all(b)).fold(0.0, |m, (a, b)| m.max(f64::from((a - b).abs())))
 }
 
 #[test]

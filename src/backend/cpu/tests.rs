@@ -41,7 +41,7 @@ fn trained(spec: &Spec, plan: &Plan, threads: usize) -> Vec<u32> {
     cpu.write(plan.parameters, Values::F32(&drawn)).block_on().unwrap();
     let data = cpu.upload(Arc::new(samples(&spec.net, rows))).block_on().unwrap();
     let order = Permutation::new(rows as u32, Some([1, 2])).words();
-    let step = Step { rows: rows as u32, order, lr: 0.1, loss_scale: 0.1, ..Step::default() };
+    let step = Step { rows: rows as u32, order, lr: 0.1, reduction_factor: 0.1, ..Step::default() };
     let steps = [0, 1].map(|t| {
         let corrections = spec.optimizer.corrections(u64::from(t) + 1);
         Step { corrections, t, ..step }

@@ -41,7 +41,7 @@ impl Gpu {
             |buffer: &wgpu::Buffer| Argument { buffer: buffer.clone(), offset: 0, size: None };
         match arg {
             Arg::Tensor(tensor) => part(tensor, 0, self.program.len(tensor)),
-            Arg::Part(tensor, start, len) => part(tensor, start, len),
+            Arg::Slice(tensor, start, len) => part(tensor, start, len),
             Arg::Features => whole(&data.features),
             Arg::Affine => whole(&data.affine),
             Arg::Targets => whole(&data.targets),

@@ -250,7 +250,7 @@ mod tests {
             gpu.load(Arc::new(plan.program.clone())).block_on().unwrap();
             let rows = gpu.upload(samples.clone()).block_on().unwrap();
             gpu.under_way.pace = Pace(pace);
-            let step = Step { rows: 64, lr: 0.1, loss_scale: 1.0, ..Step::default() };
+            let step = Step { rows: 64, lr: 0.1, reduction_factor: 1.0, ..Step::default() };
             gpu.run(plan.program.routines.step.clone(), rows, &[step]).block_on().unwrap();
             let mut weights = vec![0.0; plan.program.len(plan.parameters)];
             gpu.read(plan.parameters, ValuesMut::F32(&mut weights)).block_on().unwrap();

@@ -90,7 +90,7 @@ mod tests {
         gpu.load(Arc::new(plan.program.clone())).block_on().unwrap();
         let samples = Preprocessing::none(&data).samples(&data).unwrap();
         let rows = gpu.upload(Arc::new(samples)).block_on().unwrap();
-        let step = Step { rows: 256, loss_scale: 1.0, ..Step::default() };
+        let step = Step { rows: 256, reduction_factor: 1.0, ..Step::default() };
         let ops = plan.program.routines.step.clone();
         let begin = Instant::now();
         let timed = gpu.op_seconds(ops.clone(), rows, &[step; 3]).block_on().unwrap();

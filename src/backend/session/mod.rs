@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// The plan, and the backend to run it on.
-    pub(crate) fn parts(&mut self) -> (&Plan, &mut dyn Backend) {
+    pub(crate) fn plan_and_backend(&mut self) -> (&Plan, &mut dyn Backend) {
         (&self.plan, self.backend.as_mut())
     }
 

@@ -35,7 +35,7 @@ impl LayerWeights {
     #[must_use]
     pub fn is_finite(&self) -> bool {
         let tables = self.embeddings.iter().flat_map(|table| table.data());
-        let norm = self.norm.iter().flat_map(NormWeights::parts).flat_map(|(_, part)| part);
+        let norm = self.norm.iter().flat_map(NormWeights::named).flat_map(|(_, values)| values);
         let all = self.weight.data().iter().chain(self.bias.iter().flatten());
         all.chain(tables).chain(norm).all(|x| x.is_finite())
     }
@@ -74,8 +74,8 @@ impl NormWeights {
         NormWeights { scale: vec![1.0; units], shift: vec![0.0; units], running }
     }
 
-    /// Their parts, by their names in files.
-    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &Vec<f32>)> {
+    /// Its tensors, by their names in files.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Vec<f32>)> {
         let own = [("weight", &self.scale), ("bias", &self.shift)];
         let running = self.running.iter();
         own.into_iter()
@@ -124,7 +124,7 @@ pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
         }
         let expected = net.layers[l].norm.map(|norm| NormWeights::new(norm, out));
         let lengths = |norm: Option<&NormWeights>| -> Vec<(&str, usize)> {
-            norm.into_iter().flat_map(|n| n.parts().map(|(name, v)| (name, v.len()))).collect()
+            norm.into_iter().flat_map(|n| n.named().map(|(name, v)| (name, v.len()))).collect()
         };
         if lengths(layer.norm.as_ref()) != lengths(expected.as_ref()) {
             return Err(Error::usage("the weights are of another normalization than the net's")

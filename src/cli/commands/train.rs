@@ -17,7 +17,7 @@ use crate::base::error::Result;
 use crate::files::config::RunConfig;
 use crate::observe::Screen;
 
-use crate::cli::runs::begin::{announce, store, take_micro_batch, train_in, trainer, warn};
+use crate::cli::runs::begin::{announce, take_micro_batch, train_in, trainer, warn};
 use std::process::ExitCode;
 
 pub(in crate::cli) fn train(args: Box<TrainArgs>) -> Result<ExitCode> {
@@ -83,15 +83,6 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     directory.write_config(&job.explained(&config))?;
     column_table::write(&job, &directory)?;
     let events = directory.metrics()?;
-    let run = Run {
-        job: &job,
-        device: &device,
-        directory: &directory,
-        config: Some(&config),
-        warnings: &warnings,
-        checkpoints: store(&job, &directory),
-        ended: None,
-        is_judged: true,
-    };
+    let run = Run::new(&job, &device, &directory, &config, &warnings);
     train_in(args, &run, &mut trainer, events)
 }

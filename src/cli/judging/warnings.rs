@@ -61,12 +61,12 @@ fn categories(job: &Job) -> Vec<String> {
     let Some(encoding) = &job.preprocessing.encoding else { return Vec::new() };
     let alike = job.data.table().map(|table| encoding.lookalikes(table.frame()));
     let mut all = alike.unwrap_or_default();
-    for HeldOutUnknown { part, is_file, unknown } in &job.unknown {
+    for HeldOutUnknown { subset, is_file, unknown } in &job.unknown {
         // Rows drawn from the same table lack some of its rarest categories by chance.
         let is_said = |column: &&UnknownColumn| *is_file || column.share >= UNKNOWN;
         let columns = unknown.columns(encoding);
         let said = columns.iter().filter(is_said);
-        all.extend(said.map(|column| format!("the {part} data: {column}")));
+        all.extend(said.map(|column| format!("the {subset} data: {column}")));
     }
     all
 }

@@ -47,7 +47,7 @@ pub(in crate::cli) fn judge(
         Some(Calibration::Temperature) => held_out.calibrate(&mut model, &mut session)?,
         _ => None,
     };
-    save_model_of(job, &model, Some(config), temperature, directory)?;
+    save_model_of(job, &model, config, temperature, directory)?;
     let mut cpu = JudgeCpu::new(job.config.device.threads);
     let is_judged = !matches!(held_out, HeldOut::None) || job.test.is_some();
     let mut baselines = match is_judged {

@@ -25,17 +25,9 @@ impl FoldJobs {
     pub fn new(source: &mut Source, k: usize) -> Result<Self> {
         let data = source.data.clone();
         let folds = splitting::folds(&mut source.config, &data, k)?;
-        let parts = splitting::fold_parts(&mut source.config, &data, &[])?;
-        let asked = source.config.clone();
-        // Comparing epochs needs held-out rows, which only the nets have.
-        let run = &mut source.config.run;
-        (run.patience, run.keep_weights, run.metric, run.stop_at) = (None, None, None, None);
-        let whole = source.job(&splitting::all(&data));
-        source.config = asked;
-        let whole = whole?;
-        // With fewer rows, another scaling might be chosen.
-        source.config.data.scaling = whole.config.data.scaling;
-        let last = source.job_with(&parts, Some(&whole.preprocessing))?;
+        let subsets = splitting::fold_subsets(&mut source.config, &data, &[])?;
+        let whole = source.job_of_all()?;
+        let last = source.job_with(&subsets, Some(&whole.preprocessing))?;
         Ok(FoldJobs { folds, whole, last })
     }
 
@@ -45,8 +37,8 @@ impl FoldJobs {
     /// For options that don't fit its rows.
     pub fn fold(&self, source: &mut Source, fold: usize) -> Result<Job> {
         let data = source.data.clone();
-        let parts = splitting::fold_parts(&mut source.config, &data, &self.folds[fold])?;
-        let mut job = source.job(&parts)?;
+        let subsets = splitting::fold_subsets(&mut source.config, &data, &self.folds[fold])?;
+        let mut job = source.job(&subsets)?;
         job.config.run.fold = Some(fold + 1);
         Ok(job)
     }

@@ -80,17 +80,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
         let threads = ranks::threads(job.config.device.threads);
         let mut trainer = trainer(job, device::open(&device, threads)?.backend)?;
         ranks::join_alone(job, &mut trainer)?;
-        let (checkpoints, ended) = (None, None);
-        let run = Run {
-            job,
-            device: &info,
-            directory,
-            config: Some(text),
-            warnings,
-            checkpoints,
-            ended,
-            is_judged: true,
-        };
+        let run = Run { checkpoints: None, ..Run::new(job, &info, directory, text, warnings) };
         let name = job.config.run.fold.map_or("all rows".into(), |fold| format!("fold {fold}"));
         let mut display = Display::on(screen.as_ref(), &name, Bar::new);
         let events = directory.metrics()?;

@@ -2,6 +2,7 @@
 
 pub(super) mod ensemble;
 pub(super) mod ensemble_judgement;
+mod ensemble_nets;
 pub(super) mod ensemble_report;
 pub(super) mod fold_jobs;
 pub(super) mod fold_judgement;

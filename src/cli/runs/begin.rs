@@ -15,7 +15,6 @@ use crate::cli::runs::{column_table, plan_ahead};
 use crate::cli::setup::choices;
 use crate::cli::setup::job::Job;
 use crate::cli::setup::settings::describe_net;
-use crate::files::checkpoint::Store;
 use crate::observe::{Bar, Display, Interrupt, Screen};
 use crate::train::event::Ending;
 use crate::train::trainer::Trainer;
@@ -26,14 +25,6 @@ use std::time::Instant;
 /// epochs up to which it is.
 const LEAST_EPOCHS: usize = 10;
 const EARLY_SHARE: usize = 5;
-/// The default number of checkpoints to keep.
-pub(super) const KEEP_CHECKPOINTS: usize = 2;
-
-/// The store of a run's checkpoints, if it has any.
-pub(in crate::cli) fn store(job: &Job, directory: &RunDirectory) -> Option<Store> {
-    let keep = job.config.run.keep_checkpoints.unwrap_or(KEEP_CHECKPOINTS);
-    (keep > 0).then(|| Store::new(directory.checkpoints(), keep))
-}
 
 /// Trains a prepared run, prints the results, and returns the exit code.
 pub(in crate::cli) fn train_in(

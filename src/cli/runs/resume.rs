@@ -1,6 +1,6 @@
 //! `wgrad train --resume RUN`: continues a run exactly from its last checkpoint.
 
-use super::begin::{announce, store, train_in, trainer, warn};
+use super::begin::{announce, train_in, trainer, warn};
 use super::rates::with_rates;
 use super::run::Run;
 use super::run_directory::{RunDirectory, WholeLines};
@@ -111,16 +111,7 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
     events.cut(begun.events)?;
     let config = job.config_text(&device)?;
     directory.write_config(&config)?;
-    let run = Run {
-        job: &job,
-        device: &device,
-        directory: &directory,
-        config: Some(&config),
-        warnings: &warnings,
-        checkpoints: store(&job, &directory),
-        ended,
-        is_judged: true,
-    };
+    let run = Run { ended, ..Run::new(&job, &device, &directory, &config, &warnings) };
     train_in(args, &run, &mut trainer, events)
 }
 

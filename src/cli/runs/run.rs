@@ -30,6 +30,8 @@ use std::time::Instant;
 
 /// The default checkpoint interval.
 const CHECKPOINT_EVERY: Every = Every::Seconds(60.0);
+/// The default number of checkpoints to keep.
+const KEEP_CHECKPOINTS: usize = 2;
 
 /// What is shown during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +51,8 @@ pub(in crate::cli) struct Run<'a> {
     pub job: &'a Job,
     pub device: &'a DeviceInfo,
     pub directory: &'a RunDirectory,
-    /// The configuration, for the model's file; none if the options alone don't determine what was
-    /// trained.
-    pub config: Option<&'a str>,
+    /// The configuration, for the model's file.
+    pub config: &'a str,
     pub warnings: &'a [String],
     /// Its checkpoints, if it has any.
     pub checkpoints: Option<Store>,
@@ -68,7 +69,21 @@ pub(in crate::cli) struct Finished {
     pub is_closed: bool,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// A run that has not ended, with the checkpoints of its options, whose model is evaluated.
+    pub fn new(
+        job: &'a Job,
+        device: &'a DeviceInfo,
+        directory: &'a RunDirectory,
+        config: &'a str,
+        warnings: &'a [String],
+    ) -> Self {
+        let keep = job.config.run.keep_checkpoints.unwrap_or(KEEP_CHECKPOINTS);
+        let checkpoints = (keep > 0).then(|| Store::new(directory.checkpoints(), keep));
+        let (ended, is_judged) = (None, true);
+        Run { job, device, directory, config, warnings, checkpoints, ended, is_judged }
+    }
+
     /// Trains to the end, saves the model, evaluates it on the held-out data, with baselines on `cpu`, and
     /// writes all events.
     pub fn fit(
@@ -105,10 +120,7 @@ impl Run<'_> {
         let mut rates = RatesByHand::new(self.job, self.device, self.directory);
 
         let mut observers: Vec<&mut dyn Observer> =
-            vec![&mut metrics, &mut table, interrupt, &mut last];
-        if self.config.is_some() {
-            observers.push(&mut rates);
-        }
+            vec![&mut metrics, &mut table, interrupt, &mut last, &mut rates];
         if let Some(stop) = &mut stop {
             observers.push(stop);
         }
@@ -130,7 +142,7 @@ impl Run<'_> {
         log::debug!("trained in {:.3} s", begin.elapsed().as_secs_f64());
         display.clear();
         let changed = self.config_by_hand(trainer)?;
-        let config = changed.as_deref().or(self.config);
+        let config = changed.as_deref().unwrap_or(self.config);
         if let Err(error) = &fitted {
             self.rescue(trainer, config, error);
         }
@@ -184,14 +196,12 @@ impl Run<'_> {
 
     /// The writer of the run's checkpoints, beside its `events`.
     fn checkpoints(&self, events: &WholeLines, display: &Display) -> Result<Option<Checkpoints>> {
-        let (Some(store), Some(config)) = (&self.checkpoints, self.config) else {
-            return Ok(None);
-        };
+        let Some(store) = &self.checkpoints else { return Ok(None) };
         let every = self.job.config.run.checkpoint_every.unwrap_or(CHECKPOINT_EVERY);
         let writer = Writer::start(store.clone(), events.file())?;
         let bar = display.handle();
         let notify = Box::new(move |message: &str| bar.suspend(|| say(message)));
-        Ok(Some(Checkpoints::new(writer, every, config.into(), events.length(), notify)))
+        Ok(Some(Checkpoints::new(writer, every, self.config.into(), events.length(), notify)))
     }
 
     /// Saves the model, then evaluates it.
@@ -202,7 +212,7 @@ impl Run<'_> {
         end: End,
         held_out: HeldOut,
         train_loss: Option<f64>,
-        config: Option<&str>,
+        config: &str,
     ) -> Result<Summary> {
         let traffic = trainer.session().backend().traffic();
         let kept = trainer.restore_best()?;
@@ -312,20 +322,20 @@ impl Run<'_> {
         Ok(temperature)
     }
 
-    fn save(&self, model: &Model, config: Option<&str>, temperature: Option<f64>) -> Result<()> {
+    fn save(&self, model: &Model, config: &str, temperature: Option<f64>) -> Result<()> {
         save_model_of(self.job, model, config, temperature, self.directory)
     }
 
     /// The configuration, rewritten with the manual changes of the learning rate, if any.
     fn config_by_hand(&self, trainer: &Trainer) -> Result<Option<String>> {
-        if self.config.is_none() || trainer.rates_by_hand().is_empty() {
+        if trainer.rates_by_hand().is_empty() {
             return Ok(None);
         }
         rates::write(self.job, self.device, self.directory, trainer.rates_by_hand()).map(Some)
     }
 
     /// Saves what can be saved after a failure, and reports it.
-    fn rescue(&self, trainer: &mut Trainer, config: Option<&str>, error: &Error) {
+    fn rescue(&self, trainer: &mut Trainer, config: &str, error: &Error) {
         // The original error is what matters now, not one of saving.
         let good = trainer.last_good().ok().flatten();
         // If all numbers are finite and nothing was learned, the last step is no better than the
@@ -351,7 +361,7 @@ impl Run<'_> {
 pub(in crate::cli) fn save_model_of(
     job: &Job,
     model: &Model,
-    config: Option<&str>,
+    config: &str,
     temperature: Option<f64>,
     directory: &RunDirectory,
 ) -> Result<()> {
@@ -365,7 +375,7 @@ pub(in crate::cli) fn save_model_of(
     }
     let provenance = Provenance {
         data: Some(job.training.name().into()),
-        config: config.map(str::to_string),
+        config: Some(config.into()),
         baselines: Baselines::constants(job),
         temperature,
         ..Provenance::default()

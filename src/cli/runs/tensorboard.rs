@@ -15,12 +15,12 @@ use std::path::Path;
 pub(in crate::cli) fn events(
     run: &RunConfig,
     directory: &RunDirectory,
-    config: Option<&str>,
+    config: &str,
 ) -> Option<TensorBoard> {
     let asked = run.tensorboard.as_ref()?;
     let is_part = run.fold.is_some() || run.member.is_some();
     let place = asked.of_run(directory.path(), is_part && directory.is_part());
-    Some(TensorBoard::new(place, config.map(str::to_string)))
+    Some(TensorBoard::new(place, config.into()))
 }
 
 /// Refuses, before any work is done, a directory of event files that can't be written: it is tested with an

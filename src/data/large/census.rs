@@ -1,4 +1,4 @@
-//! The properties that need all rows of a table larger than memory: the part of each row, and the categories
+//! The properties that need all rows of a table larger than memory: the subset of each row, and the categories
 //! of the training rows.
 
 use crate::base::error::{Error, Result};
@@ -9,7 +9,7 @@ use crate::data::encode::{Categories, canonical};
 use crate::data::formats::want::{Rows, Want};
 use crate::data::split::class_shares::ClassShares;
 use crate::data::split::keys::times_of;
-use crate::data::split::{Part, Split, first_held_out, is_group_held_out, is_held_out};
+use crate::data::split::{Split, Subset, first_held_out, is_group_held_out, is_held_out};
 use crate::data::tables::roles::Role;
 use crate::data::tables::target::{Goal, read as read_targets};
 use crate::data::tables::target_columns::Columns;
@@ -19,9 +19,9 @@ use std::collections::BTreeMap;
 /// For columns with more categories than this, only those of the sample are known.
 const MOST: usize = 100_000;
 
-/// The part of each row of a table.
+/// The subset of each row of a table.
 #[derive(Debug, Clone, PartialEq)]
-pub enum RowParts {
+pub enum RowSubsets {
     /// Each row is held out with this probability, by its number and the seed.
     Random {
         /// The probability.
@@ -32,44 +32,44 @@ pub enum RowParts {
         rows: usize,
     },
     /// In the order of the rows.
-    Listed(Vec<Part>),
+    Listed(Vec<Subset>),
 }
 
-impl RowParts {
-    /// The part of a row.
+impl RowSubsets {
+    /// The subset of a row.
     #[must_use]
-    pub fn of(&self, row: usize) -> Part {
+    pub fn of(&self, row: usize) -> Subset {
         match self {
-            RowParts::Random { fraction, seed, .. } if is_held_out(row, *fraction, *seed) => {
-                Part::Validation
+            RowSubsets::Random { fraction, seed, .. } if is_held_out(row, *fraction, *seed) => {
+                Subset::Validation
             }
-            RowParts::Random { .. } => Part::Training,
-            RowParts::Listed(parts) => parts.get(row).copied().unwrap_or(Part::Training),
+            RowSubsets::Random { .. } => Subset::Training,
+            RowSubsets::Listed(subsets) => subsets.get(row).copied().unwrap_or(Subset::Training),
         }
     }
 
-    /// The rows of a part, ascending.
-    pub fn rows(&self, part: Part) -> impl Iterator<Item = usize> + '_ {
+    /// The rows of a subset, ascending.
+    pub fn rows(&self, subset: Subset) -> impl Iterator<Item = usize> + '_ {
         let all = match self {
-            RowParts::Random { rows, .. } => *rows,
-            RowParts::Listed(parts) => parts.len(),
+            RowSubsets::Random { rows, .. } => *rows,
+            RowSubsets::Listed(subsets) => subsets.len(),
         };
-        (0..all).filter(move |&row| self.of(row) == part)
+        (0..all).filter(move |&row| self.of(row) == subset)
     }
 }
 
 /// The result of a pass over all rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Census {
-    /// The part of each row.
-    pub parts: RowParts,
+    /// The subset of each row.
+    pub subsets: RowSubsets,
     /// The categories in the training rows, by column name.
     pub categories: BTreeMap<String, Categories>,
     /// The columns with so many categories that only those of the sample are known.
     pub too_many: Vec<String>,
 }
 
-/// How the parts follow from the values of a column.
+/// How the subsets follow from the values of a column.
 enum Rule {
     Group { fraction: f64, seed: u64 },
     From { time: f64, format: Option<String> },
@@ -84,7 +84,7 @@ impl StreamedTable {
     ///
     /// # Errors
     /// For a stratified split without classes; when there is no such column, a value isn't a time
-    /// or a part, or a part has no rows.
+    /// or a subset, or a subset has no rows.
     pub fn census(&self, split: &Split, fraction: f64, seed: u64) -> Result<Census> {
         let Some(table) = self.sample().table() else {
             return Err(Error::failed("the sample of a table is not a table"));
@@ -119,8 +119,8 @@ impl StreamedTable {
             .map(|(place, _)| place)
             .collect();
         let mut categories = vec![Some(Categories::default()); counted.len()];
-        let mut listed: Vec<Part> = Vec::new();
-        let random = RowParts::Random { fraction, seed, rows: self.rows() };
+        let mut listed: Vec<Subset> = Vec::new();
+        let random = RowSubsets::Random { fraction, seed, rows: self.rows() };
         let places: Vec<usize> = counted.iter().copied().chain(key).collect();
         if !places.is_empty() {
             self.pass_columns(&places, |rows| {
@@ -130,11 +130,11 @@ impl StreamedTable {
                     categories.fill(Some(Categories::default()));
                 }
                 if let (Some(rule), Some(key)) = (&mut rule, key) {
-                    listed.extend(rule.parts(&rows, key)?);
+                    listed.extend(rule.subsets(&rows, key)?);
                 }
                 let is_trained_on = |row: usize| {
                     let row = rows.first + row;
-                    listed.get(row).copied().unwrap_or_else(|| random.of(row)) == Part::Training
+                    listed.get(row).copied().unwrap_or_else(|| random.of(row)) == Subset::Training
                 };
                 for (place, all) in counted.iter().zip(&mut categories) {
                     let Some(values) = &rows.frame.columns[*place] else { continue };
@@ -147,12 +147,12 @@ impl StreamedTable {
                 Ok(())
             })?;
         }
-        let parts = if key.is_some() { RowParts::Listed(listed) } else { random };
+        let subsets = if key.is_some() { RowSubsets::Listed(listed) } else { random };
         if key.is_some() {
-            check(&parts, split)?;
+            check(&subsets, split)?;
         }
         let names = counted.iter().map(|&place| table.columns()[place].name.clone());
-        let mut census = Census { parts, categories: BTreeMap::new(), too_many: Vec::new() };
+        let mut census = Census { subsets, categories: BTreeMap::new(), too_many: Vec::new() };
         for (name, found) in names.zip(categories) {
             match found {
                 Some(found) => drop(census.categories.insert(name, found)),
@@ -166,7 +166,7 @@ impl StreamedTable {
     ///
     /// # Errors
     /// With line and column, for a value that isn't a class.
-    pub fn class_rows(&self, parts: &RowParts) -> Result<Option<Vec<usize>>> {
+    pub fn class_rows(&self, subsets: &RowSubsets) -> Result<Option<Vec<usize>>> {
         let (Some(table), Targets::Classes { names, .. }) =
             (self.sample().table(), self.sample().targets())
         else {
@@ -185,7 +185,7 @@ impl StreamedTable {
                 return Ok(());
             };
             for (row, label) in labels.into_iter().enumerate() {
-                if parts.of(rows.first + row) == Part::Training {
+                if subsets.of(rows.first + row) == Subset::Training {
                     counts[label as usize] += 1;
                 }
             }
@@ -228,14 +228,14 @@ fn target(table: &Table) -> Option<usize> {
 }
 
 impl Rule {
-    /// The parts of some rows by their column at that index. Rows come in the order of the table, and
+    /// The subsets of some rows by their column at that index. Rows come in the order of the table, and
     /// may start over.
-    fn parts(&mut self, rows: &Rows, place: usize) -> Result<Vec<Part>> {
+    fn subsets(&mut self, rows: &Rows, place: usize) -> Result<Vec<Subset>> {
         let frame = &rows.frame;
         let Some(values) = &frame.columns[place] else {
             return Err(Error::failed("the column of the split was not read"));
         };
-        let held_out = |is: bool| if is { Part::Validation } else { Part::Training };
+        let held_out = |is: bool| if is { Subset::Validation } else { Subset::Training };
         match self {
             Rule::From { time, format } => {
                 let times = times_of(frame, place, values, format.as_deref())?;
@@ -252,16 +252,16 @@ impl Rule {
                 if rows.first == 0 {
                     classes.begin();
                 }
-                let part = |row: usize| {
+                let subset = |row: usize| {
                     held_out(classes.holds_out(&class_text(values, row), rows.first + row))
                 };
-                Ok((0..frame.rows).map(part).collect())
+                Ok((0..frame.rows).map(subset).collect())
             }
             Rule::Named => (0..frame.rows)
                 .map(|row| {
                     let at =
                         || format!("{}, {}", frame.describe_row(row), frame.header.describe(place));
-                    Part::named(&values.text(row).unwrap_or_default()).map_err(|e| e.at(at()))
+                    Subset::named(&values.text(row).unwrap_or_default()).map_err(|e| e.at(at()))
                 })
                 .collect(),
         }
@@ -273,15 +273,15 @@ fn class_text(values: &Values, row: usize) -> String {
     canonical(&values.text(row).unwrap_or_default()).into_owned()
 }
 
-/// Refuses parts that leave no rows for training or validation.
-fn check(parts: &RowParts, split: &Split) -> Result<()> {
-    if parts.rows(Part::Training).next().is_none() {
+/// Refuses subsets that leave no rows for training or validation.
+fn check(subsets: &RowSubsets, split: &Split) -> Result<()> {
+    if subsets.rows(Subset::Training).next().is_none() {
         return Err(Error::data("no row is left to train on")
             .at(format!("--split {split}"))
             .help("hold out fewer rows with --validation, or use another --split"));
     }
     let is_drawn = matches!(split, Split::Group(_));
-    if is_drawn && parts.rows(Part::Validation).next().is_none() {
+    if is_drawn && subsets.rows(Subset::Validation).next().is_none() {
         return Err(Error::data(
             "no group is held out: each is held out with the probability --validation",
         )

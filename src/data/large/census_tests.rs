@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 const ROWS: usize = 30_000;
 
-/// The values of a row: its shop, its day, its part, its town, which is one of many, and a number.
+/// The values of a row: its shop, its day, its subset, its town, which is one of many, and a number.
 fn row(i: usize) -> (String, usize, &'static str, String, usize) {
     let town = if i.is_multiple_of(5) { format!("t{}", i / 5 % 400) } else { "t0".into() };
     (
@@ -19,9 +19,9 @@ fn row(i: usize) -> (String, usize, &'static str, String, usize) {
 fn table(file: &tempfile::NamedTempFile, key: &str) -> StreamedTable {
     let mut text = "shop,day,part,town,n,y\n".to_string();
     for i in 0..ROWS {
-        let (shop, day, part, town, n) = row(i);
+        let (shop, day, subset, town, n) = row(i);
         let day = format!("20{:02}-{:02}-{:02}", 10 + day / 300, 1 + day / 25 % 12, 1 + day % 25);
-        text += &format!("{shop},{day},{part},{town},{n},{}\n", n * 2);
+        text += &format!("{shop},{day},{subset},{town},{n},{}\n", n * 2);
     }
     std::fs::write(file.path(), text).unwrap();
     let keys = ["shop", "day", "part"].map(str::to_string);
@@ -46,22 +46,22 @@ fn census(key: &str, split: &str, fraction: f64) -> (StreamedTable, Census) {
 #[test]
 fn groups_stay_together_and_the_latest_rows_are_held_out() {
     let (_, found) = census("shop", "group:shop", 0.2);
-    let shops = |part| found.parts.rows(part).map(|i| row(i).0).collect::<BTreeSet<_>>();
-    let (training, held_out) = (shops(Part::Training), shops(Part::Validation));
+    let shops = |subset| found.subsets.rows(subset).map(|i| row(i).0).collect::<BTreeSet<_>>();
+    let (training, held_out) = (shops(Subset::Training), shops(Subset::Validation));
     assert!(training.is_disjoint(&held_out) && training.len() + held_out.len() == 83);
     assert!((5..30).contains(&held_out.len()), "{}", held_out.len());
     let (_, found) = census("day", "time:day", 0.2);
-    let days = |part| found.parts.rows(part).map(|i| row(i).1);
-    assert!(days(Part::Training).max() < days(Part::Validation).min());
-    let share = days(Part::Validation).count() as f64 / ROWS as f64;
+    let days = |subset| found.subsets.rows(subset).map(|i| row(i).1);
+    assert!(days(Subset::Training).max() < days(Subset::Validation).min());
+    let share = days(Subset::Validation).count() as f64 / ROWS as f64;
     assert!((share - 0.2).abs() < 0.03, "{share}");
     let (_, found) = census("part", "column:part", 0.2);
-    for (i, part) in
-        [Part::Training, Part::Test, Part::Training, Part::Validation].iter().enumerate()
+    for (i, subset) in
+        [Subset::Training, Subset::Test, Subset::Training, Subset::Validation].iter().enumerate()
     {
-        assert_eq!(found.parts.of(4 * 77 + i), *part);
+        assert_eq!(found.subsets.of(4 * 77 + i), *subset);
     }
-    assert_eq!(found.parts.rows(Part::Test).count(), ROWS / 4);
+    assert_eq!(found.subsets.rows(Subset::Test).count(), ROWS / 4);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn of_each_class_its_share_is_held_out_from_everywhere() {
     assert!(table.sample().rows() < ROWS / 5, "{}", table.sample().rows());
     let census = |seed| table.census(&Split::Stratified, 0.2, seed).unwrap();
     let found = census(3);
-    let held_out: Vec<usize> = found.parts.rows(Part::Validation).collect();
+    let held_out: Vec<usize> = found.subsets.rows(Subset::Validation).collect();
     assert_eq!(held_out.len(), ROWS / 5);
     for name in ["a", "b", "rare"] {
         let rows = (0..ROWS).filter(|&i| class(i) == name).count() as f64 * 0.2;
@@ -92,14 +92,14 @@ fn of_each_class_its_share_is_held_out_from_everywhere() {
     let mean = held_out.iter().sum::<usize>() as f64 / held_out.len() as f64;
     assert!((mean / ROWS as f64 - 0.5).abs() < 0.02, "{mean}");
     assert_eq!(census(3), found);
-    assert_ne!(census(4).parts, found.parts);
+    assert_ne!(census(4).subsets, found.subsets);
 }
 
 #[test]
 fn every_category_of_the_training_rows_is_known_though_the_sample_has_few() {
     for (key, split) in [("shop", "random"), ("shop", "group:shop")] {
         let (table, found) = census(key, split, 0.2);
-        let training: Vec<usize> = found.parts.rows(Part::Training).collect();
+        let training: Vec<usize> = found.subsets.rows(Subset::Training).collect();
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         training.iter().for_each(|&i| *counts.entry(row(i).3).or_default() += 1);
         let places = table.places();
@@ -107,7 +107,7 @@ fn every_category_of_the_training_rows_is_known_though_the_sample_has_few() {
         assert!(sample.len() < counts.len(), "the sample misses some");
         let fitting =
             Fitting { counted: found.categories.clone(), ..Fitting::new(Scaling::Standard) };
-        let fitted = table.fit(&fitting, |row| found.parts.of(row) == Part::Training).unwrap();
+        let fitted = table.fit(&fitting, |row| found.subsets.of(row) == Subset::Training).unwrap();
         let encoding = fitted.encoding.unwrap();
         let town = encoding.features.iter().find(|f| f.column == "town").unwrap();
         let Encoder::Embedding(town) = &town.encoder else { panic!("{town:?}") };

@@ -4,6 +4,7 @@
 pub(super) mod census;
 #[cfg(feature = "data")]
 pub(super) mod passes;
+mod row_bytes;
 #[cfg(feature = "data")]
 mod sampling;
 pub(super) mod slabs;

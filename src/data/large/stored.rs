@@ -5,59 +5,19 @@
 //! Descent without Full Data Shuffle* (SIGMOD 2022): slabs of neighboring rows are shuffled
 //! and combined to windows, then the rows within each window are shuffled.
 
+use super::row_bytes::{Columns, Form};
 use crate::base::atomic::{passing_file, write_error};
 use crate::base::error::{Error, Result};
 use crate::base::sha256::Sha256;
 use crate::data::Fingerprint;
 use crate::data::sets::dataset::all_zero;
-use crate::data::{Dataset, Features, ImageShape, SlabOrder, Targets};
+use crate::data::{Dataset, SlabOrder, Targets};
 use crate::math::matrix::Matrix;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-
-/// The common properties of the rows of a set.
-#[derive(Debug, Clone, PartialEq)]
-struct Form {
-    name: String,
-    /// Whether features are bytes, otherwise f32.
-    bytes: bool,
-    features: usize,
-    /// Targets without rows: their kind, width and names.
-    targets: Targets,
-    weighted: bool,
-    is_image: bool,
-    shape: Option<ImageShape>,
-}
-
-impl Form {
-    fn of(data: &Dataset) -> Self {
-        Form {
-            name: data.name().to_string(),
-            bytes: matches!(data.features(), Features::U8(_)),
-            features: data.features().cols(),
-            targets: data.targets().select_rows(&[]),
-            weighted: data.weights().is_some(),
-            is_image: data.is_image(),
-            shape: data.shape(),
-        }
-    }
-
-    /// The number of bytes of a row: features, targets, weight.
-    fn row_bytes(&self) -> usize {
-        let feature = if self.bytes { 1 } else { 4 };
-        self.features * feature + self.target_bytes() + if self.weighted { 4 } else { 0 }
-    }
-
-    fn target_bytes(&self) -> usize {
-        match &self.targets {
-            Targets::Classes { .. } => 4,
-            Targets::Numbers(m) => 8 * m.cols(),
-            Targets::Labels { values, .. } => 4 * values.cols(),
-        }
-    }
-}
 
 /// A writer of a set's rows to a file.
 pub struct StoredWriter {
@@ -97,28 +57,7 @@ impl StoredWriter {
                 .at(data.name())
                 .help("a column that first held only whole numbers from 0 to 255 may hold others later: name it in --numeric"));
         }
-        let mut bytes = Vec::with_capacity(form.row_bytes() * data.rows());
-        for row in 0..data.rows() {
-            match data.features() {
-                Features::U8(m) if form.bytes => bytes.extend_from_slice(m.row(row)),
-                Features::U8(m) => {
-                    bytes.extend(m.row(row).iter().flat_map(|&b| f32::from(b).to_ne_bytes()));
-                }
-                Features::F32(m) => bytes.extend_from_slice(bytemuck::cast_slice(m.row(row))),
-            }
-            match data.targets() {
-                Targets::Classes { labels, .. } => bytes.extend(labels[row].to_ne_bytes()),
-                Targets::Numbers(m) => {
-                    bytes.extend_from_slice(bytemuck::cast_slice(m.row(row)));
-                }
-                Targets::Labels { values, .. } => {
-                    bytes.extend_from_slice(bytemuck::cast_slice(values.row(row)));
-                }
-            }
-            if let Some(weights) = data.weights() {
-                bytes.extend(weights[row].to_ne_bytes());
-            }
-        }
+        let bytes = form.encode(data);
         if let Targets::Numbers(m) = data.targets() {
             self.spread.add(m, data.weights());
         }
@@ -211,11 +150,24 @@ impl StoredSet {
     /// # Errors
     /// When they can't be read.
     pub fn window(&self, order: &SlabOrder, first: usize, rows: usize) -> Result<Dataset> {
+        self.read(order.pieces(first, rows), rows.min(self.rows.saturating_sub(first)))
+    }
+
+    /// Some of its rows, in the order of the file.
+    ///
+    /// # Errors
+    /// When they can't be read, or there is no such row.
+    pub fn select(&self, rows: &[usize]) -> Result<Dataset> {
+        self.read(rows.iter().map(|&row| row..row + 1), rows.len())
+    }
+
+    /// The rows of these pieces of the file, `rows` in all.
+    fn read(&self, pieces: impl IntoIterator<Item = Range<usize>>, rows: usize) -> Result<Dataset> {
         let row_bytes = self.row_bytes();
-        let mut all = Columns::new(&self.form, rows.min(self.rows.saturating_sub(first)));
+        let mut all = Columns::new(&self.form, rows);
         let mut bytes = Vec::new();
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        for piece in order.pieces(first, rows) {
+        for piece in pieces {
             bytes.resize(piece.len() * row_bytes, 0);
             let place = SeekFrom::Start((piece.start * row_bytes) as u64);
             file.seek(place)
@@ -225,111 +177,6 @@ impl StoredSet {
         }
         drop(file);
         all.dataset(&self.form)
-    }
-
-    /// Some of its rows, in the order of the file.
-    ///
-    /// # Errors
-    /// When they can't be read, or there is no such row.
-    pub fn select(&self, rows: &[usize]) -> Result<Dataset> {
-        let mut all = Columns::new(&self.form, rows.len());
-        let mut bytes = vec![0; self.row_bytes()];
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        for &row in rows {
-            let place = SeekFrom::Start((row * bytes.len()) as u64);
-            file.seek(place)
-                .and_then(|_| file.read_exact(&mut bytes))
-                .map_err(|e| Error::io("read", &self.path, &e))?;
-            all.push(&self.form, &bytes);
-        }
-        drop(file);
-        all.dataset(&self.form)
-    }
-}
-
-/// The columns of the rows that are read.
-struct Columns {
-    bytes: Vec<u8>,
-    numbers: Vec<f32>,
-    classes: Vec<u32>,
-    targets: Vec<f64>,
-    labels: Vec<f32>,
-    weights: Vec<f32>,
-}
-
-impl Columns {
-    fn new(form: &Form, rows: usize) -> Self {
-        let room = |is_there: bool, cols: usize| if is_there { rows * cols } else { 0 };
-        let [mut classes, mut targets, mut labels] = [0; 3];
-        match &form.targets {
-            Targets::Classes { .. } => classes = rows,
-            Targets::Numbers(m) => targets = rows * m.cols(),
-            Targets::Labels { values, .. } => labels = rows * values.cols(),
-        }
-        Columns {
-            bytes: Vec::with_capacity(room(form.bytes, form.features)),
-            numbers: Vec::with_capacity(room(!form.bytes, form.features)),
-            classes: Vec::with_capacity(classes),
-            targets: Vec::with_capacity(targets),
-            labels: Vec::with_capacity(labels),
-            weights: Vec::with_capacity(room(form.weighted, 1)),
-        }
-    }
-
-    /// Decodes a row.
-    fn push(&mut self, form: &Form, row: &[u8]) {
-        let words = |bytes| <[u8]>::as_chunks(bytes).0.iter();
-        let (features, rest) = match form.bytes {
-            true => row.split_at(form.features),
-            false => row.split_at(form.features * 4),
-        };
-        let (targets, weight) = rest.split_at(form.target_bytes());
-        match form.bytes {
-            true => self.bytes.extend_from_slice(features),
-            false => self.numbers.extend(words(features).map(|&w| f32::from_ne_bytes(w))),
-        }
-        match form.targets {
-            Targets::Classes { .. } => {
-                self.classes.extend(words(targets).map(|&w| u32::from_ne_bytes(w)));
-            }
-            Targets::Numbers(_) => {
-                let words = <[u8]>::as_chunks(targets).0.iter();
-                self.targets.extend(words.map(|&w| f64::from_ne_bytes(w)));
-            }
-            Targets::Labels { .. } => {
-                self.labels.extend(words(targets).map(|&w| f32::from_ne_bytes(w)));
-            }
-        }
-        self.weights.extend(words(weight).map(|&w| f32::from_ne_bytes(w)));
-    }
-
-    fn dataset(self, form: &Form) -> Result<Dataset> {
-        let Columns { bytes, numbers, classes, targets, labels, weights } = self;
-        let features = match form.bytes {
-            true => Features::U8(Matrix::new(bytes.len() / form.features, form.features, bytes)?),
-            false => {
-                let rows = numbers.len() / form.features;
-                Features::F32(Matrix::new(rows, form.features, numbers)?)
-            }
-        };
-        let rows = features.rows();
-        let targets = match &form.targets {
-            Targets::Classes { names, .. } => {
-                Targets::Classes { labels: classes, names: names.clone() }
-            }
-            Targets::Numbers(m) => Targets::Numbers(Matrix::new(rows, m.cols(), targets)?),
-            Targets::Labels { values, names } => {
-                let values = Matrix::new(rows, values.cols(), labels)?;
-                Targets::Labels { values, names: names.clone() }
-            }
-        };
-        let data = Dataset::new(form.name.clone(), features, targets)?;
-        let data = match (form.shape, form.is_image) {
-            (Some(shape), _) => data.image_of(shape),
-            (None, true) => data.image(),
-            (None, false) => data,
-        };
-        if form.weighted { data.weighted(weights) } else { Ok(data) }
     }
 }
 
@@ -367,6 +214,7 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Features;
 
     fn set(rows: std::ops::Range<usize>) -> Dataset {
         let count = rows.len();

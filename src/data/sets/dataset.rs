@@ -2,162 +2,11 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::parallel::*;
-use crate::data::{ImageShape, split};
+use crate::data::{Features, ImageShape, Targets, split};
 use crate::math::matrix::Matrix;
 use num_traits::Float;
 use std::fmt::Display;
 use std::sync::Arc;
-
-/// The feature columns of a data set: (rows, features).
-#[derive(Debug, Clone, PartialEq)]
-pub enum Features {
-    /// Bytes, such as pixels.
-    U8(Matrix<u8>),
-    /// Numbers.
-    F32(Matrix<f32>),
-}
-
-impl Features {
-    /// The number of rows.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        match self {
-            Features::U8(m) => m.rows(),
-            Features::F32(m) => m.rows(),
-        }
-    }
-
-    /// The number of feature columns.
-    #[must_use]
-    pub fn cols(&self) -> usize {
-        match self {
-            Features::U8(m) => m.cols(),
-            Features::F32(m) => m.cols(),
-        }
-    }
-
-    /// The value at (row, col).
-    #[must_use]
-    pub fn value(&self, row: usize, col: usize) -> f32 {
-        match self {
-            Features::U8(m) => m.row(row)[col].into(),
-            Features::F32(m) => m.row(row)[col],
-        }
-    }
-
-    pub(crate) fn select_rows(&self, rows: &[usize]) -> Self {
-        match self {
-            Features::U8(m) => Features::U8(m.select_rows(rows)),
-            Features::F32(m) => Features::F32(m.select_rows(rows)),
-        }
-    }
-
-    /// The rows of all `parts`, of equally many columns, one after the other: bytes where all are. None of no parts.
-    pub(crate) fn concat<'a>(parts: impl Iterator<Item = &'a Self> + Clone) -> Option<Self> {
-        let first = parts.clone().next()?;
-        let bytes = parts.clone().map(|part| match part {
-            Features::U8(m) => Some(m.data()),
-            Features::F32(_) => None,
-        });
-        let (rows, cols) = (parts.clone().map(Features::rows).sum(), first.cols());
-        if let Some(bytes) = bytes.collect::<Option<Vec<&[u8]>>>() {
-            return Matrix::new(rows, cols, bytes.concat()).ok().map(Features::U8);
-        }
-        let mut all = Vec::with_capacity(rows * cols);
-        for part in parts {
-            match part {
-                Features::U8(m) => all.extend(m.data().iter().map(|&x| f32::from(x))),
-                Features::F32(m) => all.extend_from_slice(m.data()),
-            }
-        }
-        Matrix::new(rows, cols, all).ok().map(Features::F32)
-    }
-}
-
-/// The targets of the rows.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Targets {
-    /// One class per row.
-    Classes {
-        /// The class of each row: an index into `names`.
-        labels: Vec<u32>,
-        /// The names of the classes.
-        names: Vec<String>,
-    },
-    /// Numbers: (rows, outputs). In f64 until they are centered and scaled, after which f32 holds them.
-    Numbers(Matrix<f64>),
-    /// Any number of labels per row.
-    Labels {
-        /// 1 if the row has the label, otherwise 0: (rows, labels).
-        values: Matrix<f32>,
-        /// The names of the labels.
-        names: Vec<String>,
-    },
-}
-
-/// Numbers: (rows, outputs).
-impl From<Matrix<f32>> for Targets {
-    fn from(numbers: Matrix<f32>) -> Self {
-        Targets::Numbers(numbers.map(|&x| x.into()))
-    }
-}
-
-impl Targets {
-    pub(crate) fn select_rows(&self, rows: &[usize]) -> Self {
-        match self {
-            Targets::Classes { labels, names } => Targets::Classes {
-                labels: rows.iter().map(|&r| labels[r]).collect(),
-                names: names.clone(),
-            },
-            Targets::Numbers(m) => Targets::Numbers(m.select_rows(rows)),
-            Targets::Labels { values, names } => {
-                Targets::Labels { values: values.select_rows(rows), names: names.clone() }
-            }
-        }
-    }
-
-    /// Appends the rows of `more`, which must be of the same kind.
-    ///
-    /// # Errors
-    /// When they aren't.
-    pub fn append(&mut self, more: &Targets) -> Result<()> {
-        match (&mut *self, more) {
-            (Targets::Classes { labels, names }, Targets::Classes { labels: more, names: of })
-                if names == of =>
-            {
-                labels.extend(more);
-            }
-            (Targets::Numbers(all), Targets::Numbers(more)) => *all = joined(all, more)?,
-            (Targets::Labels { values, names }, Targets::Labels { values: more, names: of })
-                if names == of =>
-            {
-                *values = joined(values, more)?;
-            }
-            _ => return Err(Error::failed("rows with targets of another kind")),
-        }
-        Ok(())
-    }
-
-    /// The number of rows.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        match self {
-            Targets::Classes { labels, .. } => labels.len(),
-            Targets::Numbers(m) => m.rows(),
-            Targets::Labels { values, .. } => values.rows(),
-        }
-    }
-
-    /// The number of outputs that a net needs for them.
-    #[must_use]
-    pub fn outputs(&self) -> usize {
-        match self {
-            Targets::Classes { names, .. } => names.len(),
-            Targets::Numbers(m) => m.cols(),
-            Targets::Labels { values, .. } => values.cols(),
-        }
-    }
-}
 
 /// Rows of features with their targets.
 #[derive(Debug, Clone, PartialEq)]
@@ -366,13 +215,9 @@ impl Dataset {
     /// # Errors
     /// As [`split::random`].
     pub fn split(&self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
-        let parts = split::random(self.rows(), fraction, seed)?;
-        Ok((self.select(&parts.training), self.select(&parts.validation)))
+        let subsets = split::random(self.rows(), fraction, seed)?;
+        Ok((self.select(&subsets.training), self.select(&subsets.validation)))
     }
-}
-
-fn joined<T: Copy>(a: &Matrix<T>, b: &Matrix<T>) -> Result<Matrix<T>> {
-    Matrix::new(a.rows() + b.rows(), a.cols(), [a.data(), b.data()].concat())
 }
 
 fn check_finite<T: Float + Display + Sync>(m: &Matrix<T>, what: &str) -> Result<()> {

@@ -3,6 +3,7 @@
 pub(super) mod dataset;
 #[cfg(feature = "data")]
 pub(super) mod digits;
+pub(super) mod features;
 pub(super) mod fingerprint;
 pub(super) mod generated;
 #[cfg(feature = "data")]
@@ -13,4 +14,5 @@ pub(super) mod predictions;
 pub(super) mod samples;
 pub(super) mod scaling;
 pub(super) mod target_scaling;
+pub(super) mod targets;
 pub(super) mod weights;

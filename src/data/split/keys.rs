@@ -1,6 +1,6 @@
-//! The keys by which rows are split: groups, times and names of parts, from a table's column.
+//! The keys by which rows are split: groups, times and names of subsets, from a table's column.
 
-use super::Parts;
+use super::Subsets;
 use crate::base::error::{Error, Result};
 use crate::data::columns::time;
 use crate::data::split;
@@ -48,11 +48,11 @@ impl Data {
         Some(&self.table()?.columns()[place].dates.as_ref()?.format)
     }
 
-    /// The parts that a column names.
+    /// The subsets that a column names.
     ///
     /// # Errors
-    /// As [`Data::groups`], and for a name that isn't that of a part.
-    pub fn parts(&self, column: &str) -> Result<Parts> {
+    /// As [`Data::groups`], and for a name that isn't that of a subset.
+    pub fn subsets(&self, column: &str) -> Result<Subsets> {
         let (frame, place, values) = self.column_of(column)?;
         let names: Vec<String> =
             (0..frame.rows).map(|row| values.text(row).unwrap_or_default()).collect();

@@ -1,10 +1,11 @@
-//! The split of rows into training and held-out parts: seeded, each row in exactly one part.
+//! The split of rows into training and held-out subsets: seeded, each row in exactly one subset.
 //!
-//! Pure functions of labels, groups, times, or names of parts. All
+//! Pure functions of labels, groups, times, or names of subsets. All
 //! return row numbers in ascending order. Every random choice uses the order of rows given by
 //! (seed, rows), so a split depends on nothing else.
 
 pub(super) mod class_shares;
+pub mod folds;
 pub(super) mod keys;
 
 use crate::base::error::{Error, Result, nearest, serde_as_text, unknown};
@@ -18,13 +19,13 @@ use std::str::FromStr;
 pub enum Split {
     /// At random.
     Random,
-    /// At random within each class, so that both parts have the same fractions of the classes.
+    /// At random within each class, so that both subsets have the same fractions of the classes.
     Stratified,
     /// At random by the values of a column: rows with the same value stay together.
     Group(String),
     /// By the values of a column: the latest rows are held out.
     Time(String),
-    /// By the part named in a column: train, validation or test.
+    /// By the subset named in a column: train, validation or test.
     Column(String),
 }
 
@@ -77,9 +78,9 @@ impl FromStr for Split {
     }
 }
 
-/// The part of a row.
+/// The subset of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum Subset {
     /// Used for training.
     Training,
     /// Held out for validation.
@@ -88,17 +89,17 @@ pub enum Part {
     Test,
 }
 
-impl Part {
-    /// The part of a name: `train`, `validation` or `test`, in any case, and other usual names
+impl Subset {
+    /// The subset of a name: `train`, `validation` or `test`, in any case, and other usual names
     /// (`training`, `valid`, `val`, `dev`, `testing`).
     ///
     /// # Errors
     /// When it isn't one of these.
     pub fn named(name: &str) -> Result<Self> {
         match name.trim().to_lowercase().as_str() {
-            "train" | "training" => Ok(Part::Training),
-            "validation" | "valid" | "val" | "dev" => Ok(Part::Validation),
-            "test" | "testing" => Ok(Part::Test),
+            "train" | "training" => Ok(Subset::Training),
+            "validation" | "valid" | "val" | "dev" => Ok(Subset::Validation),
+            "test" | "testing" => Ok(Subset::Test),
             other => {
                 let known = ["train", "validation", "test"];
                 let hint = nearest(other, known).map_or(String::new(), |n| format!("{n}? "));
@@ -109,9 +110,9 @@ impl Part {
     }
 }
 
-/// The rows of each part, ascending.
+/// The rows of each subset, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Parts {
+pub struct Subsets {
     /// The training rows.
     pub training: Vec<usize>,
     /// The rows held out for validation.
@@ -120,32 +121,32 @@ pub struct Parts {
     pub test: Vec<usize>,
 }
 
-impl Parts {
+impl Subsets {
     /// The rows for which `is_held_out` is true are held out, the others are for training.
     fn of(rows: usize, is_held_out: impl Fn(usize) -> bool) -> Self {
         let (validation, training) = (0..rows).partition(|&row| is_held_out(row));
-        Parts { training, validation, test: Vec::new() }
+        Subsets { training, validation, test: Vec::new() }
     }
 }
 
 /// Holds out a random `fraction` of the rows.
 ///
 /// # Errors
-/// When the fraction is not in (0, 1), or leaves one part without rows.
-pub fn random(rows: usize, fraction: f64, seed: u64) -> Result<Parts> {
+/// When the fraction is not in (0, 1), or leaves one subset without rows.
+pub fn random(rows: usize, fraction: f64, seed: u64) -> Result<Subsets> {
     let count = held_out_count(rows, fraction)?;
     let mut held_out = vec![false; rows];
     order(rows, seed, Stream::Split)?.take(count).for_each(|row| held_out[row] = true);
-    Ok(Parts::of(rows, |row| held_out[row]))
+    Ok(Subsets::of(rows, |row| held_out[row]))
 }
 
 /// Holds out a random `fraction` of the rows of each class, with a difference of less than one row per
-/// class; the total is that of [`random`]. A class with a single row is in the training part, as long
+/// class; the total is that of [`random`]. A class with a single row is in the training subset, as long
 /// as other classes have enough rows.
 ///
 /// # Errors
 /// As [`random`].
-pub fn stratified(labels: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
+pub fn stratified(labels: &[u32], fraction: f64, seed: u64) -> Result<Subsets> {
     let rows = labels.len();
     let mut quota = quotas(&sizes(labels), fraction)?;
     let mut held_out = vec![false; rows];
@@ -156,7 +157,7 @@ pub fn stratified(labels: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
             held_out[row] = true;
         }
     }
-    Ok(Parts::of(rows, |row| held_out[row]))
+    Ok(Subsets::of(rows, |row| held_out[row]))
 }
 
 /// The number of rows to hold out of each class, given the numbers of its rows: see [`stratified`].
@@ -185,7 +186,7 @@ pub fn quotas(sizes: &[usize], fraction: f64) -> Result<Vec<usize>> {
 ///
 /// # Errors
 /// As [`random`], and when there is only one group.
-pub fn grouped(groups: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
+pub fn grouped(groups: &[u32], fraction: f64, seed: u64) -> Result<Subsets> {
     let rows = groups.len();
     let wanted = held_out_count(rows, fraction)?;
     let sizes = sizes(groups);
@@ -208,18 +209,18 @@ pub fn grouped(groups: &[u32], fraction: f64, seed: u64) -> Result<Parts> {
     {
         held_out[smallest] = true;
     }
-    Ok(Parts::of(rows, |row| held_out[groups[row] as usize]))
+    Ok(Subsets::of(rows, |row| held_out[groups[row] as usize]))
 }
 
 /// Holds out the last `fraction` of the rows by time. Rows with the same time stay together, in the
-/// part that brings the held-out rows nearer to the fraction: every training row is earlier than
+/// subset that brings the held-out rows nearer to the fraction: every training row is earlier than
 /// every held-out one.
 ///
 /// # Errors
 /// As [`random`]; when a time is not a finite number (its row is named), or all are the same.
-pub fn by_time(times: &[f64], fraction: f64) -> Result<Parts> {
+pub fn by_time(times: &[f64], fraction: f64) -> Result<Subsets> {
     let first = first_held_out(times, fraction)?;
-    Ok(Parts::of(times.len(), |row| times[row] >= first))
+    Ok(Subsets::of(times.len(), |row| times[row] >= first))
 }
 
 /// The time from which [`by_time`] holds rows out.
@@ -253,74 +254,25 @@ pub fn first_held_out(times: &[f64], fraction: f64) -> Result<f64> {
     Ok(sorted[first])
 }
 
-/// The parts named in a column, by [`Part::named`].
+/// The subsets named in a column, by [`Subset::named`].
 ///
 /// # Errors
 /// When a name isn't one of these (its row is named), or no row is for training.
-pub fn by_column<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Parts> {
-    let mut parts = Parts::default();
+pub fn by_column<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Subsets> {
+    let mut subsets = Subsets::default();
     for (row, name) in names.into_iter().enumerate() {
-        let part = Part::named(name).map_err(|e| e.at(format!("row {}", row + 1)))?;
-        match part {
-            Part::Training => parts.training.push(row),
-            Part::Validation => parts.validation.push(row),
-            Part::Test => parts.test.push(row),
+        let subset = Subset::named(name).map_err(|e| e.at(format!("row {}", row + 1)))?;
+        match subset {
+            Subset::Training => subsets.training.push(row),
+            Subset::Validation => subsets.validation.push(row),
+            Subset::Test => subsets.test.push(row),
         }
     }
-    if parts.training.is_empty() {
+    if subsets.training.is_empty() {
         return Err(Error::data("no row is for training")
             .help("mark the rows to train on with train in the column of --split"));
     }
-    Ok(parts)
-}
-
-/// The held-out rows of each of `k` folds, whose sizes differ by one row at most.
-///
-/// # Errors
-/// When there are fewer than 2 folds, or fewer rows than folds.
-pub fn folds(rows: usize, k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
-    stratified_folds(&vec![0; rows], k, seed)
-}
-
-/// As [`folds`], where also the number of rows of each class differs by at most one between folds.
-///
-/// # Errors
-/// As [`folds`].
-pub fn stratified_folds(labels: &[u32], k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
-    let rows = labels.len();
-    check_folds(k, rows, "row")?;
-    // The rows of a class are distributed in turn, continuing after the previous class.
-    let mut turn: Vec<usize> = sizes(labels)
-        .iter()
-        .scan(0, |sum, size| Some(std::mem::replace(sum, *sum + size)))
-        .collect();
-    let mut fold_of = vec![0; rows];
-    for row in order(rows, seed, Stream::Folds)? {
-        let turn = &mut turn[labels[row] as usize];
-        fold_of[row] = *turn % k;
-        *turn += 1;
-    }
-    Ok(collect(&fold_of, k))
-}
-
-/// As [`folds`], where the rows of a group stay in one fold: the largest groups are assigned first,
-/// each to the fold with the fewest rows.
-///
-/// # Errors
-/// As [`folds`], with groups instead of rows.
-pub fn grouped_folds(groups: &[u32], k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
-    let sizes = sizes(groups);
-    check_folds(k, sizes.iter().filter(|&&n| n > 0).count(), "group")?;
-    let mut order: Vec<usize> = order(sizes.len(), seed, Stream::Folds)?.collect();
-    order.sort_by_key(|&group| std::cmp::Reverse(sizes[group]));
-    let (mut rows_of, mut fold_of) = (vec![0; k], vec![0; sizes.len()]);
-    for group in order {
-        let smallest = (0..k).min_by_key(|&fold| rows_of[fold]).unwrap_or(0);
-        rows_of[smallest] += sizes[group];
-        fold_of[group] = smallest;
-    }
-    let fold_of: Vec<usize> = groups.iter().map(|&group| fold_of[group as usize]).collect();
-    Ok(collect(&fold_of, k))
+    Ok(subsets)
 }
 
 /// The rows of `0..rows` that are not in `held_out`, which is ascending.
@@ -353,14 +305,6 @@ fn held_out_count(rows: usize, fraction: f64) -> Result<usize> {
         .help("choose a fraction that leaves rows for both parts, or 0 for no validation"))
 }
 
-fn check_folds(k: usize, count: usize, what: &str) -> Result<()> {
-    if k >= 2 && k <= count {
-        return Ok(());
-    }
-    Err(Error::usage(format!("{k} folds of {count} {what}{}", if count == 1 { "" } else { "s" }))
-        .help(format!("--folds must be at least 2, and every fold needs a {what}")))
-}
-
 /// `0..n` in the random order of a stream of `seed`.
 fn order(n: usize, seed: u64, stream: Stream) -> Result<impl Iterator<Item = usize>> {
     let n = u32::try_from(n).map_err(|_| {
@@ -375,13 +319,6 @@ fn sizes(numbers: &[u32]) -> Vec<usize> {
     let mut sizes = vec![0; numbers.iter().max().map_or(0, |&n| n as usize + 1)];
     numbers.iter().for_each(|&n| sizes[n as usize] += 1);
     sizes
-}
-
-/// The rows of each fold, ascending.
-fn collect(fold_of: &[usize], k: usize) -> Vec<Vec<usize>> {
-    let mut folds = vec![Vec::new(); k];
-    fold_of.iter().enumerate().for_each(|(row, &fold)| folds[fold].push(row));
-    folds
 }
 
 /// Whether a row is held out if each is with a probability of `fraction`, by its number and the

@@ -1,12 +1,12 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Every row of `0..rows` once, each part ascending.
-fn assert_partition<'a>(rows: usize, parts: impl IntoIterator<Item = &'a Vec<usize>>) {
+/// Every row of `0..rows` once, each subset ascending.
+fn assert_partition<'a>(rows: usize, subsets: impl IntoIterator<Item = &'a Vec<usize>>) {
     let mut all: Vec<usize> = Vec::new();
-    for part in parts {
-        assert!(part.is_sorted());
-        all.extend(part);
+    for subset in subsets {
+        assert!(subset.is_sorted());
+        all.extend(subset);
     }
     all.sort_unstable();
     assert_eq!(all, (0..rows).collect::<Vec<_>>());
@@ -31,10 +31,10 @@ fn the_random_split_of_earlier_versions_is_kept() {
 fn a_class_of_one_row_is_trained_on() {
     let labels: Vec<u32> = (0..30).chain([0; 70]).collect();
     for seed in 0..20 {
-        let parts = stratified(&labels, 0.1, seed).unwrap();
-        assert_eq!(parts.validation.len(), 10);
+        let subsets = stratified(&labels, 0.1, seed).unwrap();
+        assert_eq!(subsets.validation.len(), 10);
         // 71 rows of class 0 give 7.1, the others 0.1 each: three of them have to go.
-        assert!(count(&parts.validation, &labels, 0) >= 7);
+        assert!(count(&subsets.validation, &labels, 0) >= 7);
         let labels = [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2];
         assert_eq!(count(&stratified(&labels, 0.3, seed).unwrap().training, &labels, 2), 1);
     }
@@ -42,9 +42,9 @@ fn a_class_of_one_row_is_trained_on() {
 
 #[test]
 fn the_column_of_parts_is_read_as_people_write_it() {
-    let parts = by_column(["Train", "test", " training", "val", "dev", "Validation"]).unwrap();
-    assert_eq!(parts.training, [0, 2]);
-    assert_eq!((parts.validation, parts.test), (vec![3, 4, 5], vec![1]));
+    let subsets = by_column(["Train", "test", " training", "val", "dev", "Validation"]).unwrap();
+    assert_eq!(subsets.training, [0, 2]);
+    assert_eq!((subsets.validation, subsets.test), (vec![3, 4, 5], vec![1]));
     let error = by_column(["train", "tset"]).unwrap_err();
     assert_eq!(error.kind().exit_code(), 3);
     assert!(error.to_string().contains("row 2") && error.to_string().contains("test?"), "{error}");
@@ -53,10 +53,10 @@ fn the_column_of_parts_is_read_as_people_write_it() {
 
 #[test]
 fn rows_of_one_time_stay_together_on_the_nearer_side() {
-    let parts = by_time(&[1.0, 2.0, 2.0, 2.0, 3.0], 0.4).unwrap();
-    assert_eq!(parts.validation, [4]);
-    let parts = by_time(&[9.0, 1.0, 9.0, 9.0], 0.5).unwrap();
-    assert_eq!(parts.training, [1]);
+    let subsets = by_time(&[1.0, 2.0, 2.0, 2.0, 3.0], 0.4).unwrap();
+    assert_eq!(subsets.validation, [4]);
+    let subsets = by_time(&[9.0, 1.0, 9.0, 9.0], 0.5).unwrap();
+    assert_eq!(subsets.training, [1]);
     assert!(by_time(&[4.0, 4.0, 4.0], 0.4).unwrap_err().to_string().contains("same time"));
     let error = by_time(&[1.0, f64::NAN, 3.0], 0.4).unwrap_err().to_string();
     assert!(error.contains("row 2"), "{error}");
@@ -69,9 +69,9 @@ fn what_cannot_be_split_is_refused_with_what_to_do() {
         random(1, 0.5, 0).unwrap_err(),
         stratified(&[0, 1], 1.0, 0).unwrap_err(),
         grouped(&[3, 3, 3], 0.3, 0).unwrap_err(),
-        folds(3, 4, 0).unwrap_err(),
-        folds(3, 1, 0).unwrap_err(),
-        grouped_folds(&[0, 0, 1, 1], 3, 0).unwrap_err(),
+        folds::random(3, 4, 0).unwrap_err(),
+        folds::random(3, 1, 0).unwrap_err(),
+        folds::grouped(&[0, 0, 1, 1], 3, 0).unwrap_err(),
         "group".parse::<Split>().unwrap_err(),
         "group: ".parse::<Split>().unwrap_err(),
         "random:x".parse::<Split>().unwrap_err(),
@@ -98,24 +98,24 @@ fn values_are_numbered_as_they_come_up() {
 proptest! {
     #[test]
     fn random_holds_every_row_once(rows in 2usize..400, fraction in 0.01..0.99, seed: u64) {
-        let Ok(parts) = random(rows, fraction, seed) else { return Ok(()) };
-        assert_partition(rows, [&parts.training, &parts.validation]);
+        let Ok(subsets) = random(rows, fraction, seed) else { return Ok(()) };
+        assert_partition(rows, [&subsets.training, &subsets.validation]);
         let wanted = rows as f64 * fraction;
-        prop_assert!((parts.validation.len() as f64 - wanted).abs() <= 0.5);
-        prop_assert_eq!(random(rows, fraction, seed).unwrap(), parts);
+        prop_assert!((subsets.validation.len() as f64 - wanted).abs() <= 0.5);
+        prop_assert_eq!(random(rows, fraction, seed).unwrap(), subsets);
     }
 
     #[test]
     fn stratified_keeps_the_shares_of_classes_within_a_row(
         labels in prop::collection::vec(0u32..6, 2..300), fraction in 0.01..0.99, seed: u64,
     ) {
-        let Ok(parts) = stratified(&labels, fraction, seed) else { return Ok(()) };
-        assert_partition(labels.len(), [&parts.training, &parts.validation]);
+        let Ok(subsets) = stratified(&labels, fraction, seed) else { return Ok(()) };
+        assert_partition(labels.len(), [&subsets.training, &subsets.validation]);
         let total = random(labels.len(), fraction, seed).unwrap().validation.len();
-        prop_assert_eq!(parts.validation.len(), total);
+        prop_assert_eq!(subsets.validation.len(), total);
         for class in 0..6 {
             let size = labels.iter().filter(|&&l| l == class).count() as f64;
-            let held_out = count(&parts.validation, &labels, class) as f64;
+            let held_out = count(&subsets.validation, &labels, class) as f64;
             prop_assert!((held_out - size * fraction).abs() < 1.0, "{held_out} of {size}");
         }
     }
@@ -124,16 +124,16 @@ proptest! {
     fn no_group_is_on_both_sides(
         groups in prop::collection::vec(0u32..12, 2..200), fraction in 0.01..0.99, seed: u64,
     ) {
-        let Ok(parts) = grouped(&groups, fraction, seed) else { return Ok(()) };
-        assert_partition(groups.len(), [&parts.training, &parts.validation]);
-        prop_assert!(!parts.training.is_empty() && !parts.validation.is_empty());
-        for &row in &parts.validation {
-            prop_assert_eq!(count(&parts.training, &groups, groups[row]), 0);
+        let Ok(subsets) = grouped(&groups, fraction, seed) else { return Ok(()) };
+        assert_partition(groups.len(), [&subsets.training, &subsets.validation]);
+        prop_assert!(!subsets.training.is_empty() && !subsets.validation.is_empty());
+        for &row in &subsets.validation {
+            prop_assert_eq!(count(&subsets.training, &groups, groups[row]), 0);
         }
         // No group that was left could have come nearer.
         let wanted = (groups.len() as f64 * fraction).round();
         let largest = sizes(&groups).into_iter().max().unwrap() as f64;
-        prop_assert!((parts.validation.len() as f64 - wanted).abs() <= largest);
+        prop_assert!((subsets.validation.len() as f64 - wanted).abs() <= largest);
     }
 
     #[test]
@@ -141,10 +141,10 @@ proptest! {
         times in prop::collection::vec(-20i32..20, 2..200), fraction in 0.01..0.99,
     ) {
         let times: Vec<f64> = times.into_iter().map(f64::from).collect();
-        let Ok(parts) = by_time(&times, fraction) else { return Ok(()) };
-        assert_partition(times.len(), [&parts.training, &parts.validation]);
-        let latest = parts.training.iter().map(|&r| times[r]).reduce(f64::max).unwrap();
-        let earliest = parts.validation.iter().map(|&r| times[r]).reduce(f64::min).unwrap();
+        let Ok(subsets) = by_time(&times, fraction) else { return Ok(()) };
+        assert_partition(times.len(), [&subsets.training, &subsets.validation]);
+        let latest = subsets.training.iter().map(|&r| times[r]).reduce(f64::max).unwrap();
+        let earliest = subsets.validation.iter().map(|&r| times[r]).reduce(f64::min).unwrap();
         prop_assert!(latest < earliest);
     }
 
@@ -154,8 +154,8 @@ proptest! {
     ) {
         for stratify in [false, true] {
             let made = match stratify {
-                true => stratified_folds(&labels, k, seed),
-                false => folds(labels.len(), k, seed),
+                true => folds::stratified(&labels, k, seed),
+                false => folds::random(labels.len(), k, seed),
             };
             let Ok(made) = made else { return Ok(()) };
             assert_partition(labels.len(), &made);
@@ -177,7 +177,7 @@ proptest! {
     fn folds_of_groups_tear_none_apart(
         groups in prop::collection::vec(0u32..12, 2..200), k in 2usize..6, seed: u64,
     ) {
-        let Ok(made) = grouped_folds(&groups, k, seed) else { return Ok(()) };
+        let Ok(made) = folds::grouped(&groups, k, seed) else { return Ok(()) };
         assert_partition(groups.len(), &made);
         for group in 0..12 {
             let folds = made.iter().filter(|fold| count(fold, &groups, group) > 0).count();

@@ -3,5 +3,6 @@
 pub(super) mod archive;
 pub(super) mod decoding;
 pub(super) mod download;
+pub(super) mod random_access;
 pub(super) mod recognize;
 pub(super) mod stream;

@@ -1,6 +1,7 @@
 //! The bytes of a file, decompressed from gzip or zstd, and the format of the file.
 
 use super::archive::Entry;
+use super::random_access::{FileAt, Seekable};
 use crate::base::atomic::{passing_file, write_error};
 use crate::base::error::{Error, Result};
 use crate::data::columns::frame::Frame;
@@ -8,7 +9,7 @@ use crate::data::formats::json_lines::JsonTable;
 use flate2::bufread::MultiGzDecoder;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -190,7 +191,7 @@ impl Source {
             }
             Source::Spooled(path, file) => {
                 let len = file.metadata().map_err(|e| Error::io("read", path, &e))?.len();
-                ByteStream::new(path, From(file.clone(), 0), Some(len))
+                ByteStream::new(path, FileAt(file.clone(), 0), Some(len))
             }
             Source::Entry(path, entry) => {
                 let (bytes, len) = entry.open()?;
@@ -210,87 +211,6 @@ fn no_bytes(path: &Path) -> Error {
 pub(in crate::data) fn damaged_zip(error: &dyn std::fmt::Display) -> Error {
     Error::data(format!("the zip file is cut short or damaged: {error}"))
         .help("copy or download it again; `unzip -t` tests it")
-}
-
-/// Bytes with random access.
-pub(in crate::data) enum Seekable {
-    /// A file, and its size in bytes.
-    File(Arc<File>, u64),
-    /// Memory.
-    Memory(Arc<[u8]>),
-}
-
-impl Seekable {
-    fn file(file: Arc<File>) -> io::Result<Self> {
-        let len = file.metadata()?.len();
-        Ok(Seekable::File(file, len))
-    }
-
-    /// The number of bytes.
-    pub(in crate::data) fn len(&self) -> u64 {
-        match self {
-            Seekable::File(_, len) => *len,
-            Seekable::Memory(bytes) => bytes.len() as u64,
-        }
-    }
-
-    /// The bytes from that position on.
-    pub(in crate::data) fn at(&self, place: u64) -> Place {
-        match self {
-            Seekable::File(file, _) => Place::File(From(file.clone(), place)),
-            Seekable::Memory(bytes) => {
-                let mut bytes = Cursor::new(bytes.clone());
-                bytes.set_position(place);
-                Place::Memory(bytes)
-            }
-        }
-    }
-}
-
-/// A reader from a position on.
-pub(in crate::data) enum Place {
-    File(From),
-    Memory(Cursor<Arc<[u8]>>),
-}
-
-impl Read for Place {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Place::File(file) => file.read(bytes),
-            Place::Memory(memory) => memory.read(bytes),
-        }
-    }
-}
-
-impl Seek for Place {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let From(file, place) = match self {
-            Place::File(from) => from,
-            Place::Memory(bytes) => return bytes.seek(to),
-        };
-        let (base, offset) = match to {
-            SeekFrom::Start(place) => (place, 0),
-            SeekFrom::Current(offset) => (*place, offset),
-            SeekFrom::End(offset) => (file.metadata()?.len(), offset),
-        };
-        *place = base.checked_add_signed(offset).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(*place)
-    }
-}
-
-/// A reader of a file with its own position, independent of other readers.
-pub(in crate::data) struct From(Arc<File>, u64);
-
-impl Read for From {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let From(file, place) = self;
-        #[cfg(unix)]
-        let read = std::os::unix::fs::FileExt::read_at(&**file, bytes, *place)?;
-        #[cfg(windows)]
-        let read = std::os::windows::fs::FileExt::seek_read(&**file, bytes, *place)?;
-        *place += read as u64;
-        Ok(read)
-    }
 }
 
 /// An open file: its beginning, and the unread rest, both decompressed.

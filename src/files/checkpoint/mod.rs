@@ -64,7 +64,7 @@ pub fn save_model_with(model: &Model, provenance: &Provenance, path: &Path) -> R
         out.write_all(header.as_bytes())?;
         for layer in model.members.iter().flatten() {
             let biases = layer.bias.iter().flatten();
-            let norm = layer.norm.iter().flat_map(|norm| norm.parts().flat_map(|(_, v)| v));
+            let norm = layer.norm.iter().flat_map(|norm| norm.named().flat_map(|(_, v)| v));
             let tables = layer.embeddings.iter().flat_map(|table| table.data());
             for x in layer.weight.data().iter().chain(biases).chain(norm).chain(tables) {
                 out.write_all(&x.to_le_bytes())?;
@@ -175,8 +175,8 @@ fn header(model: &Model, provenance: &Provenance) -> Result<String> {
             if let Some(bias) = &layer.bias {
                 tensor(format!("{of}layers.{l}.bias"), vec![bias.len()]);
             }
-            for (part, values) in layer.norm.iter().flat_map(NormWeights::parts) {
-                tensor(format!("{of}layers.{l}.norm.{part}"), vec![values.len()]);
+            for (name, values) in layer.norm.iter().flat_map(NormWeights::named) {
+                tensor(format!("{of}layers.{l}.norm.{name}"), vec![values.len()]);
             }
             for (i, table) in layer.embeddings.iter().enumerate() {
                 let shape = vec![table.rows(), table.cols()];
@@ -327,12 +327,12 @@ impl Weights<'_> {
     }
 
     fn norm(&self, prefix: &str, norm: Norm, units: usize) -> Result<NormWeights> {
-        let part = |name: &str| self.values(&format!("{prefix}.norm.{name}"), &[units]);
+        let tensor = |name: &str| self.values(&format!("{prefix}.norm.{name}"), &[units]);
         let running = (norm == Norm::Batch)
-            .then(|| -> Result<_> { Ok([part("running_mean")?, part("running_var")?]) });
+            .then(|| -> Result<_> { Ok([tensor("running_mean")?, tensor("running_var")?]) });
         Ok(NormWeights {
-            scale: part("weight")?,
-            shift: part("bias")?,
+            scale: tensor("weight")?,
+            shift: tensor("bias")?,
             running: running.transpose()?,
         })
     }

@@ -124,8 +124,8 @@ fn net_tensors(of: &str, net: &Net, weights: &[LayerWeights], tensors: &mut Vec<
         }
         place += 1;
         if layer.norm.is_some() {
-            for (part, values) in own.norm.iter().flat_map(NormWeights::parts) {
-                push(format!("{place}.{part}"), vec![units], values);
+            for (name, values) in own.norm.iter().flat_map(NormWeights::named) {
+                push(format!("{place}.{name}"), vec![units], values);
             }
             place += 1;
         }

@@ -10,7 +10,7 @@ use super::unseen::HeldOutUnknown;
 use crate::backend::Backend;
 use crate::backend::session::LayerWeights;
 use crate::base::error::Result;
-use crate::data::split::Parts;
+use crate::data::split::Subsets;
 use crate::data::{Data, Dataset, Preprocessing, Role, Scaling, StoredSet};
 use crate::files::config::TrainConfig;
 use crate::net::spec::Spec;
@@ -71,8 +71,8 @@ impl Job {
         if let Some(member) = source.config.run.member {
             return Nets::new(source)?.job(source, member);
         }
-        let parts = source.parts()?;
-        source.job(&parts)
+        let subsets = source.subsets()?;
+        source.job(&subsets)
     }
 
     /// Whether it is the last run of a cross-validation, on all rows.
@@ -113,12 +113,12 @@ impl Job {
 
     /// Refuses rows that are invalid for the net or the loss, also in other files. Rows
     /// on disk are checked when they are encoded.
-    pub(super) fn check_rows(&self, parts: &Parts) -> Result<()> {
+    pub(super) fn check_rows(&self, subsets: &Subsets) -> Result<()> {
         let loss = self.spec.objective.loss;
         let sets = [
-            (Some(&self.training), &parts.training, &None),
-            (self.validation.as_ref(), &parts.validation, &self.other_validation),
-            (self.test.as_ref(), &parts.test, &self.other_test),
+            (Some(&self.training), &subsets.training, &None),
+            (self.validation.as_ref(), &subsets.validation, &self.other_validation),
+            (self.test.as_ref(), &subsets.test, &self.other_test),
         ];
         for (data, rows, stored) in sets {
             let Some(data) = data else { continue };

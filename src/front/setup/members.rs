@@ -48,20 +48,12 @@ impl Nets {
             return Err(Error::usage(what).help("raise the limit, or omit --ensemble"));
         }
         if !ensemble.by_folds {
-            let parts = source.parts()?;
-            return Ok(Nets { ensemble, whole: source.job(&parts)?, folds: None });
+            let subsets = source.subsets()?;
+            return Ok(Nets { ensemble, whole: source.job(&subsets)?, folds: None });
         }
         let data = source.data.clone();
         let folds = splitting::folds(&mut source.config, &data, ensemble.nets)?;
-        let asked = source.config.clone();
-        // Comparing epochs needs held-out rows, which only the single nets have.
-        let run = &mut source.config.run;
-        (run.patience, run.keep_weights, run.metric, run.stop_at) = (None, None, None, None);
-        let whole = source.job(&splitting::all(&data));
-        source.config = asked;
-        let whole = whole?;
-        // With fewer rows, another scaling might be chosen.
-        source.config.data.scaling = whole.config.data.scaling;
+        let whole = source.job_of_all()?;
         Ok(Nets { ensemble, whole, folds: Some(folds) })
     }
 
@@ -73,8 +65,8 @@ impl Nets {
         let Some(held_out) = self.folds.as_ref().map(|folds| &folds[member - 1]) else {
             return Ok(self.whole.of_member(member));
         };
-        let parts = splitting::parts_of(self.whole.data.rows(), held_out);
-        Ok(source.job_with(&parts, Some(&self.whole.preprocessing))?.of_member(member))
+        let subsets = splitting::subsets_of(self.whole.data.rows(), held_out);
+        Ok(source.job_with(&subsets, Some(&self.whole.preprocessing))?.of_member(member))
     }
 
     /// The model of all nets, and a session on `backend` that holds the first of them.

@@ -3,7 +3,7 @@
 use super::job::Job;
 use super::source::Source;
 use crate::base::error::{Error, Result};
-use crate::data::split::Parts;
+use crate::data::split::Subsets;
 use crate::data::{Categories, ClassWeight, Dataset, Preprocessing, StoredSet, UnknownCategories};
 use crate::files::config::TrainConfig;
 use crate::math::loss::Loss;
@@ -34,7 +34,7 @@ impl Streaming {
         match *self {}
     }
 
-    pub fn parts(&self) -> Parts {
+    pub fn subsets(&self) -> Subsets {
         match *self {}
     }
 

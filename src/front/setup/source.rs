@@ -13,7 +13,7 @@ use super::unseen::HeldOutUnknown;
 use crate::base::error::{Error, Result};
 #[cfg(feature = "data")]
 use crate::data::TableParts;
-use crate::data::split::{Parts, Split};
+use crate::data::split::{Split, Subsets};
 use crate::data::{
     Data, DataOptions, Dataset, Fitting, Frame, Preprocessing, Scaling, Table, TargetScaling,
     Targets, is_generated,
@@ -123,20 +123,20 @@ impl Source {
         Ok(self)
     }
 
-    /// The parts of a run of one net.
+    /// The subsets of a run of one net.
     ///
     /// # Errors
     /// For a split that is impossible for the data.
-    pub fn parts(&mut self) -> Result<Parts> {
+    pub fn subsets(&mut self) -> Result<Subsets> {
         if self.leaves_own_validation() {
             self.hooks.say(
                 "note: the validation part of the data isn't used, because other rows were requested",
             );
         }
         match &self.streaming {
-            Some(table) => Ok(table.parts()),
+            Some(table) => Ok(table.subsets()),
             None if self.has_own_validation() => Ok(splitting::all(&self.data)),
-            None => splitting::parts(&mut self.config, &self.data, self.hooks),
+            None => splitting::subsets(&mut self.config, &self.data, self.hooks),
         }
     }
 
@@ -165,31 +165,48 @@ impl Source {
         run.validation.is_some() || run.split.is_some() || by_folds
     }
 
-    /// The run with these parts, with all derived settings.
+    /// The run with these subsets, with all derived settings.
     ///
     /// # Errors
     /// For contradictory options, or options that don't fit the data.
-    pub fn job(&self, parts: &Parts) -> Result<Job> {
-        self.job_with(parts, None)
+    pub fn job(&self, subsets: &Subsets) -> Result<Job> {
+        self.job_with(subsets, None)
+    }
+
+    /// The run on all rows, which isn't trained: the nets of its folds share its columns, and from now on its scaling.
+    ///
+    /// # Errors
+    /// As [`Source::job`].
+    pub fn job_of_all(&mut self) -> Result<Job> {
+        let asked = self.config.clone();
+        // Comparing epochs needs held-out rows, which only the nets of the folds have.
+        let run = &mut self.config.run;
+        (run.patience, run.keep_weights, run.metric, run.stop_at) = (None, None, None, None);
+        let all = self.job(&splitting::all(&self.data));
+        self.config = asked;
+        let all = all?;
+        // With fewer rows, another scaling might be chosen.
+        self.config.data.scaling = all.config.data.scaling;
+        Ok(all)
     }
 
     /// As [`Source::job`], with a preprocessing that was fitted to more rows than these.
     ///
     /// # Errors
     /// As [`Source::job`].
-    pub fn job_with(&self, parts: &Parts, fitted: Option<&Preprocessing>) -> Result<Job> {
+    pub fn job_with(&self, subsets: &Subsets, fitted: Option<&Preprocessing>) -> Result<Job> {
         let data = &self.data;
         let mut config = self.config.clone();
-        let fitting = self.fitting(&mut config, parts.training.len());
+        let fitting = self.fitting(&mut config, subsets.training.len());
         let mut preprocessing = match fitted {
             Some(fitted) => fitted.clone(),
-            None => Preprocessing::fit_rows(data, &parts.training, &fitting)?,
+            None => Preprocessing::fit_rows(data, &subsets.training, &fitting)?,
         };
         if self.streaming.is_some() {
             // A sample doesn't have the range of all rows.
             preprocessing.bounds = None;
         }
-        let training = preprocessing.dataset(data, &parts.training)?;
+        let training = preprocessing.dataset(data, &subsets.training)?;
         let sample_weights = training.weights().map(<[f32]>::to_vec);
         let class_weights = config.data.class_weight.as_ref().map(|weight| match &self.streaming {
             Some(table) => table.class_weights(weight),
@@ -215,10 +232,10 @@ impl Source {
             [] => Ok(None),
             rows => preprocessing.dataset(data, rows).map(Some),
         };
-        let mut all_unknown = HeldOutUnknown::of_rows(&preprocessing, data, parts)?;
-        let mut other = |part: &'static str, name: &str| {
+        let mut all_unknown = HeldOutUnknown::of_rows(&preprocessing, data, subsets)?;
+        let mut other = |subset: &'static str, name: &str| {
             let (data, stored, unknown) = self.other(name, &preprocessing, objective.loss)?;
-            all_unknown.push(HeldOutUnknown { part, is_file: true, unknown });
+            all_unknown.push(HeldOutUnknown { subset, is_file: true, unknown });
             Ok::<_, Error>((data, stored))
         };
         let (validation, other_validation) = match &config.run.validation {
@@ -234,10 +251,10 @@ impl Source {
                 }
                 _ => (self.parts_validation(&preprocessing)?, None),
             },
-            _ => (own(&parts.validation)?, None),
+            _ => (own(&subsets.validation)?, None),
         };
         // The net of a fold is tested on the fold: other test rows are for the last net of a cross-validation.
-        let is_fold = config.run.folds.is_some() && !parts.test.is_empty();
+        let is_fold = config.run.folds.is_some() && !subsets.test.is_empty();
         let given = config.run.test.as_deref().filter(|_| !is_fold);
         let given = given.map(|name| other("test", name)).transpose()?;
         let (given, other_test) = given.unzip();
@@ -247,7 +264,7 @@ impl Source {
             None => self.parts_test(&preprocessing)?,
             given => given,
         };
-        let test = match (given, own(&parts.test)?) {
+        let test = match (given, own(&subsets.test)?) {
             (Some(_), Some(_)) => {
                 return Err(Error::usage("both --test and test rows in --split")
                     .help("omit --test, or mark no rows as test"));
@@ -271,7 +288,7 @@ impl Source {
         let init = config.run.init.as_deref().map(|file| load_weights(file, &spec.net));
         let init = init.transpose()?;
         super::make_absolute(&mut config)?;
-        let training_rows = Arc::new(parts.training.clone());
+        let training_rows = Arc::new(subsets.training.clone());
         let job = Job {
             config,
             #[cfg(feature = "cli")]
@@ -281,7 +298,7 @@ impl Source {
             preprocessing,
             training,
             training_rows,
-            held_out_rows: Arc::new([parts.validation.clone(), parts.test.clone()]),
+            held_out_rows: Arc::new([subsets.validation.clone(), subsets.test.clone()]),
             sample_weights,
             class_weights,
             validation,
@@ -295,7 +312,7 @@ impl Source {
             stored: None,
             unknown: all_unknown,
         };
-        job.check_rows(parts)?;
+        job.check_rows(subsets)?;
         Ok(job)
     }
 

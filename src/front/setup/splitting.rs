@@ -1,7 +1,7 @@
 //! The split into training and held-out rows by the options.
 
 use crate::base::error::{Error, Result};
-use crate::data::split::{self, Parts, Split};
+use crate::data::split::{self, Split, Subsets};
 use crate::data::{Data, Targets};
 use crate::files::config::{TrainConfig, Validation};
 use crate::front::setup::hooks::Hooks;
@@ -10,8 +10,8 @@ use crate::net::stopping::Keep;
 /// Fraction of the rows held out for validation by default.
 pub(super) const VALIDATION: f64 = 0.1;
 
-/// The parts of a run. The chosen split, if any, is stored in the options.
-pub(crate) fn parts(config: &mut TrainConfig, data: &Data, hooks: Hooks) -> Result<Parts> {
+/// The subsets of a run. The chosen split, if any, is stored in the options.
+pub(crate) fn subsets(config: &mut TrainConfig, data: &Data, hooks: Hooks) -> Result<Subsets> {
     let rows = data.rows();
     let all = || all(data);
     match (config.run.fold, config.run.folds) {
@@ -25,7 +25,7 @@ pub(crate) fn parts(config: &mut TrainConfig, data: &Data, hooks: Hooks) -> Resu
         (Some(_), Some(Split::Column(_))) | (Some(Validation::Path(_)), Some(_)) => {
             return Err(beside_column());
         }
-        (_, Some(Split::Column(column))) => return data.parts(column),
+        (_, Some(Split::Column(column))) => return data.subsets(column),
         (Some(Validation::Fraction(fraction)), _) => *fraction,
         (None, _) if rows as f64 * VALIDATION < 1.0 => {
             hooks
@@ -43,13 +43,13 @@ pub(crate) fn parts(config: &mut TrainConfig, data: &Data, hooks: Hooks) -> Resu
         Split::Stratified => split::stratified(data.labels()?, fraction, seed),
         Split::Group(column) => split::grouped(&data.groups(&column)?, fraction, seed),
         Split::Time(column) => split::by_time(&data.times(&column)?, fraction),
-        Split::Column(column) => data.parts(&column),
+        Split::Column(column) => data.subsets(&column),
     }
 }
 
 /// All rows as training rows.
-pub(crate) fn all(data: &Data) -> Parts {
-    Parts { training: (0..data.rows()).collect(), ..Parts::default() }
+pub(crate) fn all(data: &Data) -> Subsets {
+    Subsets { training: (0..data.rows()).collect(), ..Subsets::default() }
 }
 
 /// The error for one fold without the number of folds.
@@ -64,38 +64,38 @@ pub(super) fn beside_column() -> Error {
         .help("a fraction can be used with every --split except column:COL, other data with none")
 }
 
-/// The parts of fold `fold` of `k`, counted from 1.
-fn one_fold(config: &mut TrainConfig, data: &Data, fold: usize, k: usize) -> Result<Parts> {
+/// The subsets of fold `fold` of `k`, counted from 1.
+fn one_fold(config: &mut TrainConfig, data: &Data, fold: usize, k: usize) -> Result<Subsets> {
     let folds = folds(config, data, k)?;
     match fold.checked_sub(1).and_then(|i| folds.get(i)) {
-        Some(held_out) => fold_parts(config, data, held_out),
+        Some(held_out) => fold_subsets(config, data, held_out),
         None => Err(Error::usage(format!("--fold {fold} of --folds {k}"))
             .help(format!("folds are counted from 1 to {k}"))),
     }
 }
 
-/// The parts of a run of a cross-validation: that of a fold with these rows held out, or the last one, without any.
+/// The subsets of a run of a cross-validation: that of a fold with these rows held out, or the last one, without any.
 ///
 /// A tenth of the other rows is held out for validation, by which the epoch is chosen and the model calibrated:
 /// the fold itself is only used for a test, as its metrics would be too good otherwise. Where no epoch is chosen
-/// (`--keep-weights last`), or there are too few rows, the fold is the validation part, and the last epoch is kept.
+/// (`--keep-weights last`), or there are too few rows, the fold is the validation subset, and the last epoch is kept.
 ///
 /// # Errors
 /// When epochs are to be compared, and there are too few rows to hold some out.
-pub(crate) fn fold_parts(
+pub(crate) fn fold_subsets(
     config: &mut TrainConfig,
     data: &Data,
     held_out: &[usize],
-) -> Result<Parts> {
+) -> Result<Subsets> {
     let rows = split::all_but(data.rows(), held_out);
     let run = &mut config.run;
     let is_watched = run.patience.is_some() || run.stop_at.is_some();
     let is_chosen = is_watched || run.keep_weights != Some(Keep::Last);
     if is_chosen && rows.len() as f64 * VALIDATION >= 1.0 {
-        let parts = inner(config, data, &rows)?;
+        let subsets = inner(config, data, &rows)?;
         let of = |places: Vec<usize>| places.into_iter().map(|place| rows[place]).collect();
-        let (training, validation) = (of(parts.training), of(parts.validation));
-        return Ok(Parts { training, validation, test: held_out.to_vec() });
+        let (training, validation) = (of(subsets.training), of(subsets.validation));
+        return Ok(Subsets { training, validation, test: held_out.to_vec() });
     }
     if is_watched || run.keep_weights == Some(Keep::Best) {
         return Err(Error::usage("--patience, --stop-at or --keep-weights best with too few rows")
@@ -103,11 +103,11 @@ pub(crate) fn fold_parts(
             .help("leave it out: a tenth of these rows can't be held out to compare epochs"));
     }
     run.keep_weights = Some(Keep::Last);
-    Ok(Parts { training: rows, validation: held_out.to_vec(), test: Vec::new() })
+    Ok(Subsets { training: rows, validation: held_out.to_vec(), test: Vec::new() })
 }
 
-/// Some of the training rows of a fold, held out for validation: the parts of their places.
-fn inner(config: &mut TrainConfig, data: &Data, rows: &[usize]) -> Result<Parts> {
+/// Some of the training rows of a fold, held out for validation: the subsets of their places.
+fn inner(config: &mut TrainConfig, data: &Data, rows: &[usize]) -> Result<Subsets> {
     let seed = config.data.seed.unwrap_or(0);
     let of = |all: &[u32]| rows.iter().map(|&row| all[row]).collect::<Vec<u32>>();
     match resolve(config, data) {
@@ -123,10 +123,10 @@ fn inner(config: &mut TrainConfig, data: &Data, rows: &[usize]) -> Result<Parts>
     }
 }
 
-/// The parts of the net of an ensemble with these rows held out.
-pub(crate) fn parts_of(rows: usize, held_out: &[usize]) -> Parts {
+/// The subsets of the net of an ensemble with these rows held out.
+pub(crate) fn subsets_of(rows: usize, held_out: &[usize]) -> Subsets {
     let training = split::all_but(rows, held_out);
-    Parts { training, validation: held_out.to_vec(), test: Vec::new() }
+    Subsets { training, validation: held_out.to_vec(), test: Vec::new() }
 }
 
 /// The held-out rows of each fold.
@@ -137,9 +137,9 @@ pub(crate) fn folds(config: &mut TrainConfig, data: &Data, k: usize) -> Result<V
     }
     let seed = config.data.seed.unwrap_or(0);
     match resolve(config, data) {
-        Split::Random => split::folds(data.rows(), k, seed),
-        Split::Stratified => split::stratified_folds(data.labels()?, k, seed),
-        Split::Group(column) => split::grouped_folds(&data.groups(&column)?, k, seed),
+        Split::Random => split::folds::random(data.rows(), k, seed),
+        Split::Stratified => split::folds::stratified(data.labels()?, k, seed),
+        Split::Group(column) => split::folds::grouped(&data.groups(&column)?, k, seed),
         other => Err(Error::usage(format!("--folds cannot be used with --split {other}"))
             .help("folds are random, stratified or group:COL")),
     }
@@ -165,21 +165,21 @@ mod tests {
         let mut config = TrainConfig::default();
         let folds = folds(&mut config, &data, 5).unwrap();
         for held_out in folds.iter().map(|rows| &rows[..]).chain([&[][..]]) {
-            let parts = fold_parts(&mut config, &data, held_out).unwrap();
-            assert_eq!(parts.test, held_out);
+            let subsets = fold_subsets(&mut config, &data, held_out).unwrap();
+            assert_eq!(subsets.test, held_out);
             let others = data.rows() - held_out.len();
-            assert_eq!(parts.validation.len(), (others as f64 * VALIDATION).round() as usize);
-            let mut all = [parts.training, parts.validation, parts.test].concat();
+            assert_eq!(subsets.validation.len(), (others as f64 * VALIDATION).round() as usize);
+            let mut all = [subsets.training, subsets.validation, subsets.test].concat();
             all.sort_unstable();
             assert_eq!(all, (0..data.rows()).collect::<Vec<_>>(), "each row is in one part");
             assert_eq!(config.run.keep_weights, None);
         }
         // Without a choice, all other rows are for training; stopping needs rows again.
         config.run.keep_weights = Some(Keep::Last);
-        let parts = fold_parts(&mut config, &data, &folds[0]).unwrap();
-        assert_eq!(parts, parts_of(data.rows(), &folds[0]));
+        let subsets = fold_subsets(&mut config, &data, &folds[0]).unwrap();
+        assert_eq!(subsets, subsets_of(data.rows(), &folds[0]));
         config.run.patience = Some(3);
-        assert_eq!(fold_parts(&mut config, &data, &folds[0]).unwrap().test, folds[0]);
+        assert_eq!(fold_subsets(&mut config, &data, &folds[0]).unwrap().test, folds[0]);
     }
 
     #[test]
@@ -189,11 +189,11 @@ mod tests {
         config.run.split = Some(Split::Random);
         let folds = folds(&mut config, &data, 3).unwrap();
         let mut watched = config.clone();
-        let parts = fold_parts(&mut config, &data, &folds[1]).unwrap();
-        assert_eq!(parts, parts_of(12, &folds[1]));
+        let subsets = fold_subsets(&mut config, &data, &folds[1]).unwrap();
+        assert_eq!(subsets, subsets_of(12, &folds[1]));
         assert_eq!(config.run.keep_weights, Some(Keep::Last));
         watched.run.patience = Some(3);
-        let error = fold_parts(&mut watched, &data, &folds[1]).unwrap_err().to_string();
+        let error = fold_subsets(&mut watched, &data, &folds[1]).unwrap_err().to_string();
         assert!(error.contains("the 8 training rows of a fold"), "{error}");
     }
 }

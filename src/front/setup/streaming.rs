@@ -7,7 +7,7 @@ use super::splitting::{self, VALIDATION};
 use super::unseen::unseen_classes;
 use crate::base::error::{Error, Result};
 use crate::base::words::count;
-use crate::data::split::{Part, Parts, Split};
+use crate::data::split::{Split, Subset, Subsets};
 use crate::data::{
     self, Categories, Census, ClassWeight, DataOptions, Dataset, EncodedChunk, Preprocessing,
     SlabOrder, StoredSet, StoredWriter, StreamedTable, Targets, UnknownCategories,
@@ -133,8 +133,8 @@ pub(crate) fn open(
             count(table.sample().rows(), "row")
         ));
     }
-    let rows = |part: Part| census.parts.rows(part).count();
-    let (validation_rows, test_rows) = (rows(Part::Validation), rows(Part::Test));
+    let rows = |subset: Subset| census.subsets.rows(subset).count();
+    let (validation_rows, test_rows) = (rows(Subset::Validation), rows(Subset::Test));
     let training_rows = table.rows() - validation_rows - test_rows;
     Ok(Some(Streaming { table, limit, census, training_rows, validation_rows, test_rows }))
 }
@@ -167,7 +167,7 @@ impl Streaming {
 
     /// The index in the table of the training row with that number.
     pub fn training_row(&self, number: usize) -> usize {
-        self.census.parts.rows(Part::Training).nth(number).unwrap_or(number)
+        self.census.subsets.rows(Subset::Training).nth(number).unwrap_or(number)
     }
 
     /// The weight of each class, by its training rows.
@@ -178,31 +178,31 @@ impl Streaming {
         let targets = self.table.sample().targets();
         match (weight, targets) {
             (ClassWeight::Balanced, Targets::Classes { names, .. }) => {
-                let counts = self.table.class_rows(&self.census.parts)?.unwrap_or_default();
+                let counts = self.table.class_rows(&self.census.subsets)?.unwrap_or_default();
                 weight.of_counts(names, &counts)
             }
             _ => weight.of_classes(targets),
         }
     }
 
-    /// The parts of the sample.
-    pub fn parts(&self) -> Parts {
-        let mut parts = Parts::default();
+    /// The subsets of the sample.
+    pub fn subsets(&self) -> Subsets {
+        let mut subsets = Subsets::default();
         for (i, &row) in self.table.places().iter().enumerate() {
-            match self.census.parts.of(row) {
-                Part::Training => parts.training.push(i),
-                Part::Validation => parts.validation.push(i),
-                Part::Test => parts.test.push(i),
+            match self.census.subsets.of(row) {
+                Subset::Training => subsets.training.push(i),
+                Subset::Validation => subsets.validation.push(i),
+                Subset::Test => subsets.test.push(i),
             }
         }
-        parts
+        subsets
     }
 
     /// Encodes all rows for the job into files; training rows with their class weights.
     ///
     /// # Errors
     /// With line and column, for a value that can't be encoded or that is invalid for the
-    /// loss; when all rows of a part have the weight 0; when the disk is full.
+    /// loss; when all rows of a subset have the weight 0; when the disk is full.
     pub fn store(&self, job: &Job) -> Result<Stored> {
         let mut training = StoredWriter::create()?;
         let (mut validation, mut test) = (StoredWriter::create()?, StoredWriter::create()?);
@@ -216,17 +216,17 @@ impl Streaming {
                 let scaled = job.preprocessing.targets.apply(m, chunk.first);
                 scaled.map_err(|e| e.at(chunk.data.name()))?;
             }
-            let own = |part: Part| -> Vec<usize> {
-                let is_own = |row: &usize| self.census.parts.of(chunk.first + row) == part;
+            let own = |subset: Subset| -> Vec<usize> {
+                let is_own = |row: &usize| self.census.subsets.of(chunk.first + row) == subset;
                 (0..chunk.data.rows()).filter(is_own).collect()
             };
             let writers = [
-                (Part::Training, &mut training),
-                (Part::Validation, &mut validation),
-                (Part::Test, &mut test),
+                (Subset::Training, &mut training),
+                (Subset::Validation, &mut validation),
+                (Subset::Test, &mut test),
             ];
-            for ((part, writer), class_rows) in writers.into_iter().zip(&mut class_rows) {
-                let rows = own(part);
+            for ((subset, writer), class_rows) in writers.into_iter().zip(&mut class_rows) {
+                let rows = own(subset);
                 if rows.is_empty() {
                     continue;
                 }
@@ -235,7 +235,9 @@ impl Streaming {
                     labels.iter().for_each(|&label| class_rows[label as usize] += 1);
                 }
                 writer.append(&match &job.class_weights {
-                    Some(weights) if part == Part::Training => chosen.class_weighted(weights)?,
+                    Some(weights) if subset == Subset::Training => {
+                        chosen.class_weighted(weights)?
+                    }
                     _ => chosen,
                 })?;
             }
@@ -253,7 +255,8 @@ impl Streaming {
             .map(|(own, other)| own.or_else(|| other.clone()));
         let [trained, held @ ..] = &class_rows;
         let warnings = held.iter().zip(["validation", "test"]);
-        let warnings = warnings.filter_map(|(held, part)| unseen_classes(trained, held, job, part));
+        let warnings =
+            warnings.filter_map(|(held, subset)| unseen_classes(trained, held, job, subset));
         let (training, warnings) = (Arc::new(training), warnings.collect());
         Ok(Stored { training, validation, test, limit: self.limit, warnings })
     }

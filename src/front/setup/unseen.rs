@@ -2,38 +2,42 @@
 
 use crate::base::error::Result;
 use crate::base::words::count;
-use crate::data::split::Parts;
+use crate::data::split::Subsets;
 use crate::data::{Data, Preprocessing, UnknownCategories};
 use crate::front::setup::job::Job;
 
-/// Categories of a held-out part that aren't in the training rows.
+/// Categories of a held-out subset that aren't in the training rows.
 pub(crate) struct HeldOutUnknown {
     /// `validation` or `test`.
-    pub part: &'static str,
-    /// Whether the part is a separate file, otherwise rows of the data.
+    pub subset: &'static str,
+    /// Whether the subset is a separate file, otherwise rows of the data.
     pub is_file: bool,
     pub unknown: UnknownCategories,
 }
 
 impl HeldOutUnknown {
     /// The unseen categories of the held-out rows of the data.
-    pub fn of_rows(preprocessing: &Preprocessing, data: &Data, parts: &Parts) -> Result<Vec<Self>> {
-        let held_out = [("validation", &parts.validation), ("test", &parts.test)];
-        let of = |(part, rows): (_, &Vec<usize>)| {
+    pub fn of_rows(
+        preprocessing: &Preprocessing,
+        data: &Data,
+        subsets: &Subsets,
+    ) -> Result<Vec<Self>> {
+        let held_out = [("validation", &subsets.validation), ("test", &subsets.test)];
+        let of = |(subset, rows): (_, &Vec<usize>)| {
             let unknown = preprocessing.unknown(data, rows)?;
-            Ok(HeldOutUnknown { part, is_file: false, unknown })
+            Ok(HeldOutUnknown { subset, is_file: false, unknown })
         };
         held_out.into_iter().map(of).collect()
     }
 }
 
-/// The warning about classes with rows in the held-out part `part` but without training rows, from the
+/// The warning about classes with rows in the held-out subset `subset` but without training rows, from the
 /// counts by class.
 pub(crate) fn unseen_classes(
     training: &[usize],
     held_out: &[usize],
     job: &Job,
-    part: &str,
+    subset: &str,
 ) -> Option<String> {
     const NAMED: usize = 5;
     let names = job.training.class_names()?;
@@ -49,7 +53,7 @@ pub(crate) fn unseen_classes(
         format!(
             "{} of {of} {}{more}, which has no training rows: the net can't predict unseen classes, so \
              all these rows count as wrong; use another --split, or remove these rows",
-            count(rows, &format!("{part} row")),
+            count(rows, &format!("{subset} row")),
             named.join(", ")
         )
     })

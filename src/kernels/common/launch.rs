@@ -15,8 +15,9 @@ pub struct Step {
     pub order: [u32; 5],
     /// η.
     pub lr: f32,
-    /// The factor on the gradient of the sum over rows and outputs.
-    pub loss_scale: f32,
+    /// The factor of the loss's reduction on sums over rows and outputs, and on their gradient: 1 / divisor
+    /// ([`crate::math::loss::Reduction`]). The loss scale of mixed precision is a tensor.
+    pub reduction_factor: f32,
     /// The optimizer's corrections for this step: [`crate::math::optim::Optimizer::corrections`].
     pub corrections: [f32; 4],
     /// Steps done before this one.
@@ -52,7 +53,7 @@ pub enum Arg {
     /// A whole tensor.
     Tensor(TensorId),
     /// Elements `start..start + len` of a tensor.
-    Part(TensorId, usize, usize),
+    Slice(TensorId, usize, usize),
     /// The feature rows of the current data set.
     Features,
     /// The shift and scale of its columns.

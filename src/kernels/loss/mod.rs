@@ -136,7 +136,7 @@ pub fn rows<T: Vector>(
     gradient: &mut [T],
     scores: &mut [T],
 ) {
-    let [smoothing, scale] = [step.smoothing, step.loss_scale].map(|x| T::of(x.into()));
+    let [smoothing, scale] = [step.smoothing, step.reduction_factor].map(|x| T::of(x.into()));
     loss.prepare(loss.outputs(unit.len()), y, gradient);
     T::score(loss, Scale { smoothing, gradient: scale }, [y, t, unit], gradient, scores);
 }

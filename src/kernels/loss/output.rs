@@ -25,8 +25,8 @@ pub struct Output {
     pub z: TensorId,
     /// A_L: (B, n_L).
     pub y: TensorId,
-    /// The parts from which Z_L and A_L are computed, if the last layer gives its sums in parts.
-    pub parts: Option<Parts>,
+    /// The stretches from which Z_L and A_L are computed, if the last layer stores them.
+    pub stretches: Option<Stretches>,
     /// The unit of each target, in the caller's units: (1, n_L).
     pub unit: TensorId,
     /// δ_L: (B, n_L), if it is needed.
@@ -37,7 +37,7 @@ pub struct Output {
 
 /// The stretches of Z_L = Σ stretches ± b_L, of which A_L = σ_L(Z_L) is stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Parts {
+pub struct Stretches {
     /// (B, stretches · n_L).
     pub sums: TensorId,
     /// b_L: (1, n_L), and its sign.
@@ -46,8 +46,8 @@ pub struct Parts {
 
 uniform! {
     /// Outputs, the loss's parameter, the value above which a single output is positive, the number of
-    /// parts of Z and the sign of its bias.
-    Uniform { cols: u32, loss_parameter: f32, threshold: f32, parts: u32, bias_sign: f32 }
+    /// stretches of Z and the sign of its bias.
+    Uniform { cols: u32, loss_parameter: f32, threshold: f32, stretches: u32, bias_sign: f32 }
 }
 
 /// [`Output`] on the device.
@@ -78,9 +78,9 @@ pub static OUTPUT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// [`Output`] on the device, with Z and A computed from parts.
-pub static OUTPUT_PARTS: Kernel = Kernel {
-    entry: "output_parts",
+/// [`Output`] on the device, with Z and A computed from stretches.
+pub static OUTPUT_STRETCHES: Kernel = Kernel {
+    entry: "output_stretches",
     source: &[
         COMMON,
         FUNCTIONS,
@@ -91,13 +91,13 @@ pub static OUTPUT_PARTS: Kernel = Kernel {
         LOSS_LANES,
         LOSS_ROW,
         include_str!("../../../shaders/loss/output.wgsl"),
-        include_str!("../../../shaders/loss/output_parts.wgsl"),
+        include_str!("../../../shaders/loss/output_stretches.wgsl"),
     ],
     uniform: Uniform::FIELDS,
     bindings: &[
         read("labels"),
         read_write("y"),
-        read("parts"),
+        read("stretches"),
         read("unit"),
         read("weights"),
         read_write("delta"),
@@ -107,9 +107,9 @@ pub static OUTPUT_PARTS: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// Launches [`OUTPUT`] or [`OUTPUT_PARTS`] on `cols` outputs and `parts` parts.
+/// Launches [`OUTPUT`] or [`OUTPUT_STRETCHES`] on `cols` outputs and `stretches` stretches.
 #[must_use]
-pub fn launch(op: &Output, cols: usize, parts: usize, storage: Storage) -> Launch {
+pub fn launch(op: &Output, cols: usize, stretches: usize, storage: Storage) -> Launch {
     let flag = |set: bool| f64::from(u8::from(set));
     let activation = op.functions.as_ref().map(|f| f.of(0));
     let mut overrides = vec![
@@ -124,16 +124,16 @@ pub fn launch(op: &Output, cols: usize, parts: usize, storage: Storage) -> Launc
     let mut args = vec![
         Arg::Targets,
         Arg::Tensor(op.y),
-        Arg::Tensor(op.parts.map_or(op.z, |parts| parts.sums)),
+        Arg::Tensor(op.stretches.map_or(op.z, |stretches| stretches.sums)),
         Arg::Tensor(op.unit),
         loss::weights(storage.weighted),
         op.delta.map_or(Arg::Unused, Arg::Tensor),
         Arg::Tensor(op.scores),
     ];
     let mut kernel = &OUTPUT;
-    let bias = op.parts.and_then(|parts| parts.bias);
-    if op.parts.is_some() {
-        kernel = &OUTPUT_PARTS;
+    let bias = op.stretches.and_then(|stretches| stretches.bias);
+    if op.stretches.is_some() {
+        kernel = &OUTPUT_STRETCHES;
         overrides.push(("BIAS", flag(bias.is_some())));
         args.push(bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)));
     }
@@ -144,7 +144,7 @@ pub fn launch(op: &Output, cols: usize, parts: usize, storage: Storage) -> Launc
             cols: cols as u32,
             loss_parameter: op.loss.parameter(),
             threshold: op.loss.link().threshold(),
-            parts: parts as u32,
+            stretches: stretches as u32,
             bias_sign: bias.map_or(0.0, |(_, sign)| sign),
         }
         .bytes(),
@@ -153,7 +153,7 @@ pub fn launch(op: &Output, cols: usize, parts: usize, storage: Storage) -> Launc
     }
 }
 
-/// The CPU reference of the first part of [`OUTPUT_PARTS`]: sums: (rows, stretches · n_L), bias: (n_L),
+/// The CPU reference of the first part of [`OUTPUT_STRETCHES`]: sums: (rows, stretches · n_L), bias: (n_L),
 /// z, y: (rows, n_L).
 pub fn add_up<T: Vector>(
     functions: &UnitFunctions,
@@ -166,8 +166,8 @@ pub fn add_up<T: Vector>(
     let of_row = sums.len() / (z.len() / n).max(1);
     for (z, sums) in z.chunks_exact_mut(n).zip(sums.chunks_exact(of_row.max(1))) {
         z.fill(T::zero());
-        for part in sums.chunks_exact(n) {
-            z.iter_mut().zip(part).for_each(|(z, &part)| *z += part);
+        for stretch in sums.chunks_exact(n) {
+            z.iter_mut().zip(stretch).for_each(|(z, &x)| *z += x);
         }
         if let Some((bias, sign)) = bias {
             z.iter_mut().zip(bias).for_each(|(z, &b)| *z += sign * b);

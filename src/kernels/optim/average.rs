@@ -69,7 +69,7 @@ pub fn launch(share: Share, w: TensorId, average: TensorId, start: usize, len: u
         kernel: &AVERAGE,
         overrides: vec![("EQUAL", equal)],
         uniform: Uniform { len: len as u32, share, since }.bytes(),
-        args: vec![Arg::Part(w, start, len), Arg::Part(average, start, len)],
+        args: vec![Arg::Slice(w, start, len), Arg::Slice(average, start, len)],
         grid: Grid::Elements(Extent::Fixed(len), 1),
     }
 }
@@ -81,7 +81,7 @@ pub fn launch_swap(a: TensorId, b: TensorId, start: usize, len: usize) -> Launch
         kernel: &SWAP,
         overrides: vec![],
         uniform: SwapUniform { len: len as u32 }.bytes(),
-        args: vec![Arg::Part(a, start, len), Arg::Part(b, start, len)],
+        args: vec![Arg::Slice(a, start, len), Arg::Slice(b, start, len)],
         grid: Grid::Elements(Extent::Fixed(len), 1),
     }
 }

@@ -27,7 +27,7 @@ pub fn launch(g: TensorId, total: TensorId, last: bool, start: usize, len: usize
         kernel: &COLLECT,
         overrides: vec![("LAST", f64::from(u8::from(last)))],
         uniform: Uniform { len: len as u32 }.bytes(),
-        args: vec![Arg::Part(g, start, len), Arg::Part(total, start, len)],
+        args: vec![Arg::Slice(g, start, len), Arg::Slice(total, start, len)],
         grid: Grid::Elements(Extent::Fixed(len), 1),
     }
 }

@@ -52,7 +52,7 @@ pub fn launch(factors: Factors, x: TensorId, y: TensorId, start: usize, len: usi
         kernel: &COMBINE,
         overrides: vec![("FACTORS", f64::from(code))],
         uniform: Uniform { len: len as u32, alpha, beta }.bytes(),
-        args: vec![Arg::Part(y, start, len), x_norm, y_norm, Arg::Part(x, start, len)],
+        args: vec![Arg::Slice(y, start, len), x_norm, y_norm, Arg::Slice(x, start, len)],
         grid: Grid::Elements(Extent::Fixed(len), 1),
     }
 }

@@ -34,8 +34,8 @@ pub fn launch(
     start: usize,
     len: usize,
 ) -> Launch {
-    let part = |t| Arg::Part(t, start, len);
-    let state = |t| Arg::Part(t, at + start, len);
+    let part = |t| Arg::Slice(t, start, len);
+    let state = |t| Arg::Slice(t, at + start, len);
     let is_lamb = matches!(rule.optimizer, Optimizer::Lamb { .. });
     let [constant0, constant1, constant2] = rule.optimizer.constants();
     let (decay, decayed) = (rule.decay, decayed_word(rule.decayed.saturating_sub(at + start)));

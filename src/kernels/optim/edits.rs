@@ -101,7 +101,7 @@ impl Edit {
 #[must_use]
 pub fn launch(edit: Edit, g: TensorId, start: usize, len: usize) -> Launch {
     let (code, value, [key0, key1], first, other) = match edit {
-        Edit::SignPenalty { strength, w } => (0, strength, [0; 2], 0, Arg::Part(w, start, len)),
+        Edit::SignPenalty { strength, w } => (0, strength, [0; 2], 0, Arg::Slice(w, start, len)),
         Edit::ClipValue { limit } => (1, limit, [0; 2], 0, Arg::Unused),
         Edit::ClipNorm { limit, norm } => (2, limit, [0; 2], 0, Arg::Tensor(norm)),
         Edit::Unit { norm } => (3, 0.0, [0; 2], 0, Arg::Tensor(norm)),
@@ -112,7 +112,7 @@ pub fn launch(edit: Edit, g: TensorId, start: usize, len: usize) -> Launch {
         kernel: &EDIT,
         overrides: vec![("EDIT", f64::from(code))],
         uniform: Uniform { len: len as u32, value, first, key0, key1 }.bytes(),
-        args: vec![other, Arg::Part(g, start, len)],
+        args: vec![other, Arg::Slice(g, start, len)],
         grid: Grid::Elements(Extent::Fixed(len), 1),
     }
 }

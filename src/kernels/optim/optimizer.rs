@@ -54,7 +54,7 @@ pub fn launch(
     len: usize,
 ) -> Launch {
     let slots = rule.optimizer.state_slots();
-    let part = |t| Arg::Part(t, start, len);
+    let part = |t| Arg::Slice(t, start, len);
     let mut args = vec![part(w), part(g)];
     args.extend((0..).zip(state).map(|(i, t)| if i < slots { part(t) } else { Arg::Tensor(t) }));
     let [constant0, constant1, constant2] = rule.optimizer.constants();

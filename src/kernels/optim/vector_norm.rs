@@ -55,7 +55,7 @@ pub fn launches([x, partial, norm]: [TensorId; 3], len: usize, largest: usize) -
         .map(|start| {
             let len = piece.min(len - start);
             let uniform = Uniform { len: len as u32, first: (start / STRETCH) as u32 };
-            launch(&SQUARE_SUMS, Arg::Part(x, start, len), uniform, len.div_ceil(STRETCH))
+            launch(&SQUARE_SUMS, Arg::Slice(x, start, len), uniform, len.div_ceil(STRETCH))
         })
         .collect();
     let uniform = Uniform { len: len.div_ceil(STRETCH) as u32, first: 0 };

@@ -1,5 +1,5 @@
-//! The backward pass of a layer in one launch, with the updates of parameters that no later op reads
-//! merged into it.
+//! The backward pass of a layer in one launch: backward by data, which is δ, and backward by weights, which is the
+//! gradients of parameters that no later op reads, with their updates.
 //!
 //! δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), beside ∂E/∂W = δᵀ A and ∂E/∂b = ± Σ_rows δ of the layer
 //! above with the optimizer's step on them: while δ_l is computed from W_{l+1}, W_{l+2} can change.
@@ -34,12 +34,12 @@ pub struct Delta {
     pub out: TensorId,
 }
 
-/// A δ and the update of a layer, or one of them, or the updates of two layers.
+/// Backward by data and by weights of different layers in one launch, or one of them, or by weights of two layers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backward {
-    /// The δ, beside at most one update.
+    /// By data: δ, beside at most one update.
     pub delta: Option<Delta>,
-    /// The updates.
+    /// By weights: at most two.
     pub updates: Vec<ParameterGradient>,
     /// The rule, with at most two states for each parameter.
     pub rule: Rule,
@@ -48,7 +48,7 @@ pub struct Backward {
     /// All parameters in one row.
     pub parameters: TensorId,
     /// The gradients over parts of the batch, instead of the optimizer's step.
-    pub parts: Option<Parts>,
+    pub parts: Option<BatchParts>,
     /// The loss scaling in f16, where the op is one δ or one update.
     pub scaled: Option<Scaled>,
 }
@@ -65,7 +65,7 @@ pub struct Scaled {
 
 /// Gradients over parts of a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Parts {
+pub struct BatchParts {
     /// The sums: (parts, all parameters).
     pub sums: TensorId,
     /// Rows of each part.
@@ -124,7 +124,7 @@ uniform! {
     }
 }
 
-/// [`Backward`] with a δ, for each of [`TILES`].
+/// [`Backward`] by data, with at most one update beside, for each of [`TILES`].
 pub static BACKWARD: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
         read_write("w"),
@@ -164,7 +164,7 @@ pub static BACKWARD: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     own.kernels(BINDINGS)
 });
 
-/// [`Backward`] without one, for each of [`TILES`].
+/// [`Backward`] by weights alone, for each of [`TILES`].
 pub static UPDATES: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
         read_write("w"),

@@ -32,14 +32,14 @@ pub struct Dense {
     pub a: TensorId,
     /// The stretches of Z side by side, (B, stretches · n_l), in place of Z and A: see
     /// [`is_worth_cutting`].
-    pub parts: Option<TensorId>,
+    pub stretches: Option<TensorId>,
     /// The tensor in which an overflow of Z and A in f16 is recorded, in training: (1, 4).
     pub overflows: Option<TensorId>,
 }
 
 uniform! {
-    /// The shape of W, the number of parts of the inner dimension, and the sign of the bias.
-    Uniform { n: u32, k: u32, parts: u32, bias_sign: f32 }
+    /// The shape of W, the number of stretches of the inner dimension, and the sign of the bias.
+    Uniform { n: u32, k: u32, stretches: u32, bias_sign: f32 }
 }
 
 /// [`Dense`] on the device, for each of [`TILES`].
@@ -135,11 +135,11 @@ pub fn is_worth_cutting([m, n, k]: [usize; 3]) -> bool {
 #[must_use]
 pub fn products(op: &Dense, batch: usize, [n, k]: [usize; 2]) -> Products {
     let of = |terms: usize| ([batch, n, terms], [k, k]);
-    match op.parts {
+    match op.stretches {
         None => Products::new(&[of(k)]),
         Some(_) => {
-            let parts = (0..tile::short_stretches(k)).map(|i| of(tile::short_stretch(i, k).len()));
-            Products::new(&parts.collect::<Vec<_>>())
+            let terms = (0..tile::short_stretches(k)).map(|i| of(tile::short_stretch(i, k).len()));
+            Products::new(&terms.collect::<Vec<_>>())
         }
     }
 }
@@ -148,10 +148,10 @@ pub fn products(op: &Dense, batch: usize, [n, k]: [usize; 2]) -> Products {
 #[must_use]
 pub fn launch(op: &Dense, [n, k]: [usize; 2], tiling: &Tiling, storage: Storage) -> Launch {
     let flag = |set: bool| f64::from(u8::from(set));
-    let activation = op.functions.as_ref().map(|f| f.of(0)).filter(|_| op.parts.is_none());
-    let bias = op.bias.filter(|_| op.parts.is_none());
-    let z = op.parts.or((op.z != op.a || activation.is_none()).then_some(op.z));
-    let parts = op.parts.map_or(1, |_| tile::short_stretches(k));
+    let activation = op.functions.as_ref().map(|f| f.of(0)).filter(|_| op.stretches.is_none());
+    let bias = op.bias.filter(|_| op.stretches.is_none());
+    let z = op.stretches.or((op.z != op.a || activation.is_none()).then_some(op.z));
+    let stretches = op.stretches.map_or(1, |_| tile::short_stretches(k));
     let mut overrides = tiling.overrides();
     overrides.extend([
         ("BIAS", flag(bias.is_some())),
@@ -179,22 +179,23 @@ pub fn launch(op: &Dense, [n, k]: [usize; 2], tiling: &Tiling, storage: Storage)
     Launch {
         kernel,
         overrides,
-        uniform: Uniform { n: n as u32, k: k as u32, parts: parts as u32, bias_sign }.bytes(),
+        uniform: Uniform { n: n as u32, k: k as u32, stretches: stretches as u32, bias_sign }
+            .bytes(),
         args,
-        grid: Grid::Tiles(Extent::Batch, tile.rows, n.div_ceil(tile.cols) * parts),
+        grid: Grid::Tiles(Extent::Batch, tile.rows, n.div_ceil(tile.cols) * stretches),
     }
 }
 
-/// The CPU reference of [`DENSE`] with parts: x: (rows, k), weight: (n, k),
-/// parts: (rows, stretches · n).
-pub fn reference_parts<T: Gemm>([n, k]: [usize; 2], x: &[T], weight: &[T], parts: &mut [T]) {
+/// The CPU reference of [`DENSE`] with stretches: x: (rows, k), weight: (n, k),
+/// out: (rows, stretches · n).
+pub fn reference_stretches<T: Gemm>([n, k]: [usize; 2], x: &[T], weight: &[T], out: &mut [T]) {
     let count = tile::short_stretches(k);
-    let rows = parts.len() / (count * n);
+    let rows = out.len() / (count * n);
     for i in 0..count {
         let terms = tile::short_stretch(i, k);
         let x = View::new(x, rows, k).some_cols(terms.clone());
         let weight = Right::Matrix(View::new(weight, n, k).some_cols(terms).transposed());
-        let to = parts[i * n..].as_mut_ptr();
+        let to = out[i * n..].as_mut_ptr();
         // SAFETY: n elements of each row from there on, which are borrowed exclusively.
         unsafe { gemm::product(x, weight, Begin::Zero, End::Store, to, count * n) };
     }

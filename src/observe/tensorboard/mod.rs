@@ -28,7 +28,7 @@ const HISTOGRAMS: usize = 100;
 pub struct TensorBoard {
     directory: PathBuf,
     /// The options of the run, as TOML.
-    config: Option<String>,
+    config: String,
     file: Option<EventFile>,
     steps_per_epoch: usize,
     epochs: usize,
@@ -38,7 +38,7 @@ impl TensorBoard {
     /// Events in `directory`, which is created when the run begins. A resumed run continues in a
     /// new file there; events of later steps in earlier files are removed.
     #[must_use]
-    pub fn new(directory: impl Into<PathBuf>, config: Option<String>) -> Self {
+    pub fn new(directory: impl Into<PathBuf>, config: String) -> Self {
         let directory = directory.into();
         TensorBoard { directory, config, file: None, steps_per_epoch: 1, epochs: 1 }
     }
@@ -57,8 +57,8 @@ impl TensorBoard {
             None => files::remove(&self.directory)?,
         }
         self.file = Some(EventFile::create(&self.directory)?);
-        if let (Some(config), None) = (&self.config, from) {
-            let markdown = format!("```toml\n{config}```\n");
+        if from.is_none() {
+            let markdown = format!("```toml\n{}```\n", self.config);
             self.write(0, vec![text("config", markdown)])?;
         }
         Ok(())

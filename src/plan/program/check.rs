@@ -34,7 +34,7 @@ impl Program {
         if !ends_step && !r.update.is_empty() {
             return Err(Error::usage("an update that isn't the end of a step"));
         }
-        let passes = [&r.predict, &r.evaluate, &r.forward, &r.gradient, &r.part, &r.step];
+        let passes = [&r.predict, &r.evaluate, &r.forward, &r.gradient, &r.micro_batch, &r.step];
         passes.into_iter().chain([&r.average, &r.swap]).try_for_each(|ops| self.check_routine(ops))
     }
 
@@ -173,12 +173,7 @@ impl<'a> Contents<'a> {
     /// inside.
     fn members(&self, slice: &Slice) -> Vec<Slice> {
         let p = self.program;
-        let whole = p.tensor(slice.tensor);
-        let ids = (0..p.tensors.len()).map(TensorId);
-        let inside = ids.filter(|id| {
-            let t = p.tensor(*id);
-            p.spans_buffer(whole) && t.buffer == whole.buffer && !p.spans_buffer(t)
-        });
+        let inside = p.inside(slice.tensor).filter(|id| !p.spans_buffer(p.tensor(*id)));
         let common = |id| {
             let Range { start, end } = p.range(id, p.batch);
             let range = start.max(slice.range.start)..end.min(slice.range.end);
@@ -193,9 +188,9 @@ impl<'a> Contents<'a> {
             let buffer = &mut self.buffers[self.program.tensor(tensor).buffer];
             let mut left = vec![(range.clone(), tensor)];
             for (old, of) in buffer.drain(..) {
-                let parts =
+                let outside =
                     [old.start..old.end.min(range.start), old.start.max(range.end)..old.end];
-                left.extend(parts.into_iter().filter(|p| p.start < p.end).map(|p| (p, of)));
+                left.extend(outside.into_iter().filter(|r| r.start < r.end).map(|r| (r, of)));
             }
             *buffer = left;
         }

@@ -143,7 +143,8 @@ fn no_op_may_write_a_tensor_that_it_names_twice() {
             let is_written =
                 |id| tasks.iter().flat_map(Task::written).any(|slice| slice.tensor == id);
             // What an output adds up itself, it doesn't read as Z.
-            let unused = usize::from(matches!(op, Op::Output(output) if output.parts.is_some()));
+            let unused =
+                usize::from(matches!(op, Op::Output(output) if output.stretches.is_some()));
             let places: Vec<TensorId> =
                 op.clone().tensors_mut().into_iter().map(|id| *id).collect();
             for (i, &a) in places.iter().enumerate().skip(unused) {
@@ -246,7 +247,7 @@ fn effects_are_what_launches_bind() {
                 for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {
                     let (id, range) = match *arg {
                         Arg::Tensor(id) => (id, program.range(id, program.batch)),
-                        Arg::Part(id, start, len) => {
+                        Arg::Slice(id, start, len) => {
                             let first = program.tensor(id).offset + start;
                             (id, first..first + len)
                         }

@@ -72,7 +72,7 @@ impl Program {
         }
         for launch in self.launches(op, storage, usize::MAX, &Tuning::default()) {
             for (arg, binding) in launch.args.iter().zip(launch.kernel.bindings) {
-                if let Arg::Tensor(t) | Arg::Part(t, ..) = arg
+                if let Arg::Tensor(t) | Arg::Slice(t, ..) = arg
                     && !uses.contains(&(*t, binding.access))
                 {
                     uses.push((*t, binding.access));

@@ -73,7 +73,7 @@ pub struct Routines {
     /// The same and the backward pass, to the gradients of all parameters.
     pub gradient: Range<usize>,
     /// The gradients, accumulated: for a micro-batch that isn't the last of its batch.
-    pub part: Range<usize>,
+    pub micro_batch: Range<usize>,
     /// The gradients and the update.
     pub step: Range<usize>,
     /// The update alone, the end of a step, if it starts when all gradients of the batch are in their
@@ -252,6 +252,14 @@ impl Program {
     /// Whether a tensor is all of its buffer as one row: [`Program::add_whole`].
     pub(crate) fn spans_buffer(&self, t: &Tensor) -> bool {
         t.rows == Extent::Fixed(1) && t.offset == 0 && t.cols == self.buffers[t.buffer]
+    }
+
+    /// The tensors inside `whole`, if that spans a buffer of several.
+    pub fn inside(&self, whole: TensorId) -> impl Iterator<Item = TensorId> {
+        let outer = self.tensor(whole);
+        let spans = self.spans_buffer(outer);
+        let ids = (0..self.tensors.len()).map(TensorId);
+        ids.filter(move |&id| spans && id != whole && self.tensor(id).buffer == outer.buffer)
     }
 
     /// Stores a tensor that has its own buffer in f16.

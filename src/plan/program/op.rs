@@ -348,7 +348,7 @@ ops! {
         Dense(Dense) by dense;
         /// The loss with its scores, and δ_L from the targets of the data set.
         Output(Output) by output;
-        /// δ_l from δ_{l+1}, together with the updates of layers whose weights no later op reads.
+        /// Backward by data, δ_l from δ_{l+1}, and by weights: the updates of layers whose weights no later op reads.
         Backward(Backward) by backward;
     }
 }

@@ -1,9 +1,10 @@
 //! The rules of the backward pass: δ of one layer from that of the layer above.
 
-use super::{Routine, TERMS, ensure, is_same, no_rule};
+use super::{Routine, ensure, is_same, no_rule};
 use crate::kernels::inputs::embed::{TABLES, TableGradients};
 use crate::kernels::layers::activation::UnitFunctions;
 use crate::kernels::products::backward::{Backward, Delta};
+use crate::kernels::products::dense::TERMS;
 use crate::kernels::products::matmul::Form;
 use crate::math::activation::Activation;
 use crate::plan::program::Op;

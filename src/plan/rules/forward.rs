@@ -1,9 +1,9 @@
 //! The rules of the forward pass, up to the loss.
 
-use super::{Routine, TERMS, ensure, is_same};
+use super::{Routine, ensure, is_same};
 use crate::kernels::layers::activation::UnitFunctions;
-use crate::kernels::loss::output::{self, Output};
-use crate::kernels::products::dense::{self, Dense};
+use crate::kernels::loss::output::{Output, Stretches};
+use crate::kernels::products::dense::{self, Dense, TERMS};
 use crate::kernels::products::matmul::Form;
 use crate::kernels::products::tile::short_stretches;
 use crate::kernels::tensor::{Extent, Role};
@@ -37,8 +37,9 @@ impl Routine {
                 _ => {}
             }
             let gathers = false;
-            let (parts, overflows) = (None, None);
-            let dense = Dense { input, gathers, weight, bias, functions, z, a, parts, overflows };
+            let (stretches, overflows) = (None, None);
+            let dense =
+                Dense { input, gathers, weight, bias, functions, z, a, stretches, overflows };
             r.set(i, Op::Dense(Box::new(dense)));
             Ok(())
         });
@@ -86,7 +87,7 @@ impl Routine {
                 _ => {}
             }
             let delta = j.map(|_| gradient);
-            let output = Output { loss, functions, z, y, parts: None, unit, delta, scores };
+            let output = Output { loss, functions, z, y, stretches: None, unit, delta, scores };
             r.set(i, Op::Output(Box::new(output)));
             r.remove(targets);
             Ok(())
@@ -113,8 +114,8 @@ impl Routine {
             let sums = r.program.find(&name);
             let sums =
                 sums.unwrap_or_else(|| r.program.add(name, Role::Transient, Extent::Batch, cols));
-            (dense.parts, dense.z) = (Some(sums), dense.a);
-            (output.parts, output.z) = (Some(output::Parts { sums, bias: dense.bias }), output.y);
+            (dense.stretches, dense.z) = (Some(sums), dense.a);
+            (output.stretches, output.z) = (Some(Stretches { sums, bias: dense.bias }), output.y);
             // The output op already has the argument of σ′.
             r.set(i, Op::Dense(Box::new(dense)));
             r.set(j, Op::Output(Box::new(output)));

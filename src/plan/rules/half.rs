@@ -9,18 +9,18 @@ use crate::plan::program::{Op, Program};
 
 /// The loss scale S, by which every δ is multiplied.
 #[derive(Clone, Copy)]
-pub(super) struct Scaling {
+pub(super) struct LossScaling {
     tensor: TensorId,
     /// Steps without an overflow before S is doubled.
     interval: u32,
 }
 
-impl Scaling {
+impl LossScaling {
     /// S and its counts, which a run begins with.
     pub(super) fn new(program: &mut Program, mixed: &MixedPrecision) -> Self {
         let tensor = program.add("loss_scale", Role::State, Extent::Fixed(1), SCALE_STATE);
         program.constants.push((tensor, vec![mixed.scale, 0.0, 0.0, 0.0]));
-        Scaling { tensor, interval: mixed.interval }
+        LossScaling { tensor, interval: mixed.interval }
     }
 }
 
@@ -33,7 +33,7 @@ impl Routine {
     /// The rules in mixed precision; with the loss scale if the routine trains.
     ///
     /// No update stands beside a δ: all wait for the last δ, which may still overflow.
-    pub(super) fn fuse_in_half(&mut self, loss_scale: Option<Scaling>) {
+    pub(super) fn fuse_in_half(&mut self, loss_scale: Option<LossScaling>) {
         self.dense();
         self.output();
         if loss_scale.is_some() {
@@ -46,7 +46,7 @@ impl Routine {
     }
 
     /// X, hidden Z and A, every δ but the loss's own, and a second copy of the weights in f16.
-    fn store_in_half(&mut self, loss_scale: Option<Scaling>) {
+    fn store_in_half(&mut self, loss_scale: Option<LossScaling>) {
         let is_dense = |op: &Op| matches!(op, Op::Dense(_));
         let last = self.nodes.iter().rposition(|node| is_dense(&node.op));
         let mut scaled = None;
@@ -78,7 +78,7 @@ impl Routine {
                 op => self.push(op),
             }
         }
-        if let Some(Scaling { tensor: loss_scale, interval }) = loss_scale {
+        if let Some(LossScaling { tensor: loss_scale, interval }) = loss_scale {
             self.push(Op::LossScale { loss_scale, interval });
         }
     }

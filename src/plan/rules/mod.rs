@@ -11,9 +11,9 @@
 //! | tables | gradients of tables | one `EmbedGradient` | they are consecutive |
 //! | dropout after σ′ | dropout of δ, δ ⊙ σ′ | the same in the other order | nothing writes Z between |
 //! | output | T, loss, δ_L ⊙ σ′ | `Output` | only the loss reads T |
-//! | δ | δ W, ⊙ σ′ | `Backward` | W is a parameter |
-//! | updates | δᵀ A, Σ δ, update | `Backward` | nothing but the update reads gradients |
-//! | kept gradients | δᵀ A, Σ δ | `Backward` of one part | otherwise |
+//! | δ | δ W, ⊙ σ′ | `Backward` by data | W is a parameter |
+//! | updates | δᵀ A, Σ δ, update | `Backward` by weights | nothing but the update reads gradients |
+//! | kept gradients | δᵀ A, Σ δ | `Backward` by weights, without an update | otherwise |
 //! | beside | two `Backward` | one | neither touches what the other writes, nor does an op between |
 //! | parts | updates over a long batch | `Backward` of parts, `SumUpdate` | all parameters have an update |
 //! | stretches | the last `Dense`, `Output` | both with stretches | splitting the sums pays |
@@ -37,12 +37,11 @@ mod whole_update;
 
 use super::Plan;
 use crate::kernels::layers::activation::UnitFunctions;
-use crate::kernels::products::dense::TERMS;
 use crate::kernels::tensor::{Role, TensorId};
 use crate::math::optim::{Optimizer, Rule};
 use crate::net::precision::MixedPrecision;
 use crate::plan::program::{Op, Program, Slice, Task};
-use half::Scaling;
+use half::LossScaling;
 use place::Lists;
 use std::convert::Infallible;
 use std::fmt;
@@ -129,7 +128,7 @@ fn layers(plain: Plan, with_hook: bool) -> Plan {
 pub(super) fn derive_in_half(plain: Plan, mixed: &MixedPrecision) -> Plan {
     let mut plan = plain;
     let trains = !plan.program.routines.step.is_empty();
-    let loss_scale = trains.then(|| Scaling::new(&mut plan.program, mixed));
+    let loss_scale = trains.then(|| LossScaling::new(&mut plan.program, mixed));
     let Ok(mut plan) = rewrite::<Infallible>(plan, false, |routine, trains| {
         routine.fuse_in_half(loss_scale.filter(|_| trains));
         Ok(())
@@ -200,7 +199,7 @@ struct Node {
 
 /// The optimizer's step on all parameters.
 #[derive(Clone, Copy)]
-struct Step {
+struct OptimizerStep {
     rule: Rule,
     state: [TensorId; 3],
 }

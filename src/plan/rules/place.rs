@@ -10,7 +10,7 @@ use std::ops::Range;
 pub(super) struct Lists {
     predict: Vec<Op>,
     evaluate: Vec<Op>,
-    part: Vec<Op>,
+    micro_batch: Vec<Op>,
     step: Vec<Op>,
     /// The end of `step`, after the hook if there is one.
     update: Vec<Op>,
@@ -29,7 +29,7 @@ impl Lists {
         Lists {
             predict: ops(&r.predict),
             evaluate: ops(&r.evaluate),
-            part: ops(&r.part),
+            micro_batch: ops(&r.micro_batch),
             step: ops(&(r.step.start..end)),
             update: ops(&(end..r.step.end)),
             average: ops(&r.average),
@@ -49,7 +49,7 @@ impl Lists {
         [
             (&mut self.predict, false),
             (&mut self.evaluate, false),
-            (&mut self.part, true),
+            (&mut self.micro_batch, true),
             (&mut self.step, true),
             (&mut self.gradient, true),
         ]
@@ -64,7 +64,7 @@ impl Lists {
         // A prefix of another routine needs no ops of its own.
         let evaluate = put(self.evaluate);
         let predict = put(self.predict);
-        let part = put(self.part);
+        let micro_batch = put(self.micro_batch);
         let updates = self.update.len();
         let step = put([self.step, self.update].concat());
         let update = step.end - updates..step.end;
@@ -74,7 +74,7 @@ impl Lists {
             predict,
             evaluate,
             gradient,
-            part,
+            micro_batch,
             step,
             update,
             average,
@@ -85,7 +85,7 @@ impl Lists {
     }
 
     fn lists(&mut self) -> impl Iterator<Item = &mut Op> {
-        let lists = [&mut self.predict, &mut self.evaluate, &mut self.part, &mut self.step];
+        let lists = [&mut self.predict, &mut self.evaluate, &mut self.micro_batch, &mut self.step];
         let others = [&mut self.update, &mut self.gradient, &mut self.average, &mut self.swap];
         lists.into_iter().chain(others).flatten()
     }

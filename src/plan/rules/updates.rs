@@ -1,9 +1,10 @@
 //! The rules of gradients and updates.
 
-use super::{Routine, Step, TERMS, ensure, no_rule};
+use super::{OptimizerStep, Routine, ensure, no_rule};
 use crate::kernels::fused::gradient::SumUpdate;
 use crate::kernels::optim::update::ParameterGradient;
-use crate::kernels::products::backward::{Backward, Parts, part_rows};
+use crate::kernels::products::backward::{Backward, BatchParts, part_rows};
+use crate::kernels::products::dense::TERMS;
 use crate::kernels::products::matmul::Form;
 use crate::kernels::tensor::{ALIGNMENT, Extent, Role, TensorId};
 use crate::plan::program::{Op, Slice};
@@ -18,9 +19,9 @@ struct Layer {
 
 impl Routine {
     /// The update of a step whose gradients nothing else reads.
-    pub(super) fn step(&self) -> Option<Step> {
+    pub(super) fn step(&self) -> Option<OptimizerStep> {
         self.nodes.iter().find_map(|node| match node.op {
-            Op::Update { rule, state, .. } => Some(Step { rule, state }),
+            Op::Update { rule, state, .. } => Some(OptimizerStep { rule, state }),
             _ => None,
         })
     }
@@ -29,7 +30,7 @@ impl Routine {
     /// reads gradients. Gradients that other ops write are updated by separate ops.
     ///
     /// Returns the step if all parameters are updated this way; the reason if gradients are kept.
-    pub(super) fn updates(&mut self) -> Result<Option<Step>, Option<&'static str>> {
+    pub(super) fn updates(&mut self) -> Result<Option<OptimizerStep>, Option<&'static str>> {
         let g = self.gradients.ok_or(None)?;
         let all = 0..self.program.len(self.parameters);
         let at = self.nodes.iter().position(
@@ -51,9 +52,9 @@ impl Routine {
         let left = left.flat_map(|&i| self.nodes[i].writes.iter());
         let whole = self.whole(g);
         let left = stretches(left.filter(|slice| self.overlap(slice, &whole)));
-        let updates = layers
-            .into_iter()
-            .map(|layer| self.backward(layer.gradient, Step { rule, state }, None));
+        let updates = layers.into_iter().map(|layer| {
+            self.backward_by_weights(layer.gradient, OptimizerStep { rule, state }, None)
+        });
         let mut ops: Vec<Op> = updates.collect();
         let all_taken = left.is_empty();
         ops.extend(left.into_iter().map(|range| Op::Update { rule, w, g, state, range }));
@@ -61,7 +62,7 @@ impl Routine {
         ops.into_iter().rev().for_each(|op| self.insert(at, op));
         taken.sort_unstable();
         taken.into_iter().rev().for_each(|i| drop(self.remove(i)));
-        Ok(all_taken.then_some(Step { rule, state }))
+        Ok(all_taken.then_some(OptimizerStep { rule, state }))
     }
 
     /// δᵀ A, Σ_rows δ → one op for each layer that keeps gradients: a single part, of the whole
@@ -71,11 +72,11 @@ impl Routine {
         if self.program.batch > TERMS {
             return;
         }
-        let step = Step { rule: no_rule(), state };
-        let parts = Parts { sums: g, rows: self.program.batch, count: 1 };
+        let step = OptimizerStep { rule: no_rule(), state };
+        let parts = BatchParts { sums: g, rows: self.program.batch, count: 1 };
         self.each("kept gradients", |r, i| {
             let Layer { gradient, mut ops } = r.layer(i).ok_or(None)?;
-            let backward = r.backward(gradient, step, Some(parts));
+            let backward = r.backward_by_weights(gradient, step, Some(parts));
             r.set(i, backward);
             ops.retain(|&k| k != i);
             ops.into_iter().for_each(|k| drop(r.remove(k)));
@@ -115,7 +116,12 @@ impl Routine {
         p.tensors.iter().position(is_it).map(TensorId)
     }
 
-    fn backward(&self, update: ParameterGradient, step: Step, parts: Option<Parts>) -> Op {
+    fn backward_by_weights(
+        &self,
+        update: ParameterGradient,
+        step: OptimizerStep,
+        parts: Option<BatchParts>,
+    ) -> Op {
         let [first, second, _] = step.state;
         Op::Backward(Box::new(Backward {
             delta: None,
@@ -163,7 +169,7 @@ impl Routine {
 
     /// Gradients over parts of a long batch, which the step sums, with the scores beside, where that is
     /// worth a launch ([`part_rows`]).
-    pub(super) fn parts(&mut self, Step { rule, state }: Step) {
+    pub(super) fn parts(&mut self, OptimizerStep { rule, state }: OptimizerStep) {
         let (mut shapes, mut last) = (Vec::new(), None);
         for (i, node) in self.nodes.iter().enumerate() {
             if let Op::Backward(b) = &node.op {
@@ -186,7 +192,7 @@ impl Routine {
         let sums = self.program.add("gradients.parts", Role::Gradient, Extent::Fixed(count), len);
         for i in 0..self.nodes.len() {
             if let Op::Backward(b) = self.op(i) {
-                let parts = Some(Parts { sums, rows, count });
+                let parts = Some(BatchParts { sums, rows, count });
                 self.set(i, Op::Backward(Box::new(Backward { parts, ..(**b).clone() })));
             }
         }

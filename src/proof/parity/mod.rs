@@ -219,7 +219,7 @@ impl<'a> Replay<'a> {
                 first: (all - rows) as u32,
                 order: Permutation::new(all as u32, Some(key)).words(),
                 lr: spec.lr,
-                loss_scale: (1.0 / divisor) as f32,
+                reduction_factor: (1.0 / divisor) as f32,
                 corrections: spec.optimizer.corrections(t),
                 t: t as u32 - 1,
                 epoch: 0,
@@ -253,7 +253,7 @@ impl<'a> Replay<'a> {
         let program = self.program.clone();
         let op = &program.ops[i];
         let uses = program.uses(op);
-        self.gather_parts(&uses);
+        self.gather(&uses);
         let scale = self.scale(i, op, &uses, step)?;
         let floors = self.floors_of_updates(op, step, FLOOR);
         let mut results = Vec::new();
@@ -288,21 +288,21 @@ impl<'a> Replay<'a> {
             self.set(*tensor, exact.iter().map(|&x| x as f32).collect());
             let start = program.tensor(*tensor).offset;
             // For a tensor that contains others, each of those.
-            let mut parts = self.parts(*tensor);
-            if parts.is_empty() {
-                parts.push(*tensor);
+            let mut each: Vec<TensorId> = program.inside(*tensor).collect();
+            if each.is_empty() {
+                each.push(*tensor);
             }
-            for part in parts {
-                let range = program.range(part, step.rows as usize);
+            for id in each {
+                let range = program.range(id, step.rows as usize);
                 let range = range.start - start..range.end - start;
                 let found = [&device.1, &cpu.1, exact].map(|values| &values[range.clone()]);
-                let of_part = within.iter().find(|(tensor, _)| *tensor == part).map(|(_, s)| *s);
-                let floor = floors.iter().find(|(tensor, _)| *tensor == part);
+                let own = within.iter().find(|(tensor, _)| *tensor == id).map(|(_, s)| *s);
+                let floor = floors.iter().find(|(tensor, _)| *tensor == id);
                 let floor = floor.map_or(&[][..], |(_, floor)| floor);
-                reports.push(self.compare(op, part, step, scale.or(of_part), floor, found));
+                reports.push(self.compare(op, id, step, scale.or(own), floor, found));
             }
         }
-        self.scatter_parts(&uses);
+        self.scatter(&uses);
         Ok(reports)
     }
 
@@ -350,43 +350,32 @@ impl<'a> Replay<'a> {
     }
 
     /// Fills tensors that contain others from those.
-    fn gather_parts(&mut self, uses: &[(TensorId, Access)]) {
-        for (whole, _) in uses {
-            let parts = self.parts(*whole);
-            if parts.is_empty() {
-                continue;
-            }
-            let mut all = self.get(*whole);
-            for part in parts {
-                let start = self.program.tensor(part).offset;
-                if let Some(values) = self.values.get(&part) {
+    fn gather(&mut self, uses: &[(TensorId, Access)]) {
+        let program = self.program.clone();
+        for &(whole, _) in uses {
+            let mut all = None;
+            for id in program.inside(whole) {
+                let all = all.get_or_insert_with(|| self.get(whole));
+                if let Some(values) = self.values.get(&id) {
+                    let start = program.tensor(id).offset;
                     all[start..start + values.len()].copy_from_slice(values);
                 }
             }
-            self.values.insert(*whole, all);
-        }
-    }
-
-    /// The reverse of [`Replay::gather_parts`].
-    fn scatter_parts(&mut self, uses: &[(TensorId, Access)]) {
-        for (whole, _) in uses {
-            for part in self.parts(*whole) {
-                let range = self.program.range(part, self.program.batch);
-                let values = self.get(*whole)[range].to_vec();
-                self.values.insert(part, values);
+            if let Some(all) = all {
+                self.values.insert(whole, all);
             }
         }
     }
 
-    /// The tensors that `whole` contains, if it spans a buffer of several.
-    fn parts(&self, whole: TensorId) -> Vec<TensorId> {
-        let t = self.program.tensor(whole);
-        if self.program.len(whole) != self.program.buffers[t.buffer] {
-            return Vec::new();
+    /// The reverse of [`Replay::gather`].
+    fn scatter(&mut self, uses: &[(TensorId, Access)]) {
+        let program = self.program.clone();
+        for &(whole, _) in uses {
+            for id in program.inside(whole) {
+                let values = self.get(whole)[program.range(id, program.batch)].to_vec();
+                self.values.insert(id, values);
+            }
         }
-        let tensors = self.program.tensors.iter().enumerate();
-        let inside = tensors.filter(|(i, other)| other.buffer == t.buffer && *i != whole.0);
-        inside.map(|(i, _)| TensorId(i)).collect()
     }
 }
 

@@ -66,7 +66,14 @@ pub fn best_product(open: Open<'_>) -> Result<f64> {
 ///
 /// # Errors
 /// When the device can't be opened or was lost.
-pub fn product(form: Form, [m, n, k]: [usize; 3], open: Open<'_>) -> Result<f64> {
+pub fn product(form: Form, shape: [usize; 3], open: Open<'_>) -> Result<f64> {
+    let (program, [.., c]) = product_program(form, shape);
+    seconds(program, c, open()?)
+}
+
+/// The program c = a·b of shape (m, n, k), with these three tensors.
+#[must_use]
+pub fn product_program(form: Form, [m, n, k]: [usize; 3]) -> (Program, [TensorId; 3]) {
     let mut program = Program::new(1);
     let mut add = |name, [rows, cols]: [usize; 2]| {
         program.add(name, Role::Transient, Extent::Fixed(rows), cols)
@@ -75,7 +82,7 @@ pub fn product(form: Form, [m, n, k]: [usize; 3], open: Open<'_>) -> Result<f64>
     let b = add("b", if form == Form::Nt { [n, k] } else { [k, n] });
     let c = add("c", [m, n]);
     program.ops = vec![Op::Matmul { form, a, b, bias: None, c }];
-    seconds(program, c, open()?)
+    (program, [a, b, c])
 }
 
 /// Seconds of a copy of `elements` elements from one tensor to another.

@@ -7,7 +7,7 @@
 use super::Trainer;
 use super::learnt::lower_rate;
 use super::run::Run;
-use super::start::in_parts_of_half;
+use super::start::with_half_the_micro_batch;
 use crate::backend::cpu::Cpu;
 use crate::backend::session::Session;
 use crate::backend::{Backend, ValuesMut};
@@ -56,7 +56,7 @@ fn load_watched<T>(
         match load(plan) {
             Ok(loaded) => return Ok((spec, [gradient, update], loaded)),
             Err(error) if error.kind() == ErrorKind::Device => {
-                spec = in_parts_of_half(&spec, rows).ok_or(error)?;
+                spec = with_half_the_micro_batch(&spec, rows).ok_or(error)?;
             }
             Err(error) => return Err(error),
         }

@@ -141,9 +141,12 @@ impl Trainer {
         let mut hook = self.hook.take();
         let done = steps.iter().try_for_each(|step| {
             let micro_batches = run.micro_batches(step);
-            let Some((last, parts)) = micro_batches.split_last() else { return Ok(()) };
-            if !parts.is_empty() {
-                self.session.backend_mut().run(routines.part.clone(), data, parts).block_on()?;
+            let Some((last, others)) = micro_batches.split_last() else { return Ok(()) };
+            if !others.is_empty() {
+                self.session
+                    .backend_mut()
+                    .run(routines.micro_batch.clone(), data, others)
+                    .block_on()?;
             }
             match &mut hook {
                 None => {

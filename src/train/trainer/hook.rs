@@ -19,14 +19,14 @@ pub struct Gradients<'a> {
     pub values: &'a mut [f32],
     /// Their step, or its last micro-batch: rows, η, number.
     pub step: &'a Step,
-    parts: &'a [Part],
+    tensors: &'a [InSlice],
 }
 
 impl Gradients<'_> {
     /// The tensors by name, such as `layers.0.weight.gradient` and `layers.0.norm.running`, with their
     /// ranges in the slice, in order. The padding between them is 0, and is reset to 0 after the hook.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
-        self.parts.iter().map(|part| (part.name.as_str(), part.range.clone()))
+        self.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.range.clone()))
     }
 
     /// The range of a tensor in the slice.
@@ -38,7 +38,7 @@ impl Gradients<'_> {
 
 /// A tensor in the slice.
 #[derive(Debug)]
-struct Part {
+struct InSlice {
     name: String,
     range: Range<usize>,
 }
@@ -50,7 +50,8 @@ type Call = dyn FnMut(&mut Gradients<'_>) -> Result<()> + Send;
 pub(super) struct Seam {
     /// The tensors that are read and written as a whole, consecutive in the slice.
     read: Vec<TensorId>,
-    parts: Vec<Part>,
+    /// All tensors, by their places in the slice.
+    tensors: Vec<InSlice>,
     len: usize,
 }
 
@@ -70,24 +71,23 @@ impl Seam {
     fn with(plan: &Plan, running: impl Iterator<Item = TensorId>) -> Self {
         let p = &plan.program;
         let all = p.find("gradients");
-        let ids = || (0..p.tensors.len()).map(TensorId);
         let read: Vec<TensorId> = all.into_iter().chain(running).collect();
-        let (mut parts, mut len) = (Vec::new(), 0);
+        let (mut tensors, mut len) = (Vec::new(), 0);
         for &id in &read {
-            let within = |part: &TensorId| match Some(id) == all {
-                true => *part != id && p.tensor(*part).buffer == p.tensor(id).buffer,
-                false => *part == id,
+            let each: Vec<TensorId> = match Some(id) == all {
+                true => p.inside(id).collect(),
+                false => vec![id],
             };
             let start = p.tensor(id).offset;
-            parts.extend(ids().filter(within).map(|part| {
-                let Range { start: first, end } = p.range(part, 0);
+            tensors.extend(each.into_iter().map(|id| {
+                let Range { start: first, end } = p.range(id, 0);
                 let range = len + first - start..len + end - start;
-                Part { name: p.tensor(part).name.clone(), range }
+                InSlice { name: p.tensor(id).name.clone(), range }
             }));
             len += p.len(id);
         }
-        parts.sort_by_key(|part: &Part| part.range.start);
-        Seam { read, parts, len }
+        tensors.sort_by_key(|tensor: &InSlice| tensor.range.start);
+        Seam { read, tensors, len }
     }
 
     /// The tensor, if there is only one.
@@ -110,7 +110,7 @@ impl Seam {
         backend: &mut dyn Backend,
         values: &mut [f32],
     ) -> Result<()> {
-        self.each(plan, values, |id, part| backend.read(id, ValuesMut::F32(part)).block_on())
+        self.each(plan, values, |id, own| backend.read(id, ValuesMut::F32(own)).block_on())
     }
 
     /// Writes all tensors, and 0 between them: norms of all gradients include the padding.
@@ -121,12 +121,12 @@ impl Seam {
         values: &mut [f32],
     ) -> Result<()> {
         let mut end = 0;
-        for part in &self.parts {
-            values[end..part.range.start].fill(0.0);
-            end = part.range.end;
+        for InSlice { range, .. } in &self.tensors {
+            values[end..range.start].fill(0.0);
+            end = range.end;
         }
         values[end..].fill(0.0);
-        self.each(plan, values, |id, part| backend.write(id, Values::F32(part)).block_on())
+        self.each(plan, values, |id, own| backend.write(id, Values::F32(own)).block_on())
     }
 
     fn each(
@@ -137,8 +137,8 @@ impl Seam {
     ) -> Result<()> {
         let mut rest = values;
         for &id in &self.read {
-            let (part, behind) = rest.split_at_mut(plan.program.len(id));
-            act(id, part)?;
+            let (own, behind) = rest.split_at_mut(plan.program.len(id));
+            act(id, own)?;
             rest = behind;
         }
         Ok(())
@@ -167,7 +167,7 @@ impl Hook {
     ) -> Result<()> {
         let Hook { call, values, seam } = self;
         seam.read(plan, backend, values)?;
-        call(&mut Gradients { values, step, parts: &seam.parts })?;
+        call(&mut Gradients { values, step, tensors: &seam.tensors })?;
         seam.write(plan, backend, values)
     }
 }
@@ -225,7 +225,7 @@ impl Trainer {
         let routines = self.session.plan().program.routines.clone();
         let (data, before) = (self.training.id, routines.step.start..routines.update.start);
         self.session.backend_mut().run(before, data, &[last]).block_on()?;
-        let (plan, backend) = self.session.parts();
+        let (plan, backend) = self.session.plan_and_backend();
         hook.call(plan, backend, &last)?;
         backend.run(routines.update, data, &[last]).block_on()
     }

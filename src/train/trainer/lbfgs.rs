@@ -64,7 +64,7 @@ impl Trainer {
         // Rounded to the device's precision.
         let w = self.read_row(parameters)?;
         let mut g = gradients.map_or(Ok(Vec::new()), |g| self.read_row(g))?;
-        let mut loss = sums[0] * f64::from(step.loss_scale);
+        let mut loss = sums[0] * f64::from(step.reduction_factor);
         let decay = f64::from(self.spec.weight_decay);
         for i in decayed.into_iter().flatten() {
             loss += 0.5 * decay * w[i] * w[i];

@@ -107,9 +107,9 @@ impl Trainer {
     /// The parts of all ranks by their measured speeds, as fractions at which they end.
     fn measured_ends(&mut self, parallel: &mut DataParallel) -> Result<Vec<f64>> {
         let rows = self.training.rows.min(self.session.plan().program.batch);
-        let step = Step { rows: rows as u32, loss_scale: 1.0, ..Step::default() };
+        let step = Step { rows: rows as u32, reduction_factor: 1.0, ..Step::default() };
         let before = self.session.weights()?;
-        let (plan, backend) = self.session.parts();
+        let (plan, backend) = self.session.plan_and_backend();
         let (begin, mut steps) = (Instant::now(), 0);
         let (mut first, mut values) = (0.0, [0.0; SUMS]);
         while steps < TIMED.1 && begin.elapsed().as_secs_f64() < TIMED.0 + first {

@@ -72,7 +72,7 @@ impl Run {
             first: first as u32,
             order: order.words(),
             lr: self.lr(done),
-            loss_scale: (1.0 / divisor) as f32,
+            reduction_factor: (1.0 / divisor) as f32,
             corrections: {
                 let change = |t: u64| self.momentum_change(t - 1).into();
                 self.spec.optimizer.corrections_along(done + 1, change)

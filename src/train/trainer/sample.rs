@@ -93,8 +93,8 @@ fn parameters(layers: Vec<LayerWeights>) -> Vec<HostTensor> {
         for (j, table) in layer.embeddings.into_iter().enumerate() {
             add(format!("embeddings.{j}.weight"), [table.rows(), table.cols()], table.into_data());
         }
-        for (part, values) in layer.norm.iter().flat_map(|norm| norm.parts()) {
-            add(format!("layers.{i}.norm.{part}"), [1, values.len()], values.clone());
+        for (name, values) in layer.norm.iter().flat_map(|norm| norm.named()) {
+            add(format!("layers.{i}.norm.{name}"), [1, values.len()], values.clone());
         }
         let shape = [layer.weight.rows(), layer.weight.cols()];
         add(format!("layers.{i}.weight"), shape, layer.weight.into_data());

@@ -24,7 +24,7 @@ pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Ses
             Ok(()) => return Ok(Session::loaded(backend, plan, spec.objective)),
             Err(error) if error.kind() == ErrorKind::Device && !chosen && batch > evaluation => {
                 // A batch that can't be split is refused for its size, not for micro-batches.
-                *spec = in_parts_of_half(spec, batch).ok_or(error)?;
+                *spec = with_half_the_micro_batch(spec, batch).ok_or(error)?;
             }
             Err(error) => return Err(error),
         }
@@ -32,7 +32,7 @@ pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Ses
 }
 
 /// The spec with half of `rows` rows at a time; none if its batch can't be split so.
-pub(super) fn in_parts_of_half(spec: &Spec, rows: usize) -> Option<Spec> {
+pub(super) fn with_half_the_micro_batch(spec: &Spec, rows: usize) -> Option<Spec> {
     // An even number of rows, for mixup.
     let half = match spec.mixup {
         Some(_) => rows.div_ceil(2).next_multiple_of(2),

@@ -218,7 +218,7 @@ impl Factors {
         for (id, values) in [(w, &self.w), (x, &self.x), (v, &self.v), (u, &self.u)] {
             write(backend, id, values);
         }
-        let step = Step { rows: m as u32, loss_scale: 1.0, ..Step::default() };
+        let step = Step { rows: m as u32, reduction_factor: 1.0, ..Step::default() };
         backend.run(0..p.ops.len(), data, &[step]).block_on().unwrap();
         let f = read(backend, scores, m, 4).iter().map(|row| row[0]).sum();
         let by = by.map(|id| read(backend, id, fixed_rows(p.tensor(id).rows), p.tensor(id).cols));

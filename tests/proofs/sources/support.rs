@@ -178,8 +178,8 @@ impl Case {
     fn step(&self) -> Step {
         let rows = self.samples.rows();
         let divisor = self.spec.objective.reduction.divisor(rows, self.spec.net.outputs());
-        let loss_scale = (1.0 / divisor) as f32;
-        Step { rows: rows as u32, lr: self.spec.lr, loss_scale, ..Step::default() }
+        let reduction_factor = (1.0 / divisor) as f32;
+        Step { rows: rows as u32, lr: self.spec.lr, reduction_factor, ..Step::default() }
     }
 }
 

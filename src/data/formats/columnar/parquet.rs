@@ -1,7 +1,7 @@
 //! Parquet: random access to its bytes, and the headers of its pages, whose sizes are checked before the
 //! decoder uses them.
 
-use crate::data::streams::stream::{Place, Seekable};
+use crate::data::streams::random_access::{Place, Seekable};
 use bytes::Bytes;
 use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};

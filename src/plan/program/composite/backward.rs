@@ -1,4 +1,4 @@
-//! δ of a layer, together with the updates of layers whose weights no later op reads.
+//! Backward by data, which is δ of a layer, and by weights, the updates of layers whose weights no later op reads.
 
 use super::super::effects::kept;
 use super::super::operand::{Launching, Operand, Text};

@@ -10,9 +10,9 @@ use std::fmt::{self, Formatter};
 pub fn tensors_mut(op: &mut Output) -> Vec<&mut TensorId> {
     let mut all = vec![&mut op.z, &mut op.y, &mut op.unit, &mut op.scores];
     all.extend(&mut op.delta);
-    if let Some(parts) = &mut op.parts {
-        all.push(&mut parts.sums);
-        all.extend(parts.bias.tensors_mut());
+    if let Some(stretches) = &mut op.stretches {
+        all.push(&mut stretches.sums);
+        all.extend(stretches.bias.tensors_mut());
     }
     all.extend(op.functions.iter_mut().flat_map(Operand::tensors_mut));
     all
@@ -21,10 +21,10 @@ pub fn tensors_mut(op: &mut Output) -> Vec<&mut TensorId> {
 pub fn effects(op: &Output, program: &Program) -> Vec<Task> {
     let (mut reads, mut writes) = (vec![op.unit], Vec::new());
     reads.extend(op.functions.iter().flat_map(Operand::tensors));
-    match op.parts {
-        Some(parts) => {
-            reads.push(parts.sums);
-            reads.extend(parts.bias.tensors());
+    match op.stretches {
+        Some(stretches) => {
+            reads.push(stretches.sums);
+            reads.extend(stretches.bias.tensors());
             writes.push(op.y);
         }
         None => {
@@ -38,8 +38,8 @@ pub fn effects(op: &Output, program: &Program) -> Vec<Task> {
 
 pub fn launch(op: &Output, on: &Launching<'_>) -> Launch {
     let cols = on.cols(op.y);
-    let parts = op.parts.map_or(0, |parts| on.cols(parts.sums) / cols);
-    output::launch(op, cols, parts, on.storage)
+    let stretches = op.stretches.map_or(0, |stretches| on.cols(stretches.sums) / cols);
+    output::launch(op, cols, stretches, on.storage)
 }
 
 pub fn line(op: &Output, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result {
@@ -48,5 +48,5 @@ pub fn line(op: &Output, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result 
         write!(f, "{}, ", text.tensor(delta))?;
     }
     write!(f, "{} = {} at {}", text.tensor(op.scores), op.loss.name(), text.tensor(op.y))?;
-    op.parts.map_or(Ok(()), |parts| write!(f, " of Σ {}", text.tensor(parts.sums)))
+    op.stretches.map_or(Ok(()), |stretches| write!(f, " of Σ {}", text.tensor(stretches.sums)))
 }

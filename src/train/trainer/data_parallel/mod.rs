@@ -61,7 +61,7 @@ impl DataParallel {
         data: DataId,
         step: &Step,
     ) -> Result<()> {
-        let (plan, backend) = session.parts();
+        let (plan, backend) = session.plan_and_backend();
         let mut before = [0.0; SUMS];
         backend.read(plan.sums, ValuesMut::F32(&mut before)).block_on()?;
         let sums = self.gradients(plan, backend, spec, data, step)?;
