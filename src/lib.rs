@@ -106,9 +106,11 @@
 //! | `download` | downloads of known data sets |
 //! | `ndarray` | rows from arrays of the crate `ndarray` |
 //! | `arrow` | rows from record batches of the crate `arrow-array` |
+//! | `tract` | runs each exported ONNX file by another runtime before it is kept |
+//! | `mpi` | data-parallel training in several processes |
 //! | `cli` | the program, and the observers and reports of its runs |
 //!
-//! `cli`, `ndarray` and `arrow` are on by default. A program that depends on the library sets
+//! `cli`, `tract`, `ndarray` and `arrow` are on by default. A program that depends on the library sets
 //! `default-features = false` and enables those that it needs.
 //!
 //! The notation is batch-first throughout: A_l = σ(A_{l−1} W_lᵀ ± b_l), δ_l = ∂E/∂Z_l.

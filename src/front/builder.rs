@@ -71,7 +71,8 @@ macro_rules! builder {
                 self
             }
 
-            /// The number of passes over the training rows. Default: chosen by the number of rows.
+            /// The number of passes over the training rows. Default: chosen by the number of rows, more for fewer
+            /// rows. The settings of a model that was trained ([`settings`](crate::Regressor::settings)) have the number.
             #[must_use]
             pub fn epochs(mut self, epochs: usize) -> Self {
                 self.settings.config.run.epochs = Some(epochs);
@@ -108,8 +109,10 @@ macro_rules! builder {
                 self
             }
 
-            /// Early stopping: ends the training of a net after this many epochs without an improvement on the
-            /// validation rows. The weights of the best epoch are kept with or without it.
+            /// Early stopping: ends the training of a net after this many epochs without an improvement on its
+            /// validation rows. The weights of the best epoch are kept with or without it. Default: none. Where
+            /// several nets are trained ([`ensemble`](Self::ensemble)), each stops by itself; without validation rows
+            /// it is an error.
             #[must_use]
             pub fn early_stopping(mut self, patience: usize) -> Self {
                 self.settings.config.run.patience = Some(patience);
@@ -131,8 +134,8 @@ macro_rules! builder {
                 self
             }
 
-            /// The fraction of the rows held out for validation, at least 0 and below 1; 0 for none. A single
-            /// net is then trained. Default: up to 30,000 rows, three nets each hold out a different third;
+            /// The fraction of the rows held out for validation, at least 0 and below 1; 0 for none. With any
+            /// fraction a single net is trained. Default: up to 30,000 rows, three nets each hold out a different third;
             /// beyond, a tenth is held out.
             #[must_use]
             pub fn validation_fraction(mut self, fraction: f64) -> Self {
@@ -227,7 +230,8 @@ macro_rules! builder {
             }
 
             /// A callback, called after each epoch. It returns [`Flow::Continue`], [`Flow::Stop`] to end the
-            /// training of this net and keep its weights, or [`Flow::Interrupt`] to cancel the whole training.
+            /// training of this net and keep its weights, or [`Flow::Interrupt`] to cancel the whole training with an
+            /// error of the kind [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
             #[must_use]
             pub fn callback(
                 mut self,

@@ -86,7 +86,7 @@ impl Label for &str {
     }
 }
 
-/// The class of each row: made by `into()` from a slice, an array or a `Vec` of [`Label`]s.
+/// The class of each row: made by `into()` from a reference to a slice, an array or a `Vec` of [`Label`]s, such as `&labels`.
 #[derive(Debug, Clone)]
 pub struct Labels {
     values: Values,

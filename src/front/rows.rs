@@ -8,9 +8,9 @@ use crate::math::matrix::Matrix;
 ///
 /// Made by `into()` from
 ///
-/// - `(&values, columns)`: a slice or a `Vec` of `f32` or `f64`, row by row;
+/// - `(&values, columns)`: a slice, an array or a `Vec` of `f32` or `f64`, row by row;
 /// - `&rows`: a slice, an array or a `Vec` of rows, each a `Vec<f32>`, a `Vec<f64>` or an array `[f32; N]`;
-/// - `&values`: a slice, an array or a `Vec` of `f32` or `f64`, as one column;
+/// - `&values`: a slice, an array or a `Vec` of `f32` or `f64`, as **one column**: give the number of columns of others as above;
 /// - a [`Matrix<f32>`](Matrix); with the feature `ndarray` two-dimensional arrays and views of `f32`, with the
 ///   feature `arrow` record batches.
 ///

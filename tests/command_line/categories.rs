@@ -174,6 +174,22 @@ fn what_was_never_seen_is_counted_over_all_chunks_and_said_once() {
 }
 
 #[test]
+fn missing_numbers_are_warned_of_where_the_training_rows_had_none() {
+    let place = Place::new();
+    place.write("rows.csv", table(120, |grade, _| format!("g{grade}")));
+    train(&place, "rows.csv", "", "run");
+    place.write("new.csv", "grade,x\ng1,3\ng2,\n,4\n");
+    let said = place.ok("predict run new.csv -o out.csv").stderr;
+    let warning = "warning: column 2 (x): 1 of 3 rows have no value, which no training row lacked: the median of the training rows is used";
+    assert!(said.contains(warning), "{said}");
+    // With gaps in training there is an input for them.
+    place.write("gaps.csv", table(120, |grade, _| format!("g{grade}")).replace(",3,", ",,"));
+    train(&place, "gaps.csv", "", "other");
+    let said = place.ok("predict other new.csv -o out.csv").stderr;
+    assert!(!said.contains("have no value"), "{said}");
+}
+
+#[test]
 fn evaluate_says_what_it_does_not_know_in_json_too() {
     let place = Place::new();
     place.write("train.csv", table(240, |g, _| ["", "red", "01067", "blue"][g].into()));

@@ -119,6 +119,9 @@ fn training_says_in_its_first_lines_what_it_concluded_and_why() {
     assert!(lines[0].starts_with("data: people"), "{said}");
     assert_eq!(lines[1], "columns: 2 of 4 learned from, as 4 inputs: visits, town");
     assert_eq!(lines[2], "left out: key (an identifier)");
+    let split = first("--out grouped --split group:town");
+    let left_out = "left out: key (an identifier), town (decides the split)";
+    assert!(split.contains(left_out), "{split}");
     assert_eq!(
         lines[3],
         "task: classification of bought (the last column): the target holds two texts, yes and no"

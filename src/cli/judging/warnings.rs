@@ -67,6 +67,8 @@ fn categories(job: &Job) -> Vec<String> {
         let columns = unknown.columns(encoding);
         let said = columns.iter().filter(is_said);
         all.extend(said.map(|column| format!("the {subset} data: {column}")));
+        let filled = unknown.filled().filter(|_| *is_file);
+        all.extend(filled.map(|column| format!("the {subset} data: {column}")));
     }
     all
 }

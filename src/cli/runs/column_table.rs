@@ -131,16 +131,20 @@ pub(in crate::cli) fn learned_from(job: &Job) -> Option<String> {
     ))
 }
 
-/// The columns that are left out by default, and why.
+/// The columns that are left out by default or decide the split, and why.
 pub(in crate::cli) fn left_out(job: &Job) -> Option<String> {
     let table = job.data.table().filter(|table| !table.pixels())?;
-    let is_out = |c: &&Column| {
-        c.role == Role::Feature && matches!(c.kind, Some(Kind::Text | Kind::Constant))
+    let is_out = |c: &&Column| match c.role {
+        Role::Feature => matches!(c.kind, Some(Kind::Text | Kind::Constant)),
+        role => role == Role::Reserved,
     };
     let columns: Vec<&Column> = table.columns().iter().filter(is_out).collect();
     let name = |c: &&Column| {
         // The conclusion of "300 different texts in 300 rows: an identifier".
-        let why = c.why.rsplit(": ").next().unwrap_or_default();
+        let why = match c.role {
+            Role::Reserved => "decides the split",
+            _ => c.why.rsplit(": ").next().unwrap_or_default(),
+        };
         format!("{} ({why})", c.name)
     };
     let named: Vec<String> = columns.iter().take(NAMED).map(name).collect();

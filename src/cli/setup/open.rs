@@ -121,11 +121,13 @@ impl Trained {
         (data == args.data && same_seed) || same_path
     }
 
-    /// Warns of unknown categories; returns their columns.
+    /// Warns of unknown categories, and missing numbers of which the training data had none; returns the columns of the
+    /// categories.
     pub fn warn_of_unknown(&self, unknown: &UnknownCategories) -> Vec<UnknownColumn> {
         let encoding = self.model.preprocessing.encoding.as_ref();
         let columns = encoding.map(|encoding| unknown.columns(encoding)).unwrap_or_default();
         columns.iter().for_each(|column| say(format_args!("warning: {column}")));
+        unknown.filled().for_each(|filled| say(format_args!("warning: {filled}")));
         let untold = unknown.untold();
         if !untold.is_empty() {
             say(format_args!(

@@ -1,8 +1,9 @@
-//! Categories that weren't in the training data: counted and reported, or refused.
+//! Categories that weren't in the training data: counted and reported, or refused. Missing numbers of columns that had none:
+//! counted and reported.
 
-use super::Encoding;
 use super::alike::Alike;
 use super::write::Unlearnt;
+use super::{Encoder, Encoding};
 use crate::base::error::{Error, Result};
 use crate::base::names::names;
 use crate::data::columns::frame::Frame;
@@ -35,7 +36,7 @@ pub enum OnUnknown {
 
 names!(OnUnknown, "value of --unknown": Warn "warn", Error "error");
 
-/// The unknown categories of a column.
+/// What a column has that the training rows didn't have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::data) struct Unknown {
     /// The index of the feature.
@@ -45,12 +46,15 @@ pub(in crate::data) struct Unknown {
     /// The codes of the unknown texts, ascending.
     codes: Vec<u32>,
     is_untold: bool,
+    is_filled: bool,
 }
 
 impl Unknown {
-    /// The unknown categories of a feature with the column `place`; none if there are none.
-    pub(super) fn of(feature: usize, place: usize, (codes, is_untold): Unlearnt) -> Option<Self> {
-        (is_untold || !codes.is_empty()).then_some(Unknown { feature, place, codes, is_untold })
+    /// That of a feature with the column `place`; none if there is nothing.
+    pub(super) fn of(feature: usize, place: usize, unlearnt: Unlearnt) -> Option<Self> {
+        let Unlearnt { codes, is_untold, is_filled } = unlearnt;
+        let is_any = is_untold || is_filled || !codes.is_empty();
+        is_any.then_some(Unknown { feature, place, codes, is_untold, is_filled })
     }
 
     /// Its column.
@@ -69,7 +73,7 @@ impl Unknown {
     }
 }
 
-/// Categories that a model doesn't know, counted over the rows of a table.
+/// Categories that a model doesn't know, and missing numbers where it knows none, counted over the rows of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UnknownCategories {
     rows: usize,
@@ -85,6 +89,8 @@ struct Tally {
     /// The first distinct ones, in order of appearance.
     examples: Vec<String>,
     is_untold: bool,
+    /// The rows with a missing number, where the training rows had none.
+    filled: usize,
 }
 
 impl Tally {
@@ -123,7 +129,12 @@ impl UnknownCategories {
                     tally.example(texts.words.get(code));
                 }
             }
-            if tally.rows > 0 || tally.is_untold {
+            if found.is_filled
+                && let Some(values) = &frame.columns[found.place]
+            {
+                tally.filled = rows.clone().filter(|&row| values.number(row).is_nan()).count();
+            }
+            if tally.rows > 0 || tally.is_untold || tally.filled > 0 {
                 all.columns.insert(found.feature, tally);
             }
         }
@@ -138,6 +149,7 @@ impl UnknownCategories {
             tally.column.clone_from(&found.column);
             tally.rows += found.rows;
             tally.is_untold |= found.is_untold;
+            tally.filled += found.filled;
             found.examples.iter().for_each(|text| tally.example(text));
         }
     }
@@ -169,6 +181,17 @@ impl UnknownCategories {
             })
         };
         tallies.filter_map(of).collect()
+    }
+
+    /// A sentence for each column with missing numbers of which the training rows had none.
+    pub fn filled(&self) -> impl Iterator<Item = String> {
+        let filled = self.columns.values().filter(|tally| tally.filled > 0);
+        filled.map(|Tally { column, filled, .. }| {
+            format!(
+                "{column}: {filled} of {} rows have no value, which no training row lacked: the median of the training rows is used",
+                self.rows
+            )
+        })
     }
 
     /// The columns for which the model can't tell what was in the training rows.
@@ -233,10 +256,12 @@ impl fmt::Display for UnknownColumn {
 }
 
 impl Encoding {
-    /// The unknown categories in the rows of a table, without encoding them.
+    /// What the training rows didn't have in the rows of a table, without encoding them.
     pub(in crate::data) fn unknown(&self, frame: &Frame) -> Result<Vec<Unknown>> {
         let columns = self.columns(frame)?.into_iter().enumerate();
-        let columns = columns.filter(|(k, _)| self.features[*k].encoder.is_of_categories());
+        let is_looked_at =
+            |encoder: &Encoder| encoder.is_of_categories() || matches!(encoder, Encoder::Number(_));
+        let columns = columns.filter(|(k, _)| is_looked_at(&self.features[*k].encoder));
         let look = |(k, (place, values))| {
             // Making the writer finds them; nothing is written.
             Unknown::of(k, place, self.features[k].encoder.writer(values).1)

@@ -38,12 +38,19 @@ fn cells<'a>(write: impl Fn(usize, &mut [f32]) + Send + Sync + 'a) -> Write<'a> 
     })
 }
 
-/// The unknown categories of a column: the codes of texts that weren't in the
-/// training rows, ascending, and whether there are texts for which this can't be told.
-pub(super) type Unlearnt = (Vec<u32>, bool);
+/// What a column has that the training rows didn't have.
+#[derive(Default)]
+pub(super) struct Unlearnt {
+    /// The codes of unknown categories, ascending.
+    pub codes: Vec<u32>,
+    /// Whether there are texts for which this can't be told.
+    pub is_untold: bool,
+    /// Whether numbers are missing, and none was.
+    pub is_filled: bool,
+}
 
 impl Encoder {
-    /// The writer of this column's inputs, and its unknown categories.
+    /// The writer of this column's inputs, and what the training rows didn't have.
     pub(super) fn writer<'a>(&'a self, values: &'a Values) -> (Write<'a>, Unlearnt) {
         let write = match self {
             Encoder::Plain => cells(|row, inputs| inputs[0] = values.number(row) as f32),
@@ -84,7 +91,7 @@ impl Encoder {
                     let code = texts.codes[row] as usize;
                     inputs[0] = indices.get(code).copied().unwrap_or(missing);
                 });
-                return (write, (unknown, is_untold));
+                return (write, Unlearnt { codes: unknown, is_untold, is_filled: false });
             }
             Encoder::Moment(e) => match (values, e.table(values)) {
                 (Values::Texts(texts), Some(table)) => {
@@ -100,7 +107,9 @@ impl Encoder {
                 }
             },
         };
-        (write, Unlearnt::default())
+        let is_filled = matches!(self, Encoder::Number(e) if !e.indicator)
+            && (0..values.len()).any(|row| values.number(row).is_nan());
+        (write, Unlearnt { is_filled, ..Unlearnt::default() })
     }
 }
 
@@ -153,5 +162,5 @@ fn ones(texts: Cow<'_, Texts>, looked: Looked<Places>) -> (Write<'_>, Unlearnt) 
         let places = places.get(texts.codes[row] as usize).unwrap_or(&missing);
         places.iter().for_each(|&place| inputs[place as usize] = 1.0);
     });
-    (write, (unknown, is_untold))
+    (write, Unlearnt { codes: unknown, is_untold, is_filled: false })
 }

@@ -167,7 +167,7 @@ fn in_the_way(name: &str, texts: &Texts, what: &str) -> Option<String> {
         return (!is_wide).then(|| {
             format!(
                 "column {name} is {what}, but its values are numbers written as text: use --numeric {name} to \
-                 read them as numbers"
+                 read them as numbers, without --decimal and --thousands if they are written as 1234.5"
             )
         });
     }

@@ -11,7 +11,6 @@ use std::str::FromStr;
 ///
 /// Where σ has a kink, σ′ is the value that PyTorch uses: relu′(0) = 0, relu6′(6) = 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
 pub enum Activation {
     /// σ(z) = z.
     Identity,

@@ -20,7 +20,6 @@ use std::str::FromStr;
 
 /// A loss, as a sum over the outputs of one row. y: outputs, t: targets, d = y − t.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
 pub enum Loss {
     /// Σ d². The factor 2 of the derivative is kept (sources 001–004).
     SquaredError,

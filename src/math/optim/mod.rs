@@ -19,12 +19,11 @@ use crate::base::error::{Error, Result, unknown};
 use std::fmt;
 use std::str::FromStr;
 
-/// An update rule with its constants. η is the learning rate, λ the weight decay.
-///
-/// To add one: a variant here with its name and state slots, its constants in `constants.rs`, its
-/// equations in [`rules`], and the same in `shaders/optim/optimizer_functions.wgsl` under its code.
+/// An update rule with its constants. η is the learning rate, λ the weight decay. `"adam".parse()` gives the one of this
+/// name with its usual constants.
+// To add one: a variant here with its name and state slots, its constants in `constants.rs`, its
+// equations in `rules`, and the same in `shaders/optim/optimizer_functions.wgsl` under its code.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
 pub enum Optimizer {
     /// g ← g + λw; w ← w − η g.
     Sgd,

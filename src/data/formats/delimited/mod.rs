@@ -266,7 +266,8 @@ impl Delimited {
                     break;
                 }
                 if (count as f64) <= STRAY * (present[place] + count) as f64 {
-                    return Err(self.stray(&fault, wanted[place]));
+                    let rows = present[place] + count;
+                    return Err(self.stray(&fault, wanted[place], [count, rows]));
                 }
                 (reading.cells[place], again) = (as_text, true);
             }
@@ -316,8 +317,8 @@ impl Delimited {
         }
     }
 
-    /// The error for a text among the numbers of a column without options.
-    fn stray(&self, fault: &Fault, want: Want) -> Error {
+    /// The error for the first of `count` texts among the numbers of a column without options, which has `rows` values.
+    fn stray(&self, fault: &Fault, want: Want, [count, rows]: [usize; 2]) -> Error {
         let name = &self.header.names[fault.column];
         let error = self.error(fault);
         match &fault.wrong {
@@ -327,6 +328,10 @@ impl Delimited {
                     _ => format!("the others are numbers: correct it, use --missing {text:?} if it means a missing value, or --categorical {name}, or --ignore {name}"),
                 })
             }
+            Wrong::NoNumber(text) if is_number(text) => error.help(format!(
+                "{count} of {rows} values of the column have another decimal mark or other digit groups than the others: \
+                 write all of them alike, as 1234.5 or as 1234,5"
+            )),
             _ => error,
         }
     }
