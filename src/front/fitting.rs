@@ -12,7 +12,10 @@ use std::thread::{self, JoinHandle};
 /// A training that runs in a thread of its own: a future of the trained model, for any executor.
 ///
 /// Made by `fit_async` of both builders. The training doesn't need to be polled. Dropping the future cancels it: it then
-/// ends after the current step, in its own time: dropping doesn't wait for it.
+/// ends after the current step; dropping doesn't wait for that.
+///
+/// # Panics
+/// Awaiting it panics with the panic of a callback, if one panics.
 ///
 /// ```
 /// # let x: Vec<f32> = (0..100).map(|i| i as f32 / 10.0).collect();

@@ -107,8 +107,13 @@ impl Encoder {
                 }
             },
         };
-        let is_filled = matches!(self, Encoder::Number(e) if !e.indicator)
-            && (0..values.len()).any(|row| values.number(row).is_nan());
+        let is_filled = match (self, values) {
+            (Encoder::Number(e), Values::Numbers(v) | Values::Times(v)) => {
+                !e.indicator && v.iter().any(|x| x.is_nan())
+            }
+            (Encoder::Number(e), Values::Texts(_)) => !e.indicator,
+            _ => false,
+        };
         (write, Unlearnt { is_filled, ..Unlearnt::default() })
     }
 }

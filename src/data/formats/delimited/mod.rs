@@ -329,8 +329,7 @@ impl Delimited {
                 })
             }
             Wrong::NoNumber(text) if is_number(text) => error.help(format!(
-                "{count} of {rows} values of the column have another decimal mark or other digit groups than the others: \
-                 write all of them alike, as 1234.5 or as 1234,5"
+                "{count} of {rows} values of the column aren't written like the others: write all alike, as 1234.5 or as 1234,5"
             )),
             _ => error,
         }
