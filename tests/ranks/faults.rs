@@ -109,12 +109,15 @@ fn a_rank_that_is_killed_leaves_no_hang_and_a_whole_checkpoint() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
     let place = Place::new();
     let train = "train digits --layers 64:relu --device cpu --reproducible --epochs 8 --quiet --no-report --checkpoint-every 0.1s";
-    assert_eq!(place.run(&format!("{train} --out whole")).code, 0);
+    // As long as an uninterrupted job takes on this machine, a process may be killed.
+    let begin = Instant::now();
+    assert_eq!(run(&place, 2, &format!("{train} --out whole")).code, 0);
+    let whole = begin.elapsed().as_millis() as u32;
     let expected = weights(&place.path("whole"));
     for number in 0..kills.unwrap_or(3) {
         let run = format!("run-{number}");
         let mut job = start(&place, &[(2, format!("{train} --out {run}").as_str())]);
-        let moment = (now.wrapping_mul(number * 2 + 1) >> 8) % 2500;
+        let moment = (now.wrapping_mul(number * 2 + 1) >> 8) % whole;
         let rank = (number % 2) as usize;
         println!("kill {number}: process {rank} after {moment} ms");
         thread::sleep(Duration::from_millis(moment.into()));
@@ -128,7 +131,11 @@ fn a_rank_that_is_killed_leaves_no_hang_and_a_whole_checkpoint() {
         let begin = Instant::now();
         let ran = job.end(SOON);
         println!("ended after {:?} with {}", begin.elapsed(), ran.code);
-        assert_ne!(ran.code, 0, "{}", ran.stderr);
+        if ran.code == 0 {
+            // The signal came after the end of that process.
+            assert!(weights(&place.path(&run)) == expected, "kill {number}");
+            continue;
+        }
         assert!(ran.stderr.contains("process rank"), "{}", ran.stderr);
         let others = ranks.into_iter().filter(|rank| *rank != process);
         // mpirun may end before the system has ended all that it killed.
