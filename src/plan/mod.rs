@@ -4,6 +4,7 @@
 //! gives the same numbers with fewer ops, or one in mixed precision.
 
 mod average;
+mod pieces;
 mod plain;
 pub mod program;
 mod rules;
@@ -11,6 +12,7 @@ mod tensors;
 mod update;
 mod watched;
 
+pub use pieces::Piece;
 pub use plain::plain;
 pub use rules::{Traits, Verdict};
 pub use watched::{Watch, Watched, watched};

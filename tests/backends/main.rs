@@ -17,6 +17,7 @@ mod launches;
 mod layers;
 mod limits;
 mod nets;
+mod pieces;
 mod plans;
 mod shaders;
 mod subgroups;

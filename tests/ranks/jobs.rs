@@ -28,6 +28,11 @@ fn text(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
 
 /// Starts `mpirun` with the arguments of each group of processes.
 pub fn start(place: &Place, groups: &[(usize, &str)]) -> Job {
+    start_with(place, groups, &[])
+}
+
+/// As [`start`], with environment variables.
+fn start_with(place: &Place, groups: &[(usize, &str)], environment: &[(&str, &str)]) -> Job {
     let mut command = Command::new("mpirun");
     command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]);
     for (i, (count, args)) in groups.iter().enumerate() {
@@ -46,6 +51,7 @@ pub fn start(place: &Place, groups: &[(usize, &str)]) -> Job {
         command.args(["-n", &count.to_string()]).arg(program.get_program());
         command.args(program.get_args());
     }
+    command.envs(environment.iter().copied());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("mpirun, of the package openmpi-bin");
     let output = [text(child.stdout.take().unwrap()), text(child.stderr.take().unwrap())];
@@ -55,6 +61,12 @@ pub fn start(place: &Place, groups: &[(usize, &str)]) -> Job {
 /// Runs `ranks` processes with the same arguments to their end.
 pub fn run(place: &Place, size: usize, args: &str) -> Ran {
     start(place, &[(size, args)]).end(LONGEST)
+}
+
+/// As [`run`], with sums of gradients in buckets of at least `least` elements, which overlap with the backward pass.
+pub fn run_in_buckets(place: &Place, size: usize, args: &str, least: usize) -> Ran {
+    let least = least.to_string();
+    start_with(place, &[(size, args)], &[("WGRAD_TEST_BUCKET", &least)]).end(LONGEST)
 }
 
 impl Job {

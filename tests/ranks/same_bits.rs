@@ -1,7 +1,7 @@
 //! 2 and 4 processes give the bits of one.
 
 use crate::cli_support::Place;
-use crate::jobs::{run, weights};
+use crate::jobs::{run, run_in_buckets, weights};
 use serde_json::Value;
 
 /// A table of `rows` rows with a column of weights.
@@ -77,6 +77,34 @@ fn several_processes_on_an_adapter_give_the_bits_of_one() {
         assert_eq!(ran.code, 0, "{}", ran.stderr);
         let path = |size: usize| place.path(&size.to_string());
         assert!(weights(&path(size)) == weights(&path(1)), "{size} processes");
+    }
+}
+
+/// Sums that overlap with the backward pass change no bit, and are said once.
+#[test]
+fn overlapping_sums_give_the_bits_of_one_process() {
+    let place = Place::new();
+    table(&place, "table.csv", 300);
+    for (i, (name, args)) in JOBS[..4].iter().enumerate() {
+        let train = |out: &str| format!("train {args} --device cpu --no-report --out {i}-{out}");
+        let alone = place.run(&format!("{} --reproducible", train("1")));
+        assert_eq!(alone.code, 0, "{name}: {}", alone.stderr);
+        let of = |out: &str| weights(&place.path(&format!("{i}-{out}")));
+        for size in [2, 4] {
+            let out = size.to_string();
+            let ran = run_in_buckets(&place, size, &format!("{} --reproducible", train(&out)), 1);
+            assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+            let said = ran.stderr.matches("overlapping with the backward pass").count();
+            // Ranks wait for each other in the middle of a batch normalization.
+            assert_eq!(said, usize::from(!args.contains("--norm batch")), "{name}: {}", ran.stderr);
+            assert!(of(&out) == of("1"), "{name}, {size} processes");
+        }
+        // Two ranks have a single order of a sum; the fastest sums overlap, too.
+        let ran = run(&place, 2, &format!("{} --reproducible=no", train("after")));
+        assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+        let ran = run_in_buckets(&place, 2, &format!("{} --reproducible=no", train("beside")), 1);
+        assert_eq!(ran.code, 0, "{name}: {}", ran.stderr);
+        assert!(of("after") == of("beside"), "{name}, in the fastest order");
     }
 }
 

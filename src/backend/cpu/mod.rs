@@ -53,6 +53,8 @@ pub struct Cpu<T> {
     uploads: usize,
     /// Operations from which on a step is shared out.
     worth_a_team: f64,
+    /// Whether the last pass over rows left gradients in chunks.
+    in_chunks: bool,
 }
 
 /// An uploaded data set.
@@ -119,6 +121,7 @@ impl<T: Gemm> Cpu<T> {
             data: HashMap::new(),
             uploads: 0,
             worth_a_team: FLOPS_WORTH_A_TEAM,
+            in_chunks: false,
         })
     }
 }
@@ -254,15 +257,19 @@ impl<T: Gemm> Cpu<T> {
         let flops: f64 = each.map(|op| self.program.flops(op, rows)).sum();
         // Which threads do the work changes no result.
         let threads = if flops < self.worth_a_team { 1 } else { self.team.threads() };
-        // Gradients are added up in the pass over rows where the step that takes them follows.
+        // Gradients are added up in the pass over rows where the step that takes them follows; the rest of the step
+        // may be another run.
         let run = &self.program.ops[ops.clone()];
         let passes = run.iter().any(
             |op| matches!(op, Op::WholeNet(net) if net.reach() == Reach::Deltas && net.from == 0),
         );
         let batch = self.program.batch;
         let updates = run.iter().any(|op| takes_whole_batch(op, batch));
-        let whole = passes && updates;
-        let x = run.iter().find_map(|op| match op {
+        if passes {
+            self.in_chunks = updates;
+        }
+        let whole = self.in_chunks && updates;
+        let x = self.program.ops.iter().find_map(|op| match op {
             Op::WholeNet(net) => Some(net.x),
             _ => None,
         });

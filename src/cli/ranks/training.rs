@@ -29,8 +29,9 @@ pub(in crate::cli) fn join(job: &mut Job, trainer: &mut Trainer) -> Result<()> {
     let reduction = reduction(chosen);
     trainer.set_ranks(ranks, reduction)?;
     job.config.run.reproducible = Some(chosen);
+    let overlaps = if trainer.overlaps() { ", overlapping with the backward pass" } else { "" };
     say(format_args!(
-        "ranks: {size}, {}",
+        "ranks: {size}{overlaps}, {}",
         match reduction {
             Reduction::Reproducible { blocks } => format!(
                 "gradients are summed over {blocks} blocks of each batch in a fixed order (--reproducible)"

@@ -240,6 +240,21 @@ impl Program {
         self.buffers[buffer] = offset.saturating_add(padded);
     }
 
+    /// Replaces op `at` by others in all routines.
+    pub(crate) fn replace(&mut self, at: usize, ops: Vec<Op>) {
+        let r = &mut self.routines;
+        let passes = [&mut r.predict, &mut r.evaluate, &mut r.forward, &mut r.gradient];
+        let steps = [&mut r.micro_batch, &mut r.step, &mut r.update];
+        for routine in passes.into_iter().chain(steps).chain([&mut r.average, &mut r.swap]) {
+            for bound in [&mut routine.start, &mut routine.end] {
+                if *bound > at {
+                    *bound = *bound + ops.len() - 1;
+                }
+            }
+        }
+        self.ops.splice(at..=at, ops);
+    }
+
     /// All of `buffer` as one row.
     pub fn add_whole(&mut self, buffer: usize, name: impl Into<String>, role: Role) -> TensorId {
         let cols = self.buffers[buffer];

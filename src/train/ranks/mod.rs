@@ -69,6 +69,12 @@ pub trait Ranks: Send {
     /// # Errors
     /// When another rank is gone, or has failed.
     fn gather(&mut self, bytes: &[u8]) -> Result<Vec<Vec<u8>>>;
+
+    /// The fewest elements of a bucket of gradients that is summed while others are still computed, the same on all
+    /// ranks; none if sums are so fast that all gradients are computed first.
+    fn bucket(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// A single process.

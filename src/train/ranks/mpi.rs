@@ -24,6 +24,10 @@ const DONE: i32 = 3;
 static NOTICE: [i32; 1] = [0];
 /// The most elements of a message, as MPI counts them in 32 bits.
 const MESSAGE: usize = 1 << 28;
+/// The fewest elements of a bucket of gradients, 16 MiB, if ranks are on several machines: smaller ones are slower.
+const BUCKET: usize = 4 << 20;
+/// The environment variable with another number of elements, for tests: then also if all ranks are on one machine.
+const TEST_BUCKET: &str = "WGRAD_TEST_BUCKET";
 /// The number of polls of an operation between two checks for a failure.
 const LOOKS: u32 = 64;
 /// How long a rank polls without a pause: other ranks of the machine may need the processor.
@@ -239,5 +243,11 @@ impl Ranks for Mpi {
             all[rank * longest..rank * longest + *length as usize].to_vec()
         };
         Ok(lengths.iter().enumerate().map(of).collect())
+    }
+
+    fn bucket(&self) -> Option<usize> {
+        let asked = std::env::var(TEST_BUCKET).ok().and_then(|text| text.parse().ok());
+        let [_, on_machine] = self.local;
+        asked.or((on_machine < self.size).then_some(BUCKET))
     }
 }

@@ -83,6 +83,17 @@ impl Tree {
             self.give(left.values);
         }
     }
+
+    /// As [`Tree::push_last`] for elements `range` of the last block alone, of which `values` are the node then. The
+    /// tree stays as it is.
+    pub fn add_to_last(&self, range: &Range<usize>, values: &mut [f32]) {
+        self.nodes.iter().rev().for_each(|left| add(values, &left.values[range.clone()]));
+    }
+
+    /// Removes all blocks.
+    pub fn clear(&mut self) {
+        self.spare.extend(self.nodes.drain(..).map(|node| node.values));
+    }
 }
 
 fn add(sum: &mut [f32], values: &[f32]) {

@@ -1,6 +1,7 @@
 //! A trainer as one of several ranks: how they join, and the decisions of rank 0.
 
 use super::Trainer;
+use super::data_parallel::overlap::Overlap;
 use super::data_parallel::sync_batch_norm::{SyncBatchNorm, has_batch_norm};
 use super::data_parallel::{DataParallel, SUMS, gradient};
 use super::greeting::{check, first_of_another_kind, hellos};
@@ -63,8 +64,16 @@ impl Trainer {
         };
         let seam = Seam::of_gradients(self.session.plan());
         let (tree, drifts) = (Tree::default(), differ.is_some());
-        let mut parallel =
-            DataParallel { ranks, parts, seam, tree, norms: None, shard: None, drifts };
+        let mut parallel = DataParallel {
+            ranks,
+            parts,
+            seam,
+            tree,
+            norms: None,
+            overlap: None,
+            shard: None,
+            drifts,
+        };
         self.load_parts(&mut parallel)?;
         let same_threads = all.iter().all(|hello| hello.detail == all[0].detail);
         if size > 1 && reduction == Reduction::Fastest && (drifts || !same_threads) {
@@ -79,6 +88,12 @@ impl Trainer {
     #[must_use]
     pub fn ranks(&self) -> usize {
         self.parallel.as_ref().map_or(1, |parallel| parallel.ranks.size())
+    }
+
+    /// Whether gradients are summed over the ranks while others are still computed ([`Ranks::bucket`]).
+    #[must_use]
+    pub fn overlaps(&self) -> bool {
+        self.parallel.as_ref().is_some_and(|parallel| parallel.overlap.is_some())
     }
 
     /// Loads the program for the parts of a rank.
@@ -96,9 +111,10 @@ impl Trainer {
             spec.plan = PlanKind::Plain;
         }
         let traits = self.session.backend().traits();
-        let plan = plan::plan(&spec, rows.max(evaluation), Purpose::TrainWithHook, traits);
+        let mut plan = plan::plan(&spec, rows.max(evaluation), Purpose::TrainWithHook, traits);
         parallel.seam = Seam::of_gradients(&plan);
         parallel.norms = has_batch_norm(&spec).then(|| SyncBatchNorm::new(&plan));
+        parallel.overlap = Overlap::new(&mut plan, parallel);
         self.session.replace(plan)?;
         self.session.set_weights(&self.spec.net, &weights)?;
         self.share_update(parallel)

@@ -2,6 +2,7 @@
 //! The ranks are threads here; `tests/ranks` starts processes.
 
 mod observers;
+mod overlap;
 mod refused;
 mod same_bits;
 
@@ -54,6 +55,8 @@ struct Job {
     spec: Spec,
     training: Dataset,
     validation: Option<Dataset>,
+    /// Whether gradients are summed in buckets.
+    buckets: Option<overlap::Asked>,
 }
 
 impl Job {
@@ -78,6 +81,10 @@ impl Job {
         from: Option<&Checkpoint>,
     ) -> Vec<Result<Trained>> {
         in_threads(size, |rank, ranks| {
+            let ranks = match &self.buckets {
+                Some(asked) => asked.wrap(ranks),
+                None => ranks,
+            };
             let mut trainer = self.trainer(backend(rank), ranks, reduction)?;
             if let Some(checkpoint) = from {
                 trainer = trainer.go_on(checkpoint)?;
@@ -118,7 +125,7 @@ fn jobs() -> Vec<(&'static str, Job)> {
     let validation = Some(random_classes(40, 7, 3, 2));
     let of = |change: &dyn Fn(&mut Job)| {
         let (spec, training) = (base.clone(), training.clone());
-        let mut job = Job { spec, training, validation: validation.clone() };
+        let mut job = Job { spec, training, validation: validation.clone(), buckets: None };
         change(&mut job);
         job
     };

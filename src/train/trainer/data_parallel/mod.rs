@@ -1,6 +1,7 @@
 //! Data-parallel steps: every rank computes the gradient of its part of a batch, the gradients are summed over all
 //! ranks, and every rank takes the same update.
 
+pub(super) mod overlap;
 mod shard;
 pub(super) mod sync_batch_norm;
 
@@ -16,6 +17,7 @@ use crate::plan::Plan;
 use crate::train::ranks::{
     Parts, Ranks, Tree, micro_batches, reduce, reduce_in_place, reduce_scatter_in_place,
 };
+use overlap::Overlap;
 use shard::Shard;
 use std::ops::Range;
 use sync_batch_norm::{Blocks, Place, SyncBatchNorm};
@@ -31,6 +33,8 @@ pub(super) struct DataParallel {
     pub tree: Tree,
     /// Of a net with batch normalization.
     pub norms: Option<SyncBatchNorm>,
+    /// Where sums overlap with the backward pass.
+    pub overlap: Option<Overlap>,
     /// Where ranks share the optimizer's step.
     pub shard: Option<Shard>,
     /// Whether the weights may differ in their last bits between ranks, as their devices are of different kinds.
@@ -88,6 +92,12 @@ impl DataParallel {
     ) -> Result<[f32; SUMS]> {
         let of = [self.ranks.rank(), self.ranks.size()];
         let parts = self.parts.of(step.rows as usize, multiple(spec), of);
+        if let Some(mut overlap) = self.overlap.take() {
+            let mut at = Place { plan, backend, data, step };
+            let sums = overlap.gradients(self, &mut at, parts, multiple(spec));
+            self.overlap = Some(overlap);
+            return sums;
+        }
         if let Some(gradients) = self.in_place(backend) {
             let multiple = multiple(spec);
             return self.gradients_in_place(
@@ -112,7 +122,8 @@ impl DataParallel {
                         // −0 adds nothing to a sum, not even the sign of 0.
                         true => values.fill(-0.0),
                         false => {
-                            self.part(plan, backend, data, &of_rows(step, &rows), &mut values)?
+                            let step = of_rows(step, &rows);
+                            self.part(plan, backend, data, &step, None, &mut values)?
                         }
                     }
                     self.tree.push(block, values);
@@ -221,10 +232,9 @@ impl DataParallel {
         multiple: usize,
         (gradients, parts): (TensorId, Vec<(usize, Range<usize>)>),
     ) -> Result<[f32; SUMS]> {
-        let lost = || Error::failed("the gradients are no longer in memory");
         let parts = match self.parts {
             Parts::Blocks(_) => parts,
-            Parts::Ends(_) => micro_batches(parts, most(plan, multiple)),
+            Parts::Ends(_) => micro_batches_of(parts, plan, multiple),
         };
         let (last, mut sums_tree) = (parts.len().saturating_sub(1), Tree::default());
         let (mut sums, by_blocks) = ([0.0; SUMS], matches!(self.parts, Parts::Blocks(_)));
@@ -281,40 +291,52 @@ impl DataParallel {
             total.fill(0.0);
             return Ok(total);
         }
-        for (i, rows) in micro_batches(vec![(0, rows)], most(plan, multiple)) {
+        for (i, rows) in micro_batches_of(vec![(0, rows)], plan, multiple) {
             let part = of_rows(step, &rows);
             if i == 0 {
-                self.part(plan, backend, data, &part, &mut total)?;
+                self.part(plan, backend, data, &part, None, &mut total)?;
                 continue;
             }
             let mut values = self.tree.buffer(total.len());
-            self.part(plan, backend, data, &part, &mut values)?;
+            self.part(plan, backend, data, &part, None, &mut values)?;
             total.iter_mut().zip(&values).for_each(|(sum, x)| *sum += x);
             self.tree.give(values);
         }
         Ok(total)
     }
 
-    /// The gradients, losses and scores of some rows.
+    /// The gradients, losses and scores of some rows; those of a tensor that is summed in place in the backend's order.
     fn part(
         &self,
         plan: &Plan,
         backend: &mut dyn Backend,
         data: DataId,
         step: &Step,
+        in_place: Option<TensorId>,
         values: &mut [f32],
     ) -> Result<()> {
         backend.write(plan.sums, Values::F32(&[0.0; SUMS])).block_on()?;
         backend.run(gradient(plan), data, &[*step]).block_on()?;
         let (gradients, sums) = values.split_at_mut(self.seam.len());
-        self.seam.read(plan, backend, gradients)?;
+        match in_place {
+            Some(id) => gradients.copy_from_slice(backend.host_mut(id).ok_or_else(lost)?),
+            None => self.seam.read(plan, backend, gradients)?,
+        }
         backend.read(plan.sums, ValuesMut::F32(sums)).block_on()
     }
 }
 
-/// The most rows of the program, rounded down to a multiple.
-fn most(plan: &Plan, multiple: usize) -> usize {
-    (plan.program.batch / multiple * multiple).max(1)
+fn lost() -> Error {
+    Error::failed("the gradients are no longer in memory")
+}
+
+/// The rows of a rank's only part, in micro-batches that fit the program and have a multiple of rows.
+fn micro_batches_of(
+    parts: Vec<(usize, Range<usize>)>,
+    plan: &Plan,
+    multiple: usize,
+) -> Vec<(usize, Range<usize>)> {
+    micro_batches(parts, (plan.program.batch / multiple * multiple).max(1))
 }
 
 /// The ops up to the gradients.

@@ -12,12 +12,15 @@ use crate::plan::Plan;
 use crate::plan::program::Op;
 use crate::train::ranks::{Ranks, all_gather_in_place, own_part};
 use crate::train::trainer::Trainer;
+use std::ops::Range;
 
 /// What a rank needs for its part of the optimizer's step.
 pub(in crate::train::trainer) struct Shard {
     parameters: TensorId,
     /// What the optimizer keeps, a number for each parameter.
     states: Vec<TensorId>,
+    /// The elements that are shared at a time: all, or the buckets in which gradients are summed.
+    buckets: Vec<Range<usize>>,
     /// Whether this rank has all of the state, not only what belongs to its part.
     pub is_whole: bool,
 }
@@ -30,13 +33,20 @@ impl Shard {
         ranks: &mut dyn Ranks,
     ) -> Result<()> {
         self.is_whole = false;
-        gather(backend, ranks, self.parameters)
+        self.gather_tensor(backend, ranks, self.parameters)
     }
-}
 
-fn gather(backend: &mut dyn Backend, ranks: &mut dyn Ranks, tensor: TensorId) -> Result<()> {
-    let lost = || Error::failed("the parameters are no longer in memory");
-    all_gather_in_place(ranks, backend.host_mut(tensor).ok_or_else(lost)?)
+    fn gather_tensor(
+        &self,
+        backend: &mut dyn Backend,
+        ranks: &mut dyn Ranks,
+        tensor: TensorId,
+    ) -> Result<()> {
+        let lost = || Error::failed("the parameters are no longer in memory");
+        let all = backend.host_mut(tensor).ok_or_else(lost)?;
+        let mut buckets = self.buckets.iter();
+        buckets.try_for_each(|bucket| all_gather_in_place(ranks, &mut all[bucket.clone()]))
+    }
 }
 
 /// The plan whose update is that of this rank's part alone; none where the update is more than a step of an optimizer
@@ -46,7 +56,7 @@ fn sharded(session: &mut Session, parallel: &DataParallel) -> Option<(Plan, Shar
     let mut plan = session.plan().clone();
     let update = plan.program.routines.update.clone();
     let len = plan.program.len(plan.parameters);
-    let [Op::Update { rule, w, state, range, .. }] = &mut plan.program.ops[update] else {
+    let [op @ Op::Update { rule, w, state, range, .. }] = &plan.program.ops[update.clone()] else {
         return None;
     };
     let fits = size > 1
@@ -59,8 +69,27 @@ fn sharded(session: &mut Session, parallel: &DataParallel) -> Option<(Plan, Shar
     if !fits {
         return None;
     }
-    *range = own_part(len, parallel.ranks.rank(), size);
+    let buckets: Vec<_> = match &parallel.overlap {
+        Some(overlap) => overlap.ranges().collect(),
+        None => Vec::from([Range { start: 0, end: len }]),
+    };
+    let own = buckets.iter().map(|bucket| {
+        let Range { start, end } = own_part(bucket.len(), parallel.ranks.rank(), size);
+        bucket.start + start..bucket.start + end
+    });
+    // A small bucket may leave a rank nothing but the space between two tensors.
+    let tensors = || plan.program.inside(*w).map(|id| plan.program.range(id, 0));
+    let is_used = |own: &Range<usize>| tensors().any(|t| t.start < own.end && own.start < t.end);
+    let updates = own.filter(is_used).map(|own| {
+        let mut op = op.clone();
+        if let Op::Update { range, .. } = &mut op {
+            *range = own;
+        }
+        op
+    });
+    let updates = updates.collect();
     let states = state[..rule.optimizer.state_slots()].to_vec();
+    plan.program.replace(update.start, updates);
     let backend = session.backend_mut();
     let mut in_memory =
         |id: &TensorId| backend.host_mut(*id).is_some_and(|values| values.len() == len);
@@ -68,7 +97,7 @@ fn sharded(session: &mut Session, parallel: &DataParallel) -> Option<(Plan, Shar
         return None;
     }
     let parameters = plan.parameters;
-    Some((plan, Shard { parameters, states, is_whole: true }))
+    Some((plan, Shard { parameters, states, buckets, is_whole: true }))
 }
 
 impl Trainer {
@@ -100,7 +129,7 @@ impl Trainer {
             return Ok(());
         }
         for &state in &shard.states {
-            gather(self.session.backend_mut(), ranks.as_mut(), state)?;
+            shard.gather_tensor(self.session.backend_mut(), ranks.as_mut(), state)?;
         }
         shard.is_whole = true;
         Ok(())
