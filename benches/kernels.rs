@@ -12,7 +12,7 @@
 
 use pollster::FutureExt as _;
 use std::time::{Duration, Instant};
-use wgrad::backend::device::{self, Choice};
+use wgrad::backend::device::{self, Device};
 use wgrad::backend::gpu::Gpu;
 use wgrad::backend::session::Session;
 use wgrad::backend::session::initial_weights;
@@ -124,7 +124,7 @@ fn line(json: bool, text: &str, fields: &serde_json::Value) {
 }
 
 fn main() -> wgrad::Result<()> {
-    let choice: Choice =
+    let choice: Device =
         std::env::var("WGRAD_BENCH_DEVICE").unwrap_or_else(|_| "cpu".into()).parse()?;
     // Cargo says --bench.
     let (flags, names): (Vec<String>, Vec<String>) =
@@ -137,7 +137,7 @@ fn main() -> wgrad::Result<()> {
         }
     }
     let open = || device::open(&choice, None).map(|opened| opened.backend);
-    if chosen("tiles") && choice == Choice::Gpu {
+    if chosen("tiles") && choice == Device::Gpu {
         tiles(json)?;
     }
     let cases: Vec<&Case> = CASES.iter().filter(|case| chosen(case.name)).collect();

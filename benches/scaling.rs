@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use wgrad::backend::device::{self, Choice};
+use wgrad::backend::device::{self, Device};
 use wgrad::data::{Preprocessing, Scaling, StoredWriter};
 use wgrad::train::bench::cases::{random_numbers, relu_net};
 use wgrad::train::bench::{Bench, step_flops};
@@ -118,7 +118,7 @@ fn spec(point: &Point) -> Spec {
     spec
 }
 
-fn measure(point: &Point, choice: &Choice) -> wgrad::Result<Pace> {
+fn measure(point: &Point, choice: &Device) -> wgrad::Result<Pace> {
     let (inputs, outputs) = (point.widths[0], point.widths[point.widths.len() - 1]);
     let data = random_numbers("random", point.rows, inputs, outputs)?;
     let preprocessing = Preprocessing::fit(&data, Scaling::None);
@@ -138,7 +138,7 @@ impl Observer for Until {
 }
 
 /// Whole epochs and parts of them, the reading of windows included.
-fn measure_from_disk(point: &Point, choice: &Choice) -> wgrad::Result<Pace> {
+fn measure_from_disk(point: &Point, choice: &Device) -> wgrad::Result<Pace> {
     let (inputs, outputs) = (point.widths[0], point.widths[point.widths.len() - 1]);
     let part = random_numbers("random", WRITTEN, inputs, outputs)?;
     let mut writer = StoredWriter::create()?;
@@ -171,7 +171,7 @@ struct Curve {
 }
 
 impl Curve {
-    fn measure(sweep: Sweep, choice: &Choice) -> Self {
+    fn measure(sweep: Sweep, choice: &Device) -> Self {
         let (mut paces, mut end) = (Vec::new(), None);
         for point in &sweep.points {
             let measure = if sweep.from_disk { measure_from_disk } else { measure };
@@ -281,7 +281,7 @@ fn processor() -> String {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let variable = |name: &str| std::env::var(name).ok();
-    let choice: Choice = variable("WGRAD_BENCH_DEVICE").unwrap_or_else(|| "cpu".into()).parse()?;
+    let choice: Device = variable("WGRAD_BENCH_DEVICE").unwrap_or_else(|| "cpu".into()).parse()?;
     let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let chosen = sweeps().into_iter();
     let chosen = chosen.filter(|s| asked.is_empty() || asked.iter().any(|a| a == s.name));

@@ -2,12 +2,12 @@
 //!
 //! `cargo run --release --example digits [auto|cpu|gpu]`
 
-use wgrad::backend::device::{self, Choice};
+use wgrad::backend::device::{self, Device};
 use wgrad::data::{Preprocessing, Scaling, digits};
 use wgrad::{Activation, Loss, Net, Spec, Trainer};
 
 fn main() -> wgrad::Result<()> {
-    let device: Choice = std::env::args().nth(1).as_deref().unwrap_or("auto").parse()?;
+    let device: Device = std::env::args().nth(1).as_deref().unwrap_or("auto").parse()?;
     let (training, validation) = digits().split(0.1, 0)?;
     let net = Net::new(64).layer(128, Activation::Relu).layer(10, Activation::Identity);
     let spec = Spec::new(net, Loss::CrossEntropy).epochs(30);

@@ -21,7 +21,7 @@
 //!
 //! Settings that aren't given are chosen for the data, as by `wgrad train table.csv`: the same rows give the
 //! same bits. By default, on up to 30,000 rows, three nets are trained, each with a different third held out;
-//! their predictions are averaged and calibrated.
+//! their predictions are averaged and calibrated. [`ClassifierBuilder`] and [`RegressorBuilder`] list the defaults.
 //!
 //! # Regression, early stopping, files
 //!
@@ -147,7 +147,7 @@ pub mod proof;
 pub mod report;
 pub mod train;
 
-pub use backend::device::Choice as Device;
+pub use backend::device::Device;
 pub use base::error::{Error, ErrorKind, Result};
 pub use data::split::Split;
 pub use data::{ClassWeight, Scaling};
@@ -165,6 +165,7 @@ pub use math::matrix::Matrix;
 pub use math::optim::Optimizer;
 pub use math::schedule::Schedule;
 pub use net::spec::{Net, Spec};
+pub use train::evaluation::{ClassReport, NumberReport};
 pub use train::event::Flow;
 pub use train::model::Model;
 pub use train::trainer::Trainer;

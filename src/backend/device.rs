@@ -1,4 +1,4 @@
-//! The choice of a device: the user's, and the reason why a device was chosen.
+//! The device that a user names, and the one that is opened for it.
 
 use super::Backend;
 use super::cpu::Cpu;
@@ -8,10 +8,10 @@ use crate::net::precision::Multiplier;
 use std::fmt;
 use std::str::FromStr;
 
-/// A device as a user names it.
+/// Where nets are trained and predict, as a user names it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Choice {
+pub enum Device {
     /// The fastest of the CPU and the real GPUs for the work, measured by
     /// [`train::choose::open`](crate::train::choose::open). If the work isn't known, a real GPU if there is
     /// one, otherwise the CPU.
@@ -31,13 +31,13 @@ pub enum Choice {
 pub struct Opened {
     /// The backend on it.
     pub backend: Box<dyn Backend>,
-    /// The choice that opens the same device again: never [`Choice::Auto`].
-    pub device: Choice,
+    /// The choice that opens the same device again: never [`Device::Auto`].
+    pub device: Device,
     /// Why it was chosen, as a sentence for users.
     pub why: String,
     /// The multiplier for mixed precision, if it was already measured.
     pub multiplier: Option<Multiplier>,
-    /// The devices that [`Choice::Auto`] skipped, each with the reason, a sentence for users: devices
+    /// The devices that [`Device::Auto`] skipped, each with the reason, a sentence for users: devices
     /// that don't open or, with [`train::choose::open`](crate::train::choose::open), don't compile the kernels.
     pub passed_over: Vec<String>,
 }
@@ -48,17 +48,17 @@ pub(crate) fn passed_over(name: &str, error: &Error) -> String {
     format!("{name} is skipped: {}", brief.lines().next().unwrap_or_default())
 }
 
-/// Opens the chosen device; `threads` are those of the CPU backend. For [`Choice::Auto`] prefer
+/// Opens the chosen device; `threads` are those of the CPU backend. For [`Device::Auto`] prefer
 /// [`train::choose::open`](crate::train::choose::open), as the commands do: this uses the first real GPU that
 /// opens, which is slower than the CPU for small nets.
 ///
 /// # Errors
 /// When there is no such device, with those that exist, or it can't be opened.
-pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
+pub fn open(choice: &Device, threads: Option<usize>) -> Result<Opened> {
     let cpu = |why: &str| -> Result<Opened> {
         Ok(Opened {
             backend: Box::new(Cpu::<f32>::new(threads)?),
-            device: Choice::Cpu,
+            device: Device::Cpu,
             why: why.into(),
             multiplier: None,
             passed_over: Vec::new(),
@@ -66,10 +66,10 @@ pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
     };
     let gpu = |index: usize, why: String| -> Result<Opened> {
         let backend = Box::new(Gpu::open(index)?);
-        let device = Choice::Index(index);
+        let device = Device::Index(index);
         Ok(Opened { backend, device, why, multiplier: None, passed_over: Vec::new() })
     };
-    if *choice == Choice::Cpu {
+    if *choice == Device::Cpu {
         return cpu("asked for");
     }
     let adapters = gpu::adapters();
@@ -79,8 +79,8 @@ pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
         format!("choose auto, cpu, gpu, or a number or name; devices here: cpu, {adapters}")
     };
     match choice {
-        Choice::Cpu => cpu("asked for"),
-        Choice::Auto => {
+        Device::Cpu => cpu("asked for"),
+        Device::Auto => {
             let mut refused = Vec::new();
             for a in adapters.iter().filter(|a| !a.is_software) {
                 match gpu(a.index, "the best adapter that opens".into()) {
@@ -95,18 +95,18 @@ pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
             };
             Ok(Opened { passed_over: refused, ..cpu(why)? })
         }
-        Choice::Gpu => match adapters.first() {
+        Device::Gpu => match adapters.first() {
             Some(a) if a.is_software => gpu(a.index, "as requested; a software adapter, as no GPU was found".into()),
             Some(a) => gpu(a.index, "asked for".into()),
             None => Err(Error::device("no GPU adapter was found").help(
                 "install a Vulkan driver (on Debian and Ubuntu mesa-vulkan-drivers), or use --device cpu",
             )),
         },
-        Choice::Index(index) if *index < adapters.len() => gpu(*index, "asked for by number".into()),
-        Choice::Index(index) => {
+        Device::Index(index) if *index < adapters.len() => gpu(*index, "asked for by number".into()),
+        Device::Index(index) => {
             Err(Error::device(format!("there is no adapter {index}")).help(known()))
         }
-        Choice::Name(name) => {
+        Device::Name(name) => {
             let wanted = name.to_lowercase();
             match adapters.iter().find(|a| a.name.to_lowercase().contains(&wanted)) {
                 Some(a) => gpu(a.index, format!("its name contains {name:?}")),
@@ -116,34 +116,34 @@ pub fn open(choice: &Choice, threads: Option<usize>) -> Result<Opened> {
     }
 }
 
-serde_as_text!(Choice);
+serde_as_text!(Device);
 
-impl fmt::Display for Choice {
+impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Choice::Auto => f.write_str("auto"),
-            Choice::Cpu => f.write_str("cpu"),
-            Choice::Gpu => f.write_str("gpu"),
-            Choice::Index(index) => write!(f, "{index}"),
-            Choice::Name(name) => f.write_str(name),
+            Device::Auto => f.write_str("auto"),
+            Device::Cpu => f.write_str("cpu"),
+            Device::Gpu => f.write_str("gpu"),
+            Device::Index(index) => write!(f, "{index}"),
+            Device::Name(name) => f.write_str(name),
         }
     }
 }
 
-impl FromStr for Choice {
+impl FromStr for Device {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         Ok(match text.to_lowercase().as_str() {
-            "auto" => Choice::Auto,
-            "cpu" => Choice::Cpu,
-            "gpu" => Choice::Gpu,
+            "auto" => Device::Auto,
+            "cpu" => Device::Cpu,
+            "gpu" => Device::Gpu,
             "" => {
                 return Err(
                     Error::usage("no device was given").help("auto, cpu, gpu, a number or a name")
                 );
             }
-            _ => text.parse().map_or_else(|_| Choice::Name(text.into()), Choice::Index),
+            _ => text.parse().map_or_else(|_| Device::Name(text.into()), Device::Index),
         })
     }
 }

@@ -44,6 +44,18 @@ pub fn count(n: usize, what: &str) -> String {
     format!("{} {what}", thousands(n as f64))
 }
 
+/// `1 of 1 row`, `3 of 1,000 rows`.
+#[must_use]
+pub fn part(n: usize, all: usize, what: &str) -> String {
+    format!("{} of {}", thousands(n as f64), count(all, what))
+}
+
+/// The form of a verb for `n` things: `has` of `["has", "have"]` for one.
+#[must_use]
+pub fn verb(n: usize, [one, several]: [&str; 2]) -> &str {
+    if n == 1 { one } else { several }
+}
+
 /// `rows`, `classes`.
 #[must_use]
 pub fn plural(what: &str) -> String {
@@ -62,6 +74,11 @@ mod tests {
             ["0.0000", "0.9778", "12.346", "54322", "1.234e-4", "1.500e9", "-2.5000", "NaN"]
         );
         assert_eq!([0.0, 999.6, 1234567.0].map(thousands), ["0", "1,000", "1,234,567"]);
+        assert_eq!(
+            [part(1, 1, "row"), part(1, 1200, "class")],
+            ["1 of 1 row", "1 of 1,200 classes"]
+        );
+        assert_eq!([1, 0, 2].map(|n| verb(n, ["has", "have"])), ["has", "have", "have"]);
         assert_eq!(
             [0.25, 42.0, 61.0, 7320.0, f64::INFINITY].map(duration)[..4],
             ["0.2 s", "42 s", "1m01s", "2h02m"]

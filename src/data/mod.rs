@@ -52,6 +52,7 @@ pub use encode::{Lookup, RawColumn};
 pub(crate) use formats::columnar::columns_of;
 #[cfg(feature = "data")]
 pub use formats::idx::{IdxArray, IdxValues, read_idx, read_idx_bytes};
+pub use formats::want::OnError;
 #[cfg(feature = "data")]
 pub use large::census::{Census, RowSubsets};
 #[cfg(feature = "data")]

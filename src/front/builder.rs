@@ -119,8 +119,8 @@ macro_rules! builder {
                 self
             }
 
-            /// The metric on the validation rows by which epochs are compared, such as `loss`, `accuracy`, `rmse`.
-            /// Default: the loss.
+            /// The metric on the validation rows by which epochs are compared, such as `loss`, `accuracy`, `rmse`:
+            /// [`EpochReport::metric`] lists the names. Default: the loss.
             #[must_use]
             pub fn metric(mut self, name: impl Into<String>) -> Self {
                 self.settings.config.run.metric = Some(name.into());
@@ -140,7 +140,7 @@ macro_rules! builder {
             #[must_use]
             pub fn validation_fraction(mut self, fraction: f64) -> Self {
                 let fraction = match (0.0..1.0).contains(&fraction) {
-                    true => Ok(Validation::Fraction(fraction)),
+                    true => Ok(HeldOutData::Fraction(fraction)),
                     false => Err(Error::usage(format!("{fraction} is not a fraction of the rows"))
                         .at("validation_fraction")
                         .help("give a number of at least 0 and below 1")),
@@ -248,8 +248,9 @@ macro_rules! builder {
                 self
             }
 
-            /// A function that receives notes and warnings about the data and the device, one sentence each.
-            /// Default: none.
+            /// A function that receives notes and warnings about the data and the device, one sentence each, which
+            /// begins with `note: ` or `warning: `. It returns nothing, and can't be a closure that captures: such as
+            /// `|message| eprintln!("{message}")`. Default: none.
             #[must_use]
             pub fn notify(mut self, notify: fn(&str)) -> Self {
                 self.settings.hooks.notify = Some(notify);

@@ -9,12 +9,12 @@ use super::labels::{FromLabel, Labels, named};
 use super::rows::{Columns, Rows};
 use super::settings::{Settings, held_out};
 use crate::backend::Backend;
-use crate::backend::device::Choice as Device;
+use crate::backend::device::Device;
 use crate::base::error::{Error, Result};
 use crate::base::every::TimeSpan;
 use crate::data::split::Split;
 use crate::data::{ClassWeight, Predictions, Scaling, Task, Values};
-use crate::files::config::{Calibration, ColumnNames, Preset, TrainConfig, Validation};
+use crate::files::config::{Calibration, ColumnNames, HeldOutData, Preset, TrainConfig};
 use crate::math::activation::Activation;
 use crate::math::loss::Loss;
 use crate::math::matrix::Matrix;
@@ -49,6 +49,27 @@ pub struct Classifier {
 
 /// The builder of a [`Classifier`]: settings under the field's names. Those that aren't set are chosen for the
 /// data.
+///
+/// ```
+/// # let x: Vec<[f32; 2]> = (0..60).map(|i| [(i * 7 % 10) as f32, (i % 10) as f32]).collect();
+/// # let y: Vec<&str> = x.iter().map(|[a, b]| if a > b { "left" } else { "right" }).collect();
+/// use wgrad::Classifier;
+///
+/// let model = Classifier::builder()
+///     .hidden_layers([32])
+///     .validation_fraction(0.2)
+///     .early_stopping(10)
+///     .metric("accuracy")
+///     .fit(&x, &y)?;
+/// assert_eq!(model.class_names(), ["left", "right"]);
+/// let probabilities = model.predict_proba(&[[9.0, 1.0]])?;
+/// println!("left with a probability of {}", probabilities.row(0)[0]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Defaults
+///
+#[doc = include_str!("defaults.md")]
 pub struct ClassifierBuilder {
     settings: Settings,
 }
@@ -166,7 +187,9 @@ impl Classifier {
         }
     }
 
-    /// The names of the classes, in the order of the columns of [`predict_proba`](Self::predict_proba).
+    /// The names of the classes, in the order of the columns of [`predict_proba`](Self::predict_proba): that of
+    /// [`ClassifierBuilder::class_names`] if they were given; otherwise ascending, as numbers if all labels are whole
+    /// numbers, else as texts, so that `false` precedes `true`.
     #[must_use]
     pub fn class_names(&self) -> &[String] {
         self.fitted.model.preprocessing.classes.as_deref().unwrap_or_default()
@@ -192,7 +215,8 @@ impl Classifier {
         Ok(self.places(&self.predict_proba(x)?))
     }
 
-    /// The probability of each class: (rows, classes), in the order of [`class_names`](Self::class_names).
+    /// The probability of each class, (rows, classes); column k is that of `class_names()[k]`, whose order is explained
+    /// at [`class_names`](Self::class_names).
     ///
     /// # Errors
     /// As [`Classifier::predict`].
@@ -208,7 +232,7 @@ impl Classifier {
         self.evaluate(x, y).map(|(_, report)| report.accuracy)
     }
 
-    /// The loss, and all metrics of a report, on rows with labels.
+    /// The loss, in the units of [`EpochReport::validation_loss`], and all metrics of a report, on rows with labels.
     ///
     /// # Errors
     /// As [`Classifier::score`].

@@ -58,12 +58,18 @@ pub struct EpochReport {
     pub epochs: usize,
     /// The number of steps that the net has taken.
     pub step: u64,
-    /// The mean training loss over the epoch.
+    /// The mean loss over the batches of the epoch, with dropout and class weights. Cross-entropies are in nats. Losses
+    /// of numbers are in units of the standardized targets: a squared error of 1 is the variance of the training targets
+    /// (with [`Scaling::None`](crate::Scaling::None) and the losses Poisson, KL divergence and cosine, the caller's units).
     pub training_loss: f64,
-    /// The loss on the validation rows; none where no rows are held out.
+    /// The loss on the validation rows at the end of the epoch, in the same units; none where no rows are held out.
     pub validation_loss: Option<f64>,
-    /// Metrics on the validation rows by name, such as `accuracy` and `rmse`.
+    /// Metrics on the validation rows by name: `accuracy` for classes; `rmse`, `mae` and `r2` for numbers, the first two in
+    /// the caller's units; and the metric that epochs are compared by, if another one is set.
     pub metrics: Vec<(&'static str, f64)>,
+    /// Whether it is the best epoch of its net, whose weights the model has. It is known when the training has ended:
+    /// false in a callback, and where no rows are held out, as the last weights are kept.
+    pub is_best: bool,
     /// The learning rate of the last step.
     pub learning_rate: f32,
     /// Seconds since the net's training began.
@@ -71,7 +77,13 @@ pub struct EpochReport {
 }
 
 impl EpochReport {
-    /// A metric on the validation rows by name, such as `loss`; none where it wasn't measured.
+    /// A metric on the validation rows by name; none where it wasn't measured.
+    ///
+    /// | targets | names |
+    /// | --- | --- |
+    /// | all | `loss` |
+    /// | classes | `accuracy`, `balanced_accuracy`, `f1`, `f1_weighted`, `precision`, `precision_weighted`, `recall`, `recall_weighted`, `roc_auc`, `log_loss`, `brier`, `calibration_error`: see [`ClassReport`](crate::ClassReport) |
+    /// | numbers | `rmse`, `mae`, `r2`, `median_absolute_error`, `mape`, `nll`: see [`NumberReport`](crate::NumberReport) |
     #[must_use]
     pub fn metric(&self, name: &str) -> Option<f64> {
         match name {
@@ -97,12 +109,19 @@ pub(super) struct Watched {
     callback: Mutex<Option<Callback>>,
     cancel: Vec<CancelToken>,
     history: Mutex<Vec<EpochReport>>,
+    /// The best epochs, each with its net.
+    best: Mutex<Vec<(usize, usize)>>,
 }
 
 impl Watched {
     pub(super) fn new(control: Control) -> Self {
         let Control { callback, cancel } = control;
-        Watched { callback: Mutex::new(callback), cancel, history: Mutex::default() }
+        Watched {
+            callback: Mutex::new(callback),
+            cancel,
+            history: Mutex::default(),
+            best: Mutex::default(),
+        }
     }
 
     /// The observer of a net, counted from 1, that is trained for `epochs` epochs.
@@ -110,9 +129,16 @@ impl Watched {
         Watch { watched: self, net, nets, epochs }
     }
 
+    /// Takes the best epoch of a net, whose weights are kept.
+    pub(super) fn best(&self, net: usize, epoch: usize) {
+        self.best.lock().unwrap_or_else(PoisonError::into_inner).push((net, epoch));
+    }
+
     /// All epochs, those of the first net first.
     pub(super) fn into_history(self) -> Vec<EpochReport> {
         let mut history = self.history.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let best = self.best.into_inner().unwrap_or_else(PoisonError::into_inner);
+        history.iter_mut().for_each(|at| at.is_best = best.contains(&(at.net, at.epoch)));
         history.sort_by_key(|report| (report.net, report.epoch));
         history
     }
@@ -148,6 +174,7 @@ impl Observer for Watch<'_> {
             training_loss: epoch.train_loss,
             validation_loss: epoch.valid_loss,
             metrics: epoch.metrics.clone(),
+            is_best: false,
             learning_rate: epoch.lr,
             seconds: epoch.seconds,
         };
@@ -157,5 +184,27 @@ impl Observer for Watch<'_> {
         };
         self.watched.history.lock().unwrap_or_else(PoisonError::into_inner).push(report);
         Ok(if self.watched.is_cancelled() { Flow::Interrupt } else { flow })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::data::Targets;
+    use crate::math::matrix::Matrix;
+    use crate::net::metrics::Metrics;
+
+    #[test]
+    fn the_documentation_lists_every_metric() {
+        let documentation = include_str!("control.rs");
+        let classes = Targets::Classes { labels: vec![0], names: vec!["a".into()] };
+        let numbers = Targets::Numbers(Matrix::from_fn(1, 1, |_, _| 0.0));
+        for (targets, kind) in [(classes, "classes"), (numbers, "numbers")] {
+            let start = format!("/// | {kind} |");
+            let line = documentation.lines().find(|line| line.trim().starts_with(&start)).unwrap();
+            let listed: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+            let names = Metrics::names(&targets);
+            assert_eq!(listed[..names.len()], *names);
+            assert_eq!(listed.len(), names.len() + 1, "and the report: {listed:?}");
+        }
     }
 }

@@ -5,9 +5,10 @@ use super::rows::{Columns, Rows};
 use super::training::Trained;
 use super::words::in_fields;
 use crate::backend::Backend;
-use crate::backend::device::Choice;
+use crate::backend::device::Device;
 use crate::backend::session::Session;
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::words::count;
 #[cfg(feature = "data")]
 use crate::data::{self, DataOptions};
 use crate::data::{Dataset, Encoder, Features, Frame, Header, Predictions, Values};
@@ -34,7 +35,7 @@ pub(super) struct Fitted {
 struct Place {
     /// The open device with the model's net on it.
     session: Option<Session>,
-    device: Choice,
+    device: Device,
     threads: Option<usize>,
 }
 
@@ -56,7 +57,7 @@ impl Fitted {
                 _ => false,
             })
         });
-        let place = Place { session: None, device: Choice::Auto, threads: None };
+        let place = Place { session: None, device: Device::Auto, threads: None };
         Ok(Fitted {
             model,
             history: Vec::new(),
@@ -78,7 +79,7 @@ impl Fitted {
     }
 
     /// Uses that device for predictions from now on.
-    pub(super) fn set_device(&self, device: Choice, threads: Option<usize>) {
+    pub(super) fn set_device(&self, device: Device, threads: Option<usize>) {
         *self.place() = Place { session: None, device, threads };
     }
 
@@ -175,9 +176,12 @@ impl Fitted {
         let names = &encoding.header.names;
         if x.columns.len() + encoding.targets.len() != names.len() {
             let (found, wanted) = (x.columns.len(), names.len() - encoding.targets.len());
-            return Err(Error::data(format!("{found} columns, but the model takes {wanted}"))
-                .at("x")
-                .help("give the columns of the training rows in the same order"));
+            return Err(Error::data(format!(
+                "{}, but the model takes {wanted}",
+                count(found, "column")
+            ))
+            .at("x")
+            .help("give the columns of the training rows in the same order"));
         }
         let (mut x, mut columns) = (x.columns.into_iter(), Vec::with_capacity(names.len()));
         for name in names {
@@ -257,7 +261,19 @@ macro_rules! model_methods {
                 self.fitted.device()
             }
 
-            /// What was measured after each epoch of the training; empty for a model that was loaded.
+            /// What was measured after each epoch of the training, of one net after the other; empty for a model that
+            /// was loaded. The best epoch of each net, whose weights the model has:
+            ///
+            /// ```
+            /// # let x: Vec<f32> = (0..100).map(|i| i as f32 / 10.0).collect();
+            /// # let y: Vec<f32> = x.iter().map(|x| x * x).collect();
+            /// # let model = wgrad::Regressor::builder().epochs(3).fit(&x, &y)?;
+            /// for best in model.history().iter().filter(|epoch| epoch.is_best) {
+            ///     println!("net {}: epoch {}, loss {:?}", best.net, best.epoch, best.validation_loss);
+            /// }
+            /// # assert_eq!(model.history().iter().filter(|epoch| epoch.is_best).count(), 3);
+            /// # Ok::<(), wgrad::Error>(())
+            /// ```
             #[must_use]
             pub fn history(&self) -> &[EpochReport] {
                 &self.fitted.history

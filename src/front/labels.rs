@@ -1,6 +1,7 @@
 //! Labels: classes as programs hold them.
 
 use crate::base::error::{Error, Result};
+use crate::base::words::count;
 use crate::data::Values;
 
 /// A type of labels: integers, `bool`, `String`, and for training `&str`.
@@ -119,9 +120,13 @@ impl Labels {
     pub(super) fn column(self, rows: usize) -> Result<Values> {
         if self.values.len() != rows {
             let found = self.values.len();
-            return Err(Error::usage(format!("{found} labels for {rows} rows"))
-                .at("y")
-                .help("give the label of each row"));
+            return Err(Error::usage(format!(
+                "{} for {}",
+                count(found, "label"),
+                count(rows, "row")
+            ))
+            .at("y")
+            .help("give the label of each row"));
         }
         match self.empty {
             None => Ok(self.values),

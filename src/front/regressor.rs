@@ -8,12 +8,13 @@ use super::fitting::Fitting;
 use super::rows::{Columns, Rows};
 use super::settings::{Settings, held_out};
 use crate::backend::Backend;
-use crate::backend::device::Choice as Device;
+use crate::backend::device::Device;
 use crate::base::error::{Error, Result};
 use crate::base::every::TimeSpan;
+use crate::base::words::count;
 use crate::data::split::Split;
 use crate::data::{Predictions, Scaling, Task, Values};
-use crate::files::config::{ColumnNames, Preset, TrainConfig, Validation};
+use crate::files::config::{ColumnNames, HeldOutData, Preset, TrainConfig};
 use crate::math::activation::Activation;
 use crate::math::loss::Loss;
 use crate::math::optim::Optimizer;
@@ -47,6 +48,27 @@ pub struct Regressor {
 
 /// The builder of a [`Regressor`]: settings under the field's names. Those that aren't set are chosen for the
 /// data.
+///
+/// ```
+/// # let x: Vec<[f32; 2]> = (0..100).map(|i| [i % 10, i / 10].map(|n| n as f32)).collect();
+/// # let y: Vec<f32> = x.iter().map(|[a, b]| 2.0 * a - b).collect();
+/// use wgrad::{Regressor, Schedule};
+///
+/// let model = Regressor::builder()
+///     .hidden_layers([64, 64])
+///     .learning_rate(0.01)
+///     .schedule(Schedule::Constant)
+///     .epochs(20)
+///     .validation_fraction(0.2)
+///     .fit(&x, &y)?;
+/// let (loss, report) = model.evaluate(&x, &y)?;
+/// println!("loss {loss}, RMSE {}", report.rmse);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// # Defaults
+///
+#[doc = include_str!("defaults.md")]
 pub struct RegressorBuilder {
     settings: Settings,
 }
@@ -63,9 +85,13 @@ impl Default for RegressorBuilder {
 fn targets(y: Rows<'_>, rows: usize) -> Result<Vec<Values>> {
     let y = y.columns("y", false)?;
     if y.rows != rows {
-        return Err(Error::usage(format!("{} rows of targets for {rows} rows", y.rows))
-            .at("y")
-            .help("give the targets of each row"));
+        return Err(Error::usage(format!(
+            "{} of targets for {}",
+            count(y.rows, "row"),
+            count(rows, "row")
+        ))
+        .at("y")
+        .help("give the targets of each row"));
     }
     Ok(y.columns)
 }
@@ -207,7 +233,7 @@ impl Regressor {
         })
     }
 
-    /// The loss, and all metrics of a report, on rows with targets.
+    /// The loss, in the units of [`EpochReport::validation_loss`], and all metrics of a report, on rows with targets.
     ///
     /// # Errors
     /// As [`Regressor::predict`].
@@ -220,11 +246,12 @@ impl Regressor {
         report(self.fitted.evaluate(x.into(), |rows| {
             let y = targets(y, rows)?;
             match (y.len(), self.outputs()) {
-                (found, wanted) if found != wanted => {
-                    Err(Error::usage(format!("{found} targets, but the model has {wanted}"))
-                        .at("y")
-                        .help("give the targets that the model was trained on"))
-                }
+                (found, wanted) if found != wanted => Err(Error::usage(format!(
+                    "{}, but the model has {wanted}",
+                    count(found, "target")
+                ))
+                .at("y")
+                .help("give the targets that the model was trained on")),
                 _ => Ok(y),
             }
         })?)

@@ -1,6 +1,7 @@
 //! Rows of numbers, as programs hold them: for training and predictions.
 
 use crate::base::error::{Error, Result};
+use crate::base::words::count;
 use crate::data::Values;
 use crate::math::matrix::Matrix;
 
@@ -46,9 +47,13 @@ impl Rows<'_> {
             }
         };
         if rows == 0 || columns.is_empty() {
-            return Err(Error::data(format!("{rows} rows of {} columns", columns.len()))
-                .at(what)
-                .help("give at least one row and one column"));
+            return Err(Error::data(format!(
+                "{} of {}",
+                count(rows, "row"),
+                count(columns.len(), "column")
+            ))
+            .at(what)
+            .help("give at least one row and one column"));
         }
         let columns = Columns { names, columns, rows };
         columns.check(what, has_missing)?;
@@ -127,9 +132,13 @@ impl Number for f64 {
 /// The number of rows in `values` values.
 fn whole_rows(values: usize, cols: usize, what: &str) -> Result<usize> {
     if cols == 0 || !values.is_multiple_of(cols) {
-        return Err(Error::usage(format!("{values} values in rows of {cols} columns"))
-            .at(what)
-            .help("give rows × columns values, row by row, and the number of columns"));
+        return Err(Error::usage(format!(
+            "{} in rows of {}",
+            count(values, "value"),
+            count(cols, "column")
+        ))
+        .at(what)
+        .help("give rows × columns values, row by row, and the number of columns"));
     }
     Ok(values / cols)
 }
@@ -140,7 +149,8 @@ fn equal_rows<T>(rows: &[Vec<T>], what: &str) -> Result<usize> {
     match rows.iter().position(|row| row.len() != cols) {
         None => Ok(cols),
         Some(row) => {
-            Err(Error::usage(format!("{} values, but the first row has {cols}", rows[row].len()))
+            let found = count(rows[row].len(), "value");
+            Err(Error::usage(format!("{found}, but the first row has {cols}"))
                 .at(format!("{what}, row {}", row + 1))
                 .help("give as many values in each row"))
         }

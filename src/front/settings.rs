@@ -9,6 +9,7 @@ use super::training::{Given, Training};
 use super::words::in_fields;
 use crate::backend::Backend;
 use crate::base::error::{Error, Result};
+use crate::base::words::count;
 use crate::data::{Data, Frame, Header, Table, Task, Values};
 use crate::files::config::{ColumnNames, TrainConfig};
 
@@ -83,9 +84,12 @@ impl Settings {
                 x.check("the validation x", self.has_missing)?;
                 if x.columns.len() != cols {
                     let found = x.columns.len();
-                    return Err(Error::usage(format!("{found} columns, where x has {cols}"))
-                        .at("validation_data")
-                        .help("give the validation rows the columns of x"));
+                    return Err(Error::usage(format!(
+                        "{}, where x has {cols}",
+                        count(found, "column")
+                    ))
+                    .at("validation_data")
+                    .help("give the validation rows the columns of x"));
                 }
                 let y = match &self.class_names {
                     None => y,
@@ -143,9 +147,13 @@ impl Settings {
             return Ok(Header::numbered(cols + targets));
         };
         if names.len() != cols {
-            return Err(Error::usage(format!("{} names for {cols} columns", names.len()))
-                .at("column_names")
-                .help("name each column of x"));
+            return Err(Error::usage(format!(
+                "{} for {}",
+                count(names.len(), "name"),
+                count(cols, "column")
+            ))
+            .at("column_names")
+            .help("name each column of x"));
         }
         let target = |i: usize| match targets {
             1 => "y".to_string(),
@@ -158,9 +166,13 @@ impl Settings {
     fn weights(&mut self, rows: usize) -> Result<Option<Vec<f32>>> {
         let Some(weights) = self.sample_weight.take() else { return Ok(None) };
         if weights.len() != rows {
-            return Err(Error::usage(format!("{} weights for {rows} rows", weights.len()))
-                .at("sample_weight")
-                .help("give the weight of each row"));
+            return Err(Error::usage(format!(
+                "{} for {}",
+                count(weights.len(), "weight"),
+                count(rows, "row")
+            ))
+            .at("sample_weight")
+            .help("give the weight of each row"));
         }
         match weights.iter().position(|w| !(*w >= 0.0 && w.is_finite())) {
             None => Ok(Some(weights)),

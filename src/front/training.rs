@@ -8,7 +8,7 @@ use super::setup::members::Nets;
 use super::setup::settings::check_threads;
 use super::setup::source::Source;
 use crate::backend::Backend;
-use crate::backend::device::{self, Choice, Opened};
+use crate::backend::device::{self, Device, Opened};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::data::{Data, Frame};
 use crate::files::config::{Calibration, TrainConfig};
@@ -137,7 +137,7 @@ fn many(
                 choose::open(&choice, config.threads, &nets.work())?;
             source.say_passed_over(&passed_over);
             match device {
-                Choice::Cpu => (at_once(&nets, source, config.threads, &watched)?, backend),
+                Device::Cpu => (at_once(&nets, source, config.threads, &watched)?, backend),
                 _ => in_order(&nets, source, backend, &watched)?,
             }
         }
@@ -186,7 +186,7 @@ fn at_once(
     let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let done: Mutex<Vec<(usize, Result<Model>)>> = Mutex::new(Vec::with_capacity(count));
     let one = |member: usize| {
-        let backend = device::open(&Choice::Cpu, Some(threads))?.backend;
+        let backend = device::open(&Device::Cpu, Some(threads))?.backend;
         net(&nets.job(source, member)?, backend, watched, (member, count)).map(|(model, _)| model)
     };
     thread::scope(|scope| {
@@ -237,7 +237,11 @@ fn net(
         Ending::Done | Ending::Patience => trainer.check_learnt()?,
         Ending::Stopped | Ending::TimeLimit => {}
     }
-    trainer.restore_best()?;
+    if trainer.restore_best()?
+        && let Some(best) = trainer.best()
+    {
+        watched.best(member, best.epoch);
+    }
     let model = trainer.model()?;
     if !model.is_finite() {
         return Err(Error::new(ErrorKind::Diverged, "the weights are NaN or infinite")

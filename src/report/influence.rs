@@ -55,6 +55,14 @@ pub struct Importance {
     pub deviation: f64,
 }
 
+impl Influence {
+    /// The columns without which predictions are worse beyond chance, by two standard deviations over the
+    /// permutations; the most important first.
+    pub fn important(&self) -> impl Iterator<Item = &Importance> {
+        self.columns.iter().filter(|c| c.increase > 2.0 * c.deviation && c.increase > 0.0)
+    }
+}
+
 /// The columns that a net takes, each with the inputs that it is turned into.
 pub(super) struct Inputs {
     pub columns: Vec<(String, Range<usize>)>,

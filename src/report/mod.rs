@@ -42,7 +42,7 @@ pub use curves::{Curve, EpochPoint};
 pub use dependence::Dependence;
 pub use examples::WrongRow;
 pub use influence::{Importance, Influence, rows_to_sample};
-pub(crate) use intervals::interval;
+pub(crate) use intervals::{Difference, LEAST as LEAST_ROWS, differences, interval};
 pub use judged::{
     BaselineValues, CalibrationPoint, ClassRow, Evaluation, Metric, Mistake, Residuals,
 };

@@ -1,5 +1,6 @@
 //! Display names of metrics and baselines, and formats of their values.
 
+pub use crate::base::words::count;
 use crate::base::words::{short, thousands};
 use crate::train::evaluation::Value;
 
@@ -73,17 +74,6 @@ pub fn tidy(x: f64) -> String {
 pub fn percent(x: f64) -> String {
     let decimals = if (0.99..1.0).contains(&x) { 2 } else { 1 };
     format!("{:.decimals$}%", x * 100.0)
-}
-
-/// `1 row`, `2,000 rows`, `3 classes`.
-#[must_use]
-pub fn count(n: usize, what: &str) -> String {
-    let number = thousands(n as f64);
-    match (n, what.ends_with("ss")) {
-        (1, _) => format!("1 {what}"),
-        (_, true) => format!("{number} {what}es"),
-        _ => format!("{number} {what}s"),
-    }
 }
 
 /// The metrics that are shown first, for each kind of target.

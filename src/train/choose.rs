@@ -2,7 +2,7 @@
 //! GPU, and the choice is cached for nets of the same shape.
 //!
 //! ```no_run
-//! use wgrad::backend::device::Choice;
+//! use wgrad::backend::device::Device;
 //! use wgrad::train::choose::{self, Work};
 //! use wgrad::data::{Preprocessing, Scaling, digits};
 //! use wgrad::{Activation, Loss, Net, Spec};
@@ -11,14 +11,14 @@
 //! let net = Net::new(64).layer(128, Activation::Relu).layer(10, Activation::Identity);
 //! let spec = Spec::new(net, Loss::CrossEntropy);
 //! let scaling = Preprocessing::fit(&training, Scaling::Minmax);
-//! let opened = choose::open(&Choice::Auto, None, &Work::training(&spec, &training, &scaling))?;
+//! let opened = choose::open(&Device::Auto, None, &Work::training(&spec, &training, &scaling))?;
 //! println!("{}: {}", opened.backend.info(), opened.why);
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 
 use crate::backend::Backend;
 use crate::backend::cpu::Cpu;
-use crate::backend::device::{self, Choice, Opened, passed_over};
+use crate::backend::device::{self, Device, Opened, passed_over};
 use crate::backend::gpu::{self, Gpu};
 use crate::backend::session::Session;
 use crate::base::atomic::{cache_directory, write_atomically};
@@ -168,16 +168,16 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Opens the chosen device for some work: with [`Choice::Auto`], if there is a GPU, the fastest by
+/// Opens the chosen device for some work: with [`Device::Auto`], if there is a GPU, the fastest by
 /// measurement, or the CPU for work that it does within a second. `threads` are those of the CPU. A device
 /// that fails, such as an adapter whose driver can't compile the kernels, is skipped
 /// ([`Opened::passed_over`]); if it was requested by name, that is an error.
 ///
 /// # Errors
 /// As [`device::open`], and when the work can't be done on any device.
-pub fn open(choice: &Choice, threads: Option<usize>, work: &Work<'_>) -> Result<Opened> {
+pub fn open(choice: &Device, threads: Option<usize>, work: &Work<'_>) -> Result<Opened> {
     let adapters = match choice {
-        Choice::Auto => gpu::adapters(),
+        Device::Auto => gpu::adapters(),
         _ => Vec::new(),
     };
     let real: Vec<_> = adapters.into_iter().filter(|adapter| !adapter.is_software).collect();
@@ -187,14 +187,14 @@ pub fn open(choice: &Choice, threads: Option<usize>, work: &Work<'_>) -> Result<
     let cpu = Candidate {
         name: "the CPU".into(),
         key: format!("cpu {threads:?} {:?}", std::thread::available_parallelism().ok()),
-        device: Choice::Cpu,
+        device: Device::Cpu,
         open: Box::new(move || Ok(Box::new(Cpu::<f32>::new(threads)?))),
     };
     let mut candidates = Vec::from_iter(work.suits_cpu().then_some(cpu));
     candidates.extend(real.into_iter().map(|adapter| Candidate {
         key: adapter.identity(),
         name: adapter.title(),
-        device: Choice::Index(adapter.index),
+        device: Device::Index(adapter.index),
         open: Box::new(move || Ok(Box::new(Gpu::open(adapter.index)?))),
     }));
     let memory = cache_directory().map(|directory| directory.join("devices.json"));
@@ -208,7 +208,7 @@ struct Candidate {
     /// Its key in the cache, with its driver or threads.
     key: String,
     /// The choice that opens it.
-    device: Choice,
+    device: Device,
     open: Box<dyn Fn() -> Result<Box<dyn Backend>>>,
 }
 
@@ -234,7 +234,7 @@ fn short_for(seconds: f64, work: &Work<'_>) -> Option<f64> {
 /// Chooses the fastest of `candidates`; `memory` is the file of the cache.
 fn fastest(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) -> Result<Opened> {
     let key = work.key(candidates);
-    let is_cpu = |candidate: &Candidate| candidate.device == Choice::Cpu;
+    let is_cpu = |candidate: &Candidate| candidate.device == Device::Cpu;
     let short_why = |whole: f64| format!("it takes about {} for the whole run", duration(whole));
     let mut choices = memory.as_deref().map(recall).unwrap_or_default();
     if let Some(before) = choices.get(&key) {
@@ -265,7 +265,7 @@ fn fastest(candidates: &[Candidate], work: &Work<'_>, memory: Option<PathBuf>) -
                     cpu_seconds = Some(found.seconds);
                     if let Some(whole) = short_for(found.seconds, work) {
                         let Timed { backend, multiplier, .. } = found;
-                        let (device, why) = (Choice::Cpu, short_why(whole));
+                        let (device, why) = (Device::Cpu, short_why(whole));
                         // No other device was measured.
                         let passed_over = Vec::new();
                         return Ok(Opened { backend, device, why, multiplier, passed_over });

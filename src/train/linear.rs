@@ -89,14 +89,14 @@ fn operations(net: &Net) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::device::{self, Choice};
+    use crate::backend::device::{self, Device};
     use crate::data::{Features, Scaling, Targets, digits};
     use crate::math::activation::Activation;
     use crate::math::loss::Loss;
     use crate::math::matrix::Matrix;
 
     fn cpu() -> Box<dyn Backend> {
-        device::open(&Choice::Cpu, Some(1)).unwrap().backend
+        device::open(&Device::Cpu, Some(1)).unwrap().backend
     }
 
     fn net(inputs: usize, outputs: usize) -> Net {

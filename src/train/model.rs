@@ -350,14 +350,14 @@ pub(crate) fn predictions(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::device::{self, Choice};
+    use crate::backend::device::{self, Device};
     use crate::backend::session::initial_weights;
     use crate::data::Scaling;
     use crate::math::activation::Activation;
     use crate::math::loss::Loss;
 
     fn cpu() -> Box<dyn Backend> {
-        device::open(&Choice::Cpu, Some(1)).unwrap().backend
+        device::open(&Device::Cpu, Some(1)).unwrap().backend
     }
 
     /// The same rows for each loss, whose targets are classes, labels or numbers; rows have weights.

@@ -3,7 +3,7 @@
 use crate::adapter::has_gpu;
 use std::sync::Arc;
 use wgpu::util::DeviceExt;
-use wgrad::backend::device::{self, Choice};
+use wgrad::backend::device::{self, Device};
 use wgrad::backend::session::initial_weights;
 use wgrad::data::{Dataset, Features, Preprocessing, Scaling, Targets};
 use wgrad::files::export::{Bare, Description, wgsl};
@@ -133,7 +133,7 @@ fn an_exported_shader_predicts_what_the_model_does() {
         }
         let description = Description::new(&model, Bare(false)).unwrap();
         let found = run(&wgsl::write(&description).unwrap(), &features(), description.predicted());
-        let backend = device::open(&Choice::Cpu, Some(1)).unwrap().backend;
+        let backend = device::open(&Device::Cpu, Some(1)).unwrap().backend;
         let expected = model.predict(Arc::new(features()), backend).unwrap();
         for c in 0..expected.cols() {
             let column = |r: usize| expected.value(r, c);

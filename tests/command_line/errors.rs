@@ -58,7 +58,7 @@ fn wrong_usage_exits_with_2() {
         ("train --epochs 0", &["0 epochs", "from 1 to"]),
         ("train --seed -1", &["--seed"]),
         ("train --validation 1.5", &["not a fraction of the rows", "help: "]),
-        ("train --validation 0.0001", &["of 1797 rows", "help: "]),
+        ("train --validation 0.0001", &["of 1,797 rows", "help: "]),
         ("train --stop-at acc", &["METRIC=VALUE"]),
         ("train --stop-at rmse=1", &["not a metric of these data", "where: --stop-at", "accuracy"]),
         ("train --stop-at loss=1 --validation 0", &["without validation", "help: "]),

@@ -315,7 +315,7 @@ fn splits_that_make_no_sense_are_refused_with_what_to_do() {
             &["--validation cannot be used with"],
         ),
         ("train plane.csv --split stratified", 2, &["needs classes"]),
-        ("train --folds 1", 2, &["1 folds", "at least 2"]),
+        ("train --folds 1", 2, &["1 fold of 1,797 rows", "at least 2"]),
         ("train --folds 5 --validation 0.2", 2, &["--folds cannot be used with --validation"]),
         ("train sales.csv --folds 5 --split time:day", 2, &["--folds cannot be used with --split"]),
     ] {
@@ -326,4 +326,66 @@ fn splits_that_make_no_sense_are_refused_with_what_to_do() {
         }
     }
     assert!(!place.path("runs").exists(), "no run directory was left behind");
+}
+
+#[test]
+fn a_fraction_of_the_rows_is_a_test() {
+    let place = Place::of_defaults();
+    place.write("sales.csv", sales());
+    let train = "train sales.csv --ignore customer,day,part --device cpu --epochs 2 --test 0.25";
+    for (options, validation, out) in [
+        ("", 90, "three"),
+        ("--ensemble 1", 9, "one"),
+        ("--ensemble 2 --validation 0.2", 18, "two"),
+    ] {
+        let ran = place.ok(&format!("{train} {options} --out {out}"));
+        assert!(ran.stderr.contains(", 30 for a test"), "{options}: {}", ran.stderr);
+        assert!(ran.stdout.contains("\ntest "), "{options}: {}", ran.stdout);
+        let events = place.read(&format!("{out}/metrics.jsonl"));
+        let end: serde_json::Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
+        assert_eq!((&end["test_rows"], &end["valid_rows"]), (&30.into(), &validation.into()));
+        assert!(place.read(&format!("{out}/config.toml")).contains("test = 0.25"));
+        // Its rows are found again.
+        let report = || -> serde_json::Value {
+            serde_json::from_str(&place.read(&format!("{out}/report.json"))).unwrap()
+        };
+        let before = report();
+        place.ok(&format!("report {out} --device cpu"));
+        assert_eq!(report()["evaluations"][1]["metrics"], before["evaluations"][1]["metrics"]);
+        assert_eq!(before["rows"]["test"], 30);
+    }
+    for (options, text) in [
+        ("--folds 2", "--test 0.25 cannot be used with --folds"),
+        ("--split column:part", "--test 0.25 cannot be used with --split column:part"),
+    ] {
+        let refused = place.run(&format!("{} {options}", train.replace(",part", "")));
+        assert!(
+            refused.code == 2 && refused.stderr.contains(text),
+            "{options}: {}",
+            refused.stderr
+        );
+    }
+}
+
+#[test]
+fn a_preset_says_which_of_its_parts_are_off() {
+    let place = Place::of_defaults();
+    place.write("sales.csv", sales());
+    let train = "train sales.csv --preset strong --ignore customer,part --device cpu --dry-run";
+    let said = place.ok(&format!("{train} --split time:day")).stderr;
+    let note = "note: --preset strong: one net instead of the average of 10, as --split time:day chooses the \
+                held-out rows\n";
+    assert!(said.contains(note) && !said.contains("calibrated"), "{said}");
+    let said = place.ok(&format!("{train} --validation 0")).stderr;
+    assert!(said.contains("as --validation 0 chooses the held-out rows\n"), "{said}");
+    assert!(
+        said.contains(
+            "the last epoch is kept instead of the best, and the probabilities aren't calibrated"
+        ),
+        "{said}"
+    );
+    for options in ["", "--ensemble 1"] {
+        let said = place.ok(&format!("{train} {options}")).stderr;
+        assert!(!said.contains("note: --preset"), "{options}: {said}");
+    }
 }

@@ -5,7 +5,7 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type};
 use std::fmt::Write as _;
-use wgrad::backend::device::{self, Choice};
+use wgrad::backend::device::{self, Device};
 use wgrad::data::{self, DataOptions, Preprocessing};
 use wgrad::{Activation, Loss, Net, Spec, Trainer};
 
@@ -266,7 +266,7 @@ fn the_saved_model_predicts_what_the_trainer_does_bit_for_bit() {
             .layer(1, Activation::Identity);
         let mut spec = Spec::new(net, Loss::SquaredError).epochs(3);
         spec.plan = plan.parse().unwrap();
-        let backend = device::open(&Choice::Cpu, None).unwrap().backend;
+        let backend = device::open(&Device::Cpu, None).unwrap().backend;
         let mut trainer = Trainer::new(&spec, &set, fitted.clone(), backend).unwrap();
         trainer.fit(None, &mut ()).unwrap();
         let model = trainer.model().unwrap();

@@ -116,6 +116,74 @@ fn a_comparison_shows_what_differs_in_settings_and_results() {
 }
 
 #[test]
+fn a_run_in_runs_is_found_by_its_bare_name() {
+    let place = Place::new();
+    place.write("plane.csv", plane());
+    place.ok("train plane.csv --device cpu --quiet --epochs 1");
+    for command in [
+        "compare plane-1 runs/plane-1",
+        "inspect plane-1",
+        "evaluate plane-1 plane.csv",
+        "predict plane-1 plane.csv",
+        "report plane-1",
+        "train --resume plane-1 --epochs 2",
+        "check-gradients plane-1",
+        "export plane-1 -o plane.c",
+    ] {
+        let ran = place.ok(command);
+        assert!(!ran.stdout.contains(" plane-1"), "it is shown as a path: {}", ran.stdout);
+    }
+    // A directory of data isn't mistaken for the run of that name.
+    fs::create_dir(place.path("plane-1")).unwrap();
+    place.ok("inspect plane-1");
+    // A run that is in the current directory is preferred.
+    place.ok("train plane.csv --device cpu --quiet --epochs 3 --out plane-2");
+    place.ok("train plane.csv --device cpu --quiet --epochs 1 --out runs/plane-2");
+    let epochs =
+        place.ok("compare plane-2 runs/plane-2 --json").json()[0]["runs"][0]["epochs"].clone();
+    assert_eq!(epochs, 3);
+    for command in
+        ["compare nowhere plane-1", "evaluate nowhere plane.csv", "train --resume nowhere"]
+    {
+        let refused = place.run(command);
+        assert_eq!(refused.code, 3, "{}", refused.stderr);
+        assert!(refused.stderr.contains("nowhere and runs/nowhere"), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_comparison_says_whether_a_difference_is_more_than_chance() {
+    let place = Place::new();
+    place.write("plane.csv", plane());
+    let train = "train plane.csv --device cpu --quiet --no-report --lr 0.01";
+    for options in [
+        "--validation 0.5 --epochs 1 --out poor",
+        "--validation 0.5 --epochs 80 --out one",
+        "--folds 3 --epochs 80 --out folds",
+        "--ensemble 3:folds --epochs 80 --out three",
+    ] {
+        place.ok(&format!("{train} {options}"));
+    }
+    let ran = place.ok("compare poor one folds three");
+    let (_, shown) = ran.stdout.split_once("\ndifference from poor, with 95% intervals").unwrap();
+    for (name, text) in [("RMSE", ": better"), ("rows", "30 rows")] {
+        let line = shown.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        assert_eq!(line.matches(text).count(), 3, "{shown}");
+    }
+    let same = place.ok("compare one one --json").json().remove(0);
+    let difference = &same["differences"][0];
+    assert_eq!((&difference["rows"], &difference["from"]), (&30.into(), &"one".into()));
+    assert_eq!(difference["metrics"]["rmse"]["interval"], serde_json::json!([0.0, 0.0]));
+    fs::rename(place.path("plane.csv"), place.path("moved.csv")).unwrap();
+    let ran = place.ok("compare poor one");
+    assert!(
+        ran.stdout.contains("difference of one from poor: not computed: poor: "),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
 fn runs_that_are_broken_or_of_another_version_can_be_compared_too() {
     let place = place();
     let ran = place.ok("compare runs/second runs/killed runs/newer runs/damaged runs/diverged");

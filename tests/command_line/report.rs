@@ -52,6 +52,28 @@ fn has_sections(html: &str, more: &[&str]) {
 }
 
 #[test]
+fn the_end_of_a_run_names_its_report_and_the_columns_that_mattered_most() {
+    let place = Place::of_defaults();
+    place.write("a.csv", mixed(400));
+    let train = "train a.csv --device cpu --epochs 30";
+    for (options, page) in [
+        ("--ensemble 1 --out one", "one/report.html"),
+        ("--out three", "three/report.html"),
+        ("--folds 2 --ensemble 1 --out folds", "folds/report.html"),
+    ] {
+        let ran = place.ok(&format!("{train} {options}"));
+        assert!(ran.stdout.contains(&format!("\nreport      {page}\nnext ")), "{}", ran.stdout);
+        assert!(place.path(page).is_file());
+        let important = ran.stdout.contains("\nimportance  highest for size");
+        // The net of all rows isn't explained on rows that it wasn't trained on.
+        assert_eq!(important, page != "folds/report.html", "{}", ran.stdout);
+    }
+    let ran = place.ok(&format!("{train} --ensemble 1 --no-report --out bare"));
+    assert!(!ran.stdout.contains("\nreport"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("\nimportance"), "{}", ran.stdout);
+}
+
+#[test]
 fn a_report_of_two_classes_has_the_figures_of_evaluate() {
     let place = Place::new();
     place.write("a.csv", mixed(200));

@@ -85,7 +85,7 @@ fn rows_without_a_target_are_refused_or_left_out() {
     refused(&place, "train gaps.csv", &[count, "line 6, column 3 (y)", advice]);
     refused(&place, "train clean.csv --validation gaps.csv", &[count, advice]);
     place.ok(&format!("train clean.csv {TRAIN} clean"));
-    let said = "6 of 60 rows (10.0%) are dropped: their target is missing";
+    let said = "6 of 60 rows (10.0%) are dropped: the target is missing";
     let drop = place.ok(&format!("train gaps.csv --missing-target drop {TRAIN} drop"));
     assert!(drop.stderr.contains(&format!("note: {said}")), "{}", drop.stderr);
     assert_eq!(place.model("drop").members, place.model("clean").members);
@@ -119,18 +119,18 @@ fn rows_without_a_target_are_left_out_of_tables_beyond_the_memory_limit() {
     refused(
         &place,
         "train gaps.csv --memory-limit 1M",
-        &["the target is missing in 900 of 9000 rows (10.0%)", "--missing-target drop"],
+        &["the target is missing in 900 of 9,000 rows (10.0%)", "--missing-target drop"],
     );
     let drop = place.ok(&format!("train gaps.csv --missing-target drop {limit} drop"));
-    assert!(drop.stderr.contains("note: 900 of 9000 rows (10.0%) are dropped"));
+    assert!(drop.stderr.contains("note: 900 of 9,000 rows (10.0%) are dropped"));
     assert!(drop.stderr.contains("encoded on disk"), "{}", drop.stderr);
     place.ok(&format!("train clean.csv {limit} clean"));
     assert_eq!(place.model("drop").members, place.model("clean").members);
     let other =
         format!("train clean.csv --validation gaps.csv --missing-target drop {limit} other");
-    assert!(place.ok(&other).stderr.contains("gaps.csv: 900 of 9000 rows"));
+    assert!(place.ok(&other).stderr.contains("gaps.csv: 900 of 9,000 rows"));
     let other = "train clean.csv --validation gaps.csv --memory-limit 1M";
-    refused(&place, other, &["the target is missing in 900 of 9000 rows"]);
+    refused(&place, other, &["the target is missing in 900 of 9,000 rows"]);
 }
 
 /// A table of classes x and y, and at its end rows of z, with a part, a time and a group for each.

@@ -41,6 +41,7 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
         ("train --lr 1 --lr 2", &["--lr is given twice"]),
         ("trian", &["unknown command \"trian\"", "did you mean train?"]),
         ("evaluate", &["missing: RUN, DATA", "wgrad evaluate --help"]),
+        ("predict runs/a", &["missing: DATA", "- reads standard input"]),
         ("check-gradients --threshold low", &["where: --threshold low", "for example 1e-5"]),
         ("completions tcsh", &["known: bash"]),
         ("train --warmup 500 --epochs 1", &["a warmup of 500 steps in a run of 26"]),

@@ -199,3 +199,43 @@ fn a_number_that_is_not_finite_is_named_with_its_row_and_column() {
         }
     }
 }
+
+#[test]
+fn a_few_rows_that_cannot_be_read_are_skipped_if_asked_for() {
+    let place = Place::new();
+    let row = |i: i32| match i {
+        7 => "4,oops,3\n".to_string(),
+        20 => "4,5\n".to_string(),
+        33 => "inf,5,3\n".to_string(),
+        i => format!("{},{}.5,{}\n", i * 7 % 23, i * 5 % 19, i * 3 % 17),
+    };
+    let table = |rows: i32| format!("a,b,y\n{}", (0..rows).map(row).collect::<String>());
+    place.write("bad.csv", table(100));
+    place.write("short.csv", table(40));
+    let good: String = (0..100).filter(|i| ![7, 20, 33].contains(i)).map(row).collect();
+    place.write("good.csv", format!("a,b,y\n{good}"));
+    let train = |data: &str, options: &str| {
+        place.run(&format!("train {data} --device cpu --quiet --epochs 2 {options}"))
+    };
+    let stopped = train("bad.csv", "");
+    assert_eq!(stopped.code, 3, "{}", stopped.stderr);
+    assert!(!place.path("runs").exists());
+    let ran = train("bad.csv", "--on-error skip --out bad");
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for text in [
+        "warning: 3 of 100 rows can't be read and are skipped: ",
+        "line 9",
+        "\"oops\"",
+        "line 22",
+        "line 35",
+    ] {
+        assert!(ran.stderr.contains(text), "{text} in {}", ran.stderr);
+    }
+    assert_eq!(train("good.csv", "--out good").code, 0);
+    assert_eq!(place.model("bad").members, place.model("good").members);
+    // The same rows again.
+    place.ok("report bad --device cpu");
+    let many = train("short.csv", "--on-error skip");
+    assert_eq!(many.code, 3, "{}", many.stderr);
+    assert!(many.stderr.contains("3 of 40 rows can't be read, more than 5%"), "{}", many.stderr);
+}

@@ -3,7 +3,7 @@
 use crate::cli_support::{self, Place};
 use std::sync::Arc;
 use wgrad::backend::Backend;
-use wgrad::backend::device::{self, Choice};
+use wgrad::backend::device::{self, Device};
 use wgrad::data::{Dataset, Features, Preprocessing, Scaling, StoredSet, StoredWriter, Targets};
 use wgrad::math::matrix::Matrix;
 use wgrad::train::event::{Flow, Observer, Progress};
@@ -28,7 +28,7 @@ fn stored(data: &Dataset) -> Arc<StoredSet> {
 }
 
 fn cpu() -> Box<dyn Backend> {
-    device::open(&Choice::Cpu, None).unwrap().backend
+    device::open(&Device::Cpu, None).unwrap().backend
 }
 
 fn spec() -> Spec {

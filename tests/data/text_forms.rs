@@ -318,3 +318,23 @@ fn options_that_make_no_sense_are_refused() {
         assert!(ran.stderr.contains(option), "{options}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn marks_that_may_be_something_else_are_counted_in_a_note() {
+    let place = Place::new();
+    let row = |i: i32| {
+        let power = if i % 30 == 7 { "?".into() } else { (i * 7 % 40).to_string() };
+        let weight = ["-".into(), "NA".into(), (i * 3 % 50).to_string()];
+        let id = if i < 3 { "?" } else { "x" };
+        format!("{power},{},{id},{}\n", weight[(i as usize).min(2)], i * 5 % 60)
+    };
+    let rows: String = (0..60).map(row).collect();
+    place.write("cars.csv", format!("power,weight,id,y\n{rows}"));
+    let said = place.ok("train cars.csv --ignore id --dry-run").stderr;
+    let note = "note: read as missing values: \"?\" in power (2 cells), \"-\" in weight (1 cell)\n";
+    assert!(said.contains(note), "{said}");
+    let said = place.ok("train cars.csv --ignore id --missing ?,- --dry-run").stderr;
+    assert!(!said.contains("read as missing"), "what is asked for isn't noted: {said}");
+    let said = place.ok("train cars.csv --ignore power,weight --dry-run").stderr;
+    assert!(said.contains("read as missing values: \"?\" in id (3 cells)\n"), "{said}");
+}

@@ -18,11 +18,11 @@ fn classifier(x: &[f32], columns: usize, y: &[u32]) -> Error {
 #[test]
 fn rows_and_labels_must_fit_each_other() {
     said(&classifier(&[1.0, 2.0, 3.0], 2, &[0]), &["3 values in rows of 2 columns", "where: x"]);
-    said(&classifier(&[1.0, 2.0], 1, &[0]), &["1 labels for 2 rows", "where: y"]);
-    said(&classifier(&[], 1, &[]), &["0 rows of 1 columns", "where: x"]);
-    said(&classifier(&[1.0], 0, &[0]), &["1 values in rows of 0 columns"]);
+    said(&classifier(&[1.0, 2.0], 1, &[0]), &["1 label for 2 rows", "where: y"]);
+    said(&classifier(&[], 1, &[]), &["0 rows of 1 column", "where: x"]);
+    said(&classifier(&[1.0], 0, &[0]), &["1 value in rows of 0 columns"]);
     let error = Regressor::fit(&[1.0f32, 2.0], &[1.0f32]).err().unwrap();
-    said(&error, &["1 rows of targets for 2 rows", "where: y"]);
+    said(&error, &["1 row of targets for 2 rows", "where: y"]);
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn settings_that_make_no_sense_are_refused_by_their_names() {
     said(&fails(builder().class_names(["a", "b", "c"])), &["no row has the class \"c\""]);
     said(&fails(builder().sample_weight([1.0; 3])), &["3 weights for 40 rows", "sample_weight"]);
     said(&fails(builder().sample_weight([-1.0; 40])), &["weight -1", "sample_weight, row 1"]);
-    said(&fails(builder().column_names(["a", "b"])), &["2 names for 1 columns", "column_names"]);
+    said(&fails(builder().column_names(["a", "b"])), &["2 names for 1 column", "column_names"]);
     said(&fails(builder().categorical_columns([4])), &["column 4 of 1", "categorical_columns"]);
     let data = builder().validation_data((&x, 2), &y);
     said(&fails(data), &["40 labels for 20 rows", "validation_data"]);

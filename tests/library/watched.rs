@@ -31,6 +31,8 @@ fn early_stopping_leaves_the_weights_of_the_best_epoch() {
     let at = losses.iter().position(|loss| *loss == best).unwrap();
     assert!(losses.len() < 200 && losses.len() == at + 7, "best at {at} of {}", losses.len());
     assert!(*losses.last().unwrap() > best);
+    let kept: Vec<usize> = model.history().iter().filter(|e| e.is_best).map(|e| e.epoch).collect();
+    assert_eq!(kept, [at + 1]);
     let (loss, report) = model.evaluate(&held_x, &held_y).unwrap();
     assert!((loss - best).abs() <= 1e-6 * best, "{loss}, not {best}");
     let predicted = model.predict(&held_x).unwrap();

@@ -1,11 +1,10 @@
 //! The commands, and the arguments of those that take a run.
 
 use super::check_args::{BenchArgs, CheckGradientsArgs, VerifyArgs};
-use super::run_args::{CompareArgs, CompletionsArgs, DevicesArgs, InitArgs, RunsArgs};
+use super::run_args::{CompareArgs, CompletionsArgs, DevicesArgs, InitArgs, RunsArgs, run_path};
 use super::texts::{DATA_HELP, EXPORT_HELP, HELP};
 use super::train_args::TrainArgs;
-use crate::base::names::names;
-use crate::data::{MissingTarget, OnUnknown};
+use crate::data::{MissingTarget, OnError, OnUnknown};
 use crate::files::config::{ColumnNames, DeviceConfig, TextConfig};
 use crate::files::predictions::Format;
 use clap::builder::BoolishValueParser;
@@ -64,7 +63,7 @@ pub(in crate::cli) enum Command {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ModelArgs {
     /// Run directory or model file
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = run_path())]
     pub run: PathBuf,
     #[arg(help = format!("{DATA_HELP}; of a set with a test part, only that part is used"))]
     pub data: String,
@@ -101,7 +100,7 @@ pub(in crate::cli) struct EvaluateArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReportArgs {
     /// Run directory whose report is rebuilt, or several, which are compared on one page
-    #[arg(value_name = "RUN", required = true)]
+    #[arg(value_name = "RUN", required = true, value_parser = run_path())]
     pub runs: Vec<PathBuf>,
     /// File for the comparison of several runs [default: comparison.html]
     #[arg(short, long, value_name = "FILE", alias = "output")]
@@ -112,15 +111,6 @@ pub(in crate::cli) struct ReportArgs {
     #[command(flatten)]
     pub device: DeviceConfig,
 }
-
-/// What to do with a row that can't be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum OnError {
-    Stop,
-    Skip,
-}
-
-names!(OnError, "value of --on-error": Stop "stop", Skip "skip");
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PredictArgs {
@@ -144,7 +134,7 @@ pub(in crate::cli) struct PredictArgs {
 #[command(after_help = EXPORT_HELP)]
 pub(in crate::cli) struct ExportArgs {
     /// Run directory or model file
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = run_path())]
     pub run: PathBuf,
     /// File to write; its extension selects the format
     #[arg(short, long, value_name = "FILE", alias = "output")]
@@ -180,7 +170,7 @@ pub(in crate::cli) struct ImportArgs {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct InspectArgs {
     /// Run directory or model file
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = run_path())]
     pub run: PathBuf,
     /// Write one JSON object
     #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]

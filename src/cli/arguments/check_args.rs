@@ -2,15 +2,15 @@
 
 use super::train_args::{chosen_data, with_file};
 use crate::base::error::Result;
-use crate::cli::runs::names::{CONFIG, MODEL};
+use crate::cli::runs::names::{CONFIG, MODEL, named_run};
 use crate::data::NAMES;
 use crate::files::config::{
-    DataConfig, DeviceConfig, NetConfig, RunConfig, StepConfig, TextConfig, TrainConfig,
-    Validation, double, whole,
+    DataConfig, DeviceConfig, HeldOutData, NetConfig, RunConfig, StepConfig, TextConfig,
+    TrainConfig, double, whole,
 };
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckGradientsArgs {
@@ -130,7 +130,8 @@ impl CheckArgs {
         let options =
             TrainConfig { data, text: self.text.clone(), net: self.net.clone(), step, run, device };
         let options = with_file(options, self.config.as_deref())?;
-        let run = RunConfig { validation: Some(Validation::Fraction(0.0)), ..RunConfig::default() };
+        let run =
+            RunConfig { validation: Some(HeldOutData::Fraction(0.0)), ..RunConfig::default() };
         Ok(TrainConfig { run, ..options })
     }
 }
@@ -146,11 +147,11 @@ impl Subject {
     /// A run directory or a model file, or else data.
     pub fn of(argument: Option<&String>) -> Self {
         let Some(name) = argument else { return Subject::default() };
-        let path = Path::new(name);
+        let path = named_run(PathBuf::from(name));
         let is_run = [CONFIG, MODEL].iter().any(|file| path.join(file).is_file())
             || path.extension().is_some_and(|extension| extension == "safetensors");
         match is_run && !NAMES.contains(&name.as_str()) {
-            true => Subject { run: Some(path.to_path_buf()), data: None },
+            true => Subject { run: Some(path), data: None },
             false => Subject { run: None, data: Some(name.clone()) },
         }
     }

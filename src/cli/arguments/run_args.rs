@@ -1,11 +1,17 @@
 //! The arguments of commands that list and compare runs, and of small commands.
 
 use super::texts::{DATA_HELP, INIT_HELP};
+use crate::cli::runs::names::named_run;
 use crate::files::config::{DataConfig, TextConfig};
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
+
+/// The parser of an argument that names a run.
+pub(super) fn run_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().map(named_run)
+}
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RunsArgs {
@@ -22,7 +28,7 @@ pub(in crate::cli) struct RunsArgs {
 #[command(after_help = "A * marks the best of the runs by a metric.")]
 pub(in crate::cli) struct CompareArgs {
     /// Two or more run directories or model files
-    #[arg(value_name = "RUN", required = true)]
+    #[arg(value_name = "RUN", required = true, value_parser = run_path())]
     pub runs: Vec<PathBuf>,
     /// Write one JSON object
     #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]

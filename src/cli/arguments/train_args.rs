@@ -1,5 +1,6 @@
 //! The arguments of `wgrad train`, and how its options are completed by a file.
 
+use super::run_args::run_path;
 use super::texts::{DATA_HELP, TRAIN_HELP};
 use super::typed::is_flag;
 use crate::base::error::{Error, Result};
@@ -26,7 +27,10 @@ pub(in crate::cli) struct TrainArgs {
     pub find_lr: bool,
     /// Resume an interrupted run from its last checkpoint; --epochs, --device, --threads and the stopping
     /// options may be changed
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["force", "dry_run", "find_lr", "config"])]
+    #[arg(
+        long, value_name = "RUN", value_parser = run_path(),
+        conflicts_with_all = ["force", "dry_run", "find_lr", "config"],
+    )]
     pub resume: Option<PathBuf>,
     /// Replace the run directory of --out if it exists
     #[arg(long)]

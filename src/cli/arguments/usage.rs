@@ -54,7 +54,9 @@ pub(in crate::cli) fn error(found: &clap::Error) -> Option<Error> {
         }
         ErrorKind::MissingSubcommand => Error::usage("no command was given").help(help),
         ErrorKind::MissingRequiredArgument => {
-            Error::usage(format!("missing: {}", argument.replace(['<', '>'], ""))).help(help)
+            let missing = argument.replace(['<', '>'], "");
+            let input = if missing == "DATA" { "DATA - reads standard input; " } else { "" };
+            Error::usage(format!("missing: {missing}")).help(format!("{input}{help}"))
         }
         ErrorKind::ArgumentConflict => match text(ContextKind::PriorArg) {
             Some(other) if other != argument => {

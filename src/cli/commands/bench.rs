@@ -1,6 +1,6 @@
 //! `wgrad bench`.
 
-use crate::backend::device::{self, Choice};
+use crate::backend::device::{self, Device};
 use crate::base::error::{Error, Result};
 use crate::base::words::thousands;
 use crate::cli::arguments::check_args::{BenchArgs, Subject};
@@ -40,7 +40,7 @@ struct Line<'a> {
 pub(in crate::cli) fn bench(args: Box<BenchArgs>, begin: Instant) -> Result<ExitCode> {
     let seconds = positive("--seconds", args.seconds)?;
     let again =
-        |choice: &Choice| device::open(choice, args.device.threads).map(|opened| opened.backend);
+        |choice: &Device| device::open(choice, args.device.threads).map(|opened| opened.backend);
     if args.case.as_deref() == Some("product") {
         // There is no net by which to choose a device.
         let choice = args.device.device.clone().unwrap_or_default();

@@ -3,10 +3,11 @@
 use crate::backend::session::Session;
 use crate::base::atomic::{AtomicFile, write_error};
 use crate::base::error::{Error, Result};
-use crate::cli::arguments::args::{ModelArgs, OnError, PredictArgs};
+use crate::cli::arguments::args::{ModelArgs, PredictArgs};
 use crate::cli::arguments::terminal::{count, printed, say};
 use crate::cli::runs::begin::warn;
 use crate::cli::setup::open::{Trained, open_device};
+use crate::data::OnError;
 use crate::data::{self, ColumnOptions, Features, InputChunk, Keep, UnknownCategories};
 use crate::files::config::ColumnNames;
 use crate::files::predictions::{Columns, Format, Rows, Writer};

@@ -12,7 +12,8 @@ use crate::cli::setup::open::{self, Trained};
 
 use crate::base::atomic::write_atomically;
 use crate::base::error::{Error, Result};
-use crate::cli::judging::report_files::{check_rows, open};
+use crate::cli::judging::report_files::open;
+use crate::cli::judging::same_rows::{check_rows, check_rows_of_nets};
 use crate::data::StoredSet;
 use crate::report::{HTML, JSON, RunReport, comparison, plots};
 use std::fs;
@@ -95,10 +96,7 @@ fn with_data(args: &ReportArgs, run: &Path, trained: &Trained) -> Result<RunRepo
     let mut warnings = Vec::new();
     if is_many {
         let nets = Nets::new(&mut source)?;
-        // For nets by folds, the rows of the first net and its held-out ones are all rows.
-        let parts = ["rows", "validation_rows"];
-        let parts = if nets.folds.is_some() { &parts[..] } else { &parts[..1] };
-        check_rows(&RunDirectory::open(run)?.net(1), parts, &nets.whole)?;
+        check_rows_of_nets(&RunDirectory::open(run)?, &nets)?;
         check(&nets.whole, trained, &mut warnings);
         let backend = open(args, &nets.whole, trained)?;
         let mut session = trained.model.session(backend, usize::MAX)?;

@@ -1,7 +1,7 @@
 //! `wgrad verify`.
 
 use super::verify_resume;
-use crate::backend::device::Choice;
+use crate::backend::device::Device;
 use crate::backend::gpu;
 use crate::base::error::Result;
 use crate::cli::arguments::check_args::VerifyArgs;
@@ -25,8 +25,8 @@ pub(in crate::cli) fn verify(args: Box<VerifyArgs>) -> Result<ExitCode> {
         return verify_resume::verify(&job, args.common.json);
     }
     let opened = open_for(&job)?;
-    let is_auto = matches!(job.config.device.device, None | Some(Choice::Auto));
-    if is_auto && opened.device == Choice::Cpu && gpu::adapters().iter().any(|a| !a.is_software) {
+    let is_auto = matches!(job.config.device.device, None | Some(Device::Auto));
+    if is_auto && opened.device == Device::Cpu && gpu::adapters().iter().any(|a| !a.is_software) {
         say(
             "note: this run is trained on the CPU, and verified there: --device gpu verifies the GPU",
         );

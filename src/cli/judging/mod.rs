@@ -3,4 +3,5 @@
 pub(super) mod judgement;
 pub(super) mod judgement_text;
 pub(super) mod report_files;
+pub(super) mod same_rows;
 pub(super) mod warnings;

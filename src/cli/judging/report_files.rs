@@ -5,11 +5,8 @@ use crate::backend::Backend;
 use crate::backend::session::Session;
 use crate::base::atomic::write_atomically;
 use crate::base::error::{Error, Result};
-use crate::base::words::thousands;
 use crate::cli::arguments::args::ReportArgs;
-use crate::cli::arguments::terminal::count;
 use crate::cli::arguments::terminal::say;
-use crate::cli::runs::names::EVENTS;
 use crate::cli::runs::run::Run;
 use crate::cli::runs::summary::Summary;
 use crate::cli::setup::job::Job;
@@ -18,16 +15,18 @@ use crate::cli::setup::open::open_device;
 use crate::cli::setup::settings::describe_net;
 use crate::data::{Dataset, Features, StoredSet};
 use crate::report::{
-    HTML, HeldOut, JSON, NotComputed, Rows, RunReport, Subject, build, card, page, rows_to_sample,
+    HTML, HeldOut, Influence, JSON, NotComputed, Rows, RunReport, Subject, build, card, page,
+    rows_to_sample,
 };
 use crate::train::choose::Work;
 use crate::train::event::Ending;
 use crate::train::trainer::Trainer;
-use serde_json::Value;
-use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The most columns that are named as the most important ones.
+const IMPORTANT: usize = 3;
 
 /// The results of a run from which a command makes its report.
 pub(in crate::cli) struct Finished<'a> {
@@ -74,32 +73,54 @@ pub(in crate::cli) fn parts<'a>(
     all.into_iter().filter_map(part).collect()
 }
 
+/// A report that was written.
+pub(in crate::cli) struct Made {
+    /// Its page.
+    pub page: PathBuf,
+    /// The columns of the highest permutation importance, the highest first.
+    pub important: Vec<String>,
+}
+
+impl Made {
+    fn of(directory: &Path, report: &RunReport) -> Self {
+        let columns = report.influence.iter().flat_map(Influence::important).take(IMPORTANT);
+        Made {
+            page: directory.join(HTML),
+            important: columns.map(|column| column.column.clone()).collect(),
+        }
+    }
+}
+
 /// Makes the report of a run that was trained just now, and writes its files. Errors are
 /// reported as warnings, and don't affect the run.
-pub(in crate::cli) fn after_training(finished: Finished<'_>, session: &mut Session) {
+pub(in crate::cli) fn after_training(
+    finished: Finished<'_>,
+    session: &mut Session,
+) -> Option<Made> {
     let directory = finished.directory.to_path_buf();
     let made = guarded(|| {
         let trained = Trained::open(&directory)?;
         write(&directory, &of(finished, &trained, session))
     });
-    warn_of(made, &directory);
+    warn_of(made, &directory)
 }
 
 /// Makes a report. The run is finished and saved: not even a panic may turn it into a failure.
-pub(in crate::cli) fn guarded(make: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(in crate::cli) fn guarded<T>(make: impl FnOnce() -> Result<T>) -> Result<T> {
     let made = catch_unwind(AssertUnwindSafe(make));
     made.unwrap_or_else(|_| Err(Error::failed("a bug of wgrad, reported above")))
 }
 
-/// Says why there is no report.
-pub(in crate::cli) fn warn_of(made: Result<()>, directory: &Path) {
-    if let Err(error) = made {
+/// The report; says why there is none.
+pub(in crate::cli) fn warn_of(made: Result<Made>, directory: &Path) -> Option<Made> {
+    made.map_err(|error| {
         say(format_args!(
             "warning: no report was made: {}; once that is fixed: wgrad report {}",
             error.brief(),
             directory.display()
         ));
-    }
+    })
+    .ok()
 }
 
 /// As [`after_training`], for a run of one net.
@@ -108,7 +129,7 @@ pub(in crate::cli) fn of_run(
     summary: &Summary,
     trainer: &mut Trainer,
     mut not_computed: Vec<NotComputed>,
-) {
+) -> Option<Made> {
     let is_interrupted = summary.ending == Ending::Interrupted;
     if is_interrupted {
         // After Ctrl-C the user doesn't want to wait.
@@ -128,7 +149,7 @@ pub(in crate::cli) fn of_run(
         not_computed,
         is_explained: !is_interrupted,
     };
-    after_training(finished, trainer.session());
+    after_training(finished, trainer.session())
 }
 
 /// As [`of_run`], for a net of a cross-validation: that of a fold, or the last one, for which the nets of
@@ -138,7 +159,7 @@ pub(in crate::cli) fn of_fold(
     summary: &Summary,
     trainer: &mut Trainer,
     whole: Option<(&Job, &Judgement)>,
-) {
+) -> Option<Made> {
     let Some((job, whole)) = whole.filter(|_| summary.ending != Ending::Interrupted) else {
         return of_run(run, summary, trainer, Vec::new());
     };
@@ -152,7 +173,7 @@ pub(in crate::cli) fn of_fold(
         not_computed: vec![not_in_report()],
         is_explained: true,
     };
-    after_training(finished, trainer.session());
+    after_training(finished, trainer.session())
 }
 
 /// All rows, each predicted by the net of the fold that held it out.
@@ -185,7 +206,7 @@ pub(in crate::cli) fn of_net(run: &Run<'_>, trainer: &mut Trainer) {
         };
         write(directory, &of(finished, &trained, trainer.session()))
     });
-    warn_of(made, directory);
+    let _ = warn_of(made, directory);
 }
 
 /// The report of a run, with its data.
@@ -290,13 +311,14 @@ fn nets(directory: &Path, trained: &Trained) -> Vec<(Option<String>, PathBuf)> {
 }
 
 /// Writes `report.json`, the page `report.html` made from it, and the model card.
-pub(in crate::cli) fn write(directory: &Path, report: &RunReport) -> Result<()> {
+pub(in crate::cli) fn write(directory: &Path, report: &RunReport) -> Result<Made> {
     let json = report.to_json()?;
     write_atomically(&directory.join(JSON), |out| out.write_all(json.as_bytes()))?;
     let report = RunReport::from_json(&json)?;
     let html = page(&report);
     write_atomically(&directory.join(HTML), |out| out.write_all(html.as_bytes()))?;
-    card::write(directory, &report)
+    card::write(directory, &report)?;
+    Ok(Made::of(directory, &report))
 }
 
 /// The baselines of a run's model.
@@ -324,27 +346,6 @@ pub(in crate::cli) fn judge(
         Judgement::new(data, metrics.loss, predictions, preprocessing, &mut baselines).map(Some)
     };
     Ok([of(&job.validation)?, of(&job.test)?])
-}
-
-/// Refuses data with another number of rows than the run in `directory` had, for example
-/// if the file has grown since: its held-out rows can't be identified, nor its metrics measured again. The rows
-/// that `job` trains on are those that the first event of the run counts as `parts`.
-pub(in crate::cli) fn check_rows(directory: &Path, parts: &[&str], job: &Job) -> Result<()> {
-    let events = fs::read_to_string(directory.join(EVENTS)).unwrap_or_default();
-    let mut events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let Some(start) = events.find(|event| event["event"] == "start") else { return Ok(()) };
-    let then: Option<u64> = parts.iter().map(|part| start[*part].as_u64()).sum();
-    let now = job.rows().0;
-    match then.map(|then| then as usize) {
-        Some(then) if then != now => Err(Error::data(format!(
-            "the data changed since training: {} to train on, where the run had {}",
-            count(now, "row"),
-            thousands(then as f64)
-        ))
-        .at(job.training.name())
-        .help("restore the data as they were, or train again")),
-        _ => Ok(()),
-    }
 }
 
 pub(in crate::cli) fn open(

@@ -1,6 +1,6 @@
 //! Warnings about the metrics of a run.
 
-use crate::base::words::thousands;
+use crate::base::words::{part, thousands, verb};
 use crate::cli::setup::job::Job;
 use crate::cli::setup::unseen::{HeldOutUnknown, unseen_classes};
 use crate::data::{
@@ -171,10 +171,10 @@ fn twins(job: &Job, name: &str, data: &Dataset) -> Option<String> {
     let found = overlap(&job.training, data)?;
     let (row, twin) = found.example;
     Some(format!(
-        "{} of {} {name} rows are also in the training data, such as row {} of the one and row {} \
+        "{} {} also in the training data, such as row {} of the one and row {} \
          of the other part: the metrics are better than they would be on new rows",
-        thousands(found.rows as f64),
-        thousands(data.rows() as f64),
+        part(found.rows, data.rows(), &format!("{name} row")),
+        verb(found.rows, ["is", "are"]),
         row + 1,
         twin + 1
     ))

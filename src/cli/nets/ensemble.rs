@@ -4,7 +4,7 @@
 use super::ensemble_judgement::{judge, of_nets};
 use super::ensemble_report;
 use crate::backend::DeviceInfo;
-use crate::backend::device::{self, Choice, Opened};
+use crate::backend::device::{self, Device, Opened};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::cli::arguments::terminal::{print_text, say};
 use crate::cli::arguments::train_args::TrainArgs;
@@ -145,7 +145,7 @@ pub(super) struct EnsembleRun<'a> {
     pub source: Source,
     pub nets: Nets,
     pub info: DeviceInfo,
-    pub device: Choice,
+    pub device: Device,
     pub directory: RunDirectory,
     /// The seconds that were recorded before it was resumed.
     seconds: f64,
@@ -236,10 +236,13 @@ impl EnsembleRun<'_> {
         };
         let end = EndLine::new(&summary, &self.warnings);
         events.event("end", &end)?;
-        if !self.args.no_report {
-            let nets = &self.nets;
-            ensemble_report::after_training(nets, &summary, &mut judged.session, &self.warnings);
-        }
+        let report = match self.args.no_report {
+            true => None,
+            false => {
+                let (nets, session) = (&self.nets, &mut judged.session);
+                ensemble_report::after_training(nets, &summary, session, &self.warnings)
+            }
+        };
         let job = &self.nets.whole;
         let board = tensorboard::events(&job.config.run, &self.directory, &config);
         if let Some(mut board) = board {
@@ -251,7 +254,7 @@ impl EnsembleRun<'_> {
             json.event("end", &end)?;
             return Ok(ExitCode::SUCCESS);
         }
-        print_text(&describe(&summary))?;
+        print_text(&describe(&summary, report.as_ref()))?;
         summary.findings.iter().for_each(|finding| say(format_args!("note: net 1: {finding}")));
         notes(&summary).iter().for_each(|note| say(format_args!("note: {note}")));
         Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@ use super::ensemble_judgement::judge_again;
 use crate::backend::session::Session;
 use crate::base::error::Result;
 use crate::cli::judging::judgement::Judgement;
-use crate::cli::judging::report_files::{self, Finished, Part, parts};
+use crate::cli::judging::report_files::{self, Finished, Made, Part, parts};
 use crate::cli::runs::summary::Summary;
 use crate::cli::setup::members::Nets;
 use crate::cli::setup::open::Trained;
@@ -36,7 +36,7 @@ pub(in crate::cli) fn after_training(
     summary: &Summary,
     session: &mut Session,
     warnings: &[String],
-) {
+) -> Option<Made> {
     let directory = &summary.run;
     let judged = [summary.valid.as_ref(), summary.test.as_ref()];
     let made = report_files::guarded(|| {
@@ -44,7 +44,7 @@ pub(in crate::cli) fn after_training(
         let report = of(nets, directory, &trained, judged, session, warnings)?;
         report_files::write(directory, &report)
     });
-    report_files::warn_of(made, directory);
+    report_files::warn_of(made, directory)
 }
 
 /// The report of an evaluated ensemble.

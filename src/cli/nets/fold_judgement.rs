@@ -7,6 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::cli::arguments::args::ReportArgs;
 use crate::cli::judging::judgement::{Baseline, ByName, Judgement};
 use crate::cli::judging::report_files;
+use crate::cli::judging::same_rows::check_rows;
 use crate::cli::runs::names::FOLD;
 use crate::cli::setup::job::Job;
 use crate::cli::setup::open::Trained;
@@ -193,7 +194,7 @@ pub(in crate::cli) fn judge_again(
 ) -> Result<(Job, Judgement)> {
     let k = source.config.run.folds.unwrap_or_default();
     let jobs = FoldJobs::new(source, k)?;
-    report_files::check_rows(run, &["rows"], &jobs.last)?;
+    check_rows(run, &["rows"], &jobs.last)?;
     let mut parts: Vec<(Judgement, Dataset)> = Vec::with_capacity(k);
     for i in 0..k {
         let fold = jobs.fold(source, i)?;

@@ -9,7 +9,7 @@ use crate::cli::judging::judgement_text::{fold_line, fold_tables};
 use crate::cli::setup::job::Job;
 use crate::cli::setup::source::Source;
 
-use crate::backend::device::{self, Choice};
+use crate::backend::device::{self, Device};
 use crate::base::atomic::write_atomically;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::cli::arguments::terminal::{print, print_json, say};
@@ -18,7 +18,7 @@ use crate::cli::judging::warnings::warnings;
 use crate::cli::ranks;
 use crate::cli::runs::begin::{announce, ending, predict_next, title, trainer, warn};
 use crate::cli::runs::names::{FOLDS, OUT_OF_FOLD};
-use crate::cli::runs::run::{Finished, Run, Shown};
+use crate::cli::runs::run::{Run, Shown};
 use crate::cli::runs::run_directory::RunDirectory;
 use crate::cli::runs::summary::Summary;
 use crate::cli::runs::{column_table, plan_ahead, tensorboard};
@@ -85,11 +85,12 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
         let mut display = Display::on(screen.as_ref(), &name, Bar::new);
         let events = directory.metrics()?;
         let done = run.fit(&mut trainer, &mut cpu, events, shown, &mut display, &mut interrupt)?;
+        let mut report = None;
         if !args.no_report {
             let whole = whole.map(|judged| (&jobs.whole, judged));
-            report_files::of_fold(&run, &done.summary, &mut trainer, whole);
+            report = report_files::of_fold(&run, &done.summary, &mut trainer, whole);
         }
-        Ok::<_, Error>(done)
+        Ok::<_, Error>((done.summary, report))
     };
     drop(opened.backend);
 
@@ -112,7 +113,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
         let config = fold.config_text(&info)?;
         place.write_config(&config)?;
         let name = |e: Error| e.at(format!("fold {} of {k}", i + 1));
-        let Finished { summary, .. } = fit(&fold, &place, &config, &found, None).map_err(name)?;
+        let (summary, _) = fit(&fold, &place, &config, &found, None).map_err(name)?;
         if summary.ending == Ending::Interrupted {
             if ranks::are_several() {
                 return Err(Error::new(ErrorKind::Interrupted, "the run was interrupted"));
@@ -150,7 +151,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     judged.write_predictions(job, &directory.path().join(OUT_OF_FOLD))?;
 
     let whole = judged.together(job)?;
-    let Finished { summary, .. } = fit(last, &directory, &config, &[], Some(&whole))?;
+    let (summary, report) = fit(last, &directory, &config, &[], Some(&whole))?;
     screen.iter_mut().for_each(Screen::close);
     // Nets of folds have no checkpoints to resume from.
     let next = match summary.ending {
@@ -160,7 +161,7 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     if args.json {
         print_json(&EndLine { event: "end", summary: &summary, folds: &judged })?;
     } else {
-        print(&format!("{}\n{}", fold_tables(&judged), ending(&summary, &next)))?;
+        print(&format!("{}\n{}", fold_tables(&judged), ending(&summary, report.as_ref(), &next)))?;
     }
     Ok(match summary.ending {
         Ending::Interrupted => ExitCode::from(ErrorKind::Interrupted.exit_code()),
@@ -197,7 +198,7 @@ fn show(args: &TrainArgs, [fold, k]: [usize; 2], rows: usize, judged: &Judgement
 }
 
 /// The evaluation of a fold whose net another rank trained, with its held-out rows.
-fn judge_again(fold: Job, place: &Path, device: &Choice) -> Result<(Judgement, Dataset)> {
+fn judge_again(fold: Job, place: &Path, device: &Device) -> Result<(Judgement, Dataset)> {
     let trained = Trained::open(place)?;
     let backend = device::open(device, fold.config.device.threads)?.backend;
     let mut session = trained.model.session(backend, usize::MAX)?;

@@ -7,3 +7,4 @@ pub(super) mod ensemble_report;
 pub(super) mod fold_jobs;
 pub(super) mod fold_judgement;
 pub(super) mod folds;
+pub(super) mod held_out;

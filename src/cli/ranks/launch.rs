@@ -5,7 +5,7 @@ use super::mpi as processes;
 #[cfg(not(feature = "mpi"))]
 use super::none as processes;
 
-use crate::backend::device::Choice;
+use crate::backend::device::Device;
 use crate::backend::gpu;
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::cli::arguments::terminal::mute;
@@ -109,9 +109,9 @@ pub(super) fn transport() -> Option<Box<dyn Ranks>> {
 
 /// The device of this rank, if one is to be chosen: each rank of a machine gets its own GPU, if there are
 /// enough.
-pub(in crate::cli) fn device(asked: Choice) -> Choice {
+pub(in crate::cli) fn device(asked: Device) -> Device {
     let local = processes::local();
-    if local[1] < 2 || !matches!(asked, Choice::Auto | Choice::Gpu) {
+    if local[1] < 2 || !matches!(asked, Device::Auto | Device::Gpu) {
         return asked;
     }
     let real = gpu::adapters().into_iter().filter(|adapter| !adapter.is_software);
@@ -119,9 +119,9 @@ pub(in crate::cli) fn device(asked: Choice) -> Choice {
 }
 
 /// The device of rank `rank` of the `count` ranks of a machine that has these GPUs.
-fn of_several(asked: Choice, gpus: &[usize], [rank, count]: [usize; 2]) -> Choice {
+fn of_several(asked: Device, gpus: &[usize], [rank, count]: [usize; 2]) -> Device {
     match gpus.get(rank) {
-        Some(&gpu) if gpus.len() >= count => Choice::Index(gpu),
+        Some(&gpu) if gpus.len() >= count => Device::Index(gpu),
         _ => asked,
     }
 }
@@ -158,8 +158,8 @@ mod tests {
 
     #[test]
     fn each_rank_of_a_machine_gets_its_own_gpu_where_there_are_enough() {
-        let of = |gpus: &[usize], rank| of_several(Choice::Auto, gpus, [rank, 2]);
-        assert_eq!([of(&[0, 3], 0), of(&[0, 3], 1)], [Choice::Index(0), Choice::Index(3)]);
-        assert!([of(&[1], 0), of(&[1], 1), of(&[], 0)].iter().all(|of| *of == Choice::Auto));
+        let of = |gpus: &[usize], rank| of_several(Device::Auto, gpus, [rank, 2]);
+        assert_eq!([of(&[0, 3], 0), of(&[0, 3], 1)], [Device::Index(0), Device::Index(3)]);
+        assert!([of(&[1], 0), of(&[1], 1), of(&[], 0)].iter().all(|of| *of == Device::Auto));
     }
 }

@@ -1,6 +1,7 @@
 //! `wgrad compare`: the differences between runs, in their settings and results.
 
 use super::grid::Grid;
+use super::paired::{Paired, paired, show};
 use super::record::{Record, State};
 use crate::base::error::{Error, Result};
 use crate::base::words::{duration, thousands};
@@ -30,6 +31,8 @@ struct Comparison<'a> {
     settings: BTreeMap<&'a str, Row<&'a str>>,
     valid: BTreeMap<&'a str, Row<f64>>,
     test: BTreeMap<&'a str, Row<f64>>,
+    /// Each further run compared with the first one, on the rows that both hold out.
+    differences: &'a [Paired<'a>],
 }
 
 pub(in crate::cli) fn compare(args: &CompareArgs) -> Result<ExitCode> {
@@ -49,9 +52,10 @@ pub(in crate::cli) fn compare(args: &CompareArgs) -> Result<ExitCode> {
         .collect();
     let alike = all.len() - settings.len();
     let (valid, test) = (metrics(&records, |r| &r.valid), metrics(&records, |r| &r.test));
+    let differences = paired(&records);
     if args.json {
-        let event = "compare";
-        print_json(&Comparison { event, runs: &records, settings, valid, test })?;
+        let (event, runs, differences) = ("compare", &records[..], &differences[..]);
+        print_json(&Comparison { event, runs, settings, valid, test, differences })?;
         return Ok(ExitCode::SUCCESS);
     }
     let other: Vec<&str> =
@@ -110,6 +114,7 @@ pub(in crate::cli) fn compare(args: &CompareArgs) -> Result<ExitCode> {
     if is_marked {
         print("* the best of these runs\n")?;
     }
+    show(&differences)?;
     for record in records.iter().filter(|r| r.state == State::Failed) {
         let error = record.error.as_deref().unwrap_or("without a message");
         let first = error.lines().next().unwrap_or_default();

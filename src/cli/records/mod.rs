@@ -2,5 +2,6 @@
 
 pub(in crate::cli) mod compare;
 mod grid;
+mod paired;
 mod record;
 pub(in crate::cli) mod runs;

@@ -1,8 +1,9 @@
 //! The record of a run, from its directory. Its files may be of another version, truncated or damaged: what
 //! can't be read is left out.
 
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::cli::runs::names::{CONFIG, EVENTS, FOLDS, MODEL};
+use crate::cli::runs::run_directory::no_run;
 use crate::cli::setup::open::Trained;
 use crate::cli::setup::settings::describe_net;
 use serde::Serialize;
@@ -106,10 +107,7 @@ impl Record {
     /// For what is neither.
     pub fn open(path: &Path) -> Result<Self> {
         if path.is_dir() {
-            return Self::of_directory(path).ok_or_else(|| {
-                Error::data(format!("there is no run {}", path.display()))
-                    .help("name a run directory, such as runs/digits-1; wgrad runs lists them")
-            });
+            return Self::of_directory(path).ok_or_else(|| no_run(path));
         }
         let mut record = Self::empty(path);
         record.add_model(Trained::open(path)?);

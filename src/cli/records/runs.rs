@@ -6,7 +6,7 @@ use crate::base::error::{Error, Result};
 use crate::base::words::{duration, thousands};
 use crate::cli::arguments::run_args::RunsArgs;
 use crate::cli::arguments::terminal::{print_json, say};
-use crate::cli::runs::names::CONFIG;
+use crate::cli::runs::names::{CONFIG, RUNS};
 use crate::report::words;
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -14,8 +14,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The directory of runs without `--out`.
-const RUNS: &str = "runs";
 /// The metric shown: the first of these that a run has.
 const FIRST: [&str; 4] = ["f1_micro", "accuracy", "rmse", "loss"];
 

@@ -7,7 +7,7 @@ use crate::cli::arguments::terminal::{count, print_text, say};
 use crate::cli::arguments::train_args::TrainArgs;
 use crate::cli::judging::judgement::JudgeCpu;
 use crate::cli::judging::judgement_text::{brief, not_worth_it};
-use crate::cli::judging::report_files;
+use crate::cli::judging::report_files::{self, Made};
 use crate::cli::runs::run::{Finished, Run, Shown};
 use crate::cli::runs::run_directory::{RunDirectory, WholeLines};
 use crate::cli::runs::summary::{Kept, Summary};
@@ -46,13 +46,14 @@ pub(in crate::cli) fn train_in(
     let Finished { summary, is_closed } =
         run.fit(trainer, &mut cpu, events, shown, &mut display, &mut interrupt)?;
     screen.iter_mut().for_each(Screen::close);
+    let mut report = None;
     if !args.no_report {
         let begin = Instant::now();
-        report_files::of_run(run, &summary, trainer, Vec::new());
+        report = report_files::of_run(run, &summary, trainer, Vec::new());
         log::debug!("report written in {:.3} s", begin.elapsed().as_secs_f64());
     }
     if !args.json {
-        print_text(&describe(&summary))?;
+        print_text(&describe(&summary, report.as_ref()))?;
         summary.findings.iter().for_each(|finding| say(format_args!("note: {finding}")));
         notes(&summary).iter().for_each(|note| say(format_args!("note: {note}")));
     }
@@ -93,12 +94,20 @@ pub(in crate::cli) fn announce(args: &TrainArgs, job: &Job) {
             say(format_args!("{name}: {line}"));
         }
     }
-    if let (Some(split), Some(_)) = (&job.config.run.split, &job.validation) {
-        say(format_args!(
-            "split: {} for training, {} for validation ({split})",
+    let test = match (&job.streaming, job.held_out_rows[1].len()) {
+        (None, rows @ 1..) => format!(", {} for a test", thousands(rows as f64)),
+        _ => String::new(),
+    };
+    match (&job.config.run.split, &job.validation) {
+        (Some(split), Some(_)) => say(format_args!(
+            "split: {} for training, {} for validation{test} ({split})",
             count(job.rows().0, "row"),
             thousands(job.rows().1 as f64)
-        ));
+        )),
+        (_, None) if !test.is_empty() => {
+            say(format_args!("split: {} for training{test}", count(job.rows().0, "row")));
+        }
+        _ => {}
     }
     if job.streaming.is_some() {
         say(format_args!(
@@ -145,7 +154,7 @@ pub(in crate::cli) fn take_micro_batch(job: &mut Job, trainer: &Trainer) {
 }
 
 /// The end of a run, as text.
-pub(in crate::cli) fn describe(summary: &Summary) -> String {
+pub(in crate::cli) fn describe(summary: &Summary, report: Option<&Made>) -> String {
     let mut text = String::new();
     for (name, judged) in [("validation", &summary.valid), ("test", &summary.test)] {
         if let Some(judged) = judged {
@@ -161,7 +170,7 @@ pub(in crate::cli) fn describe(summary: &Summary) -> String {
         }
         _ => predict_next(summary),
     };
-    text + &ending(summary, &next)
+    text + &ending(summary, report, &next)
 }
 
 /// The suggested next command for a model.
@@ -203,7 +212,7 @@ fn epochs_of(kept: &[&Kept]) -> String {
 }
 
 /// How a run ended, its results, and the next command.
-pub(in crate::cli) fn ending(summary: &Summary, next: &str) -> String {
+pub(in crate::cli) fn ending(summary: &Summary, report: Option<&Made>, next: &str) -> String {
     let all: Vec<&Kept> = summary.best.iter().chain(&summary.best_of_nets).collect();
     let kept = all.first().map_or(String::new(), |best| {
         let of_each = if summary.nets.is_some() { " of each net" } else { "" };
@@ -220,8 +229,15 @@ pub(in crate::cli) fn ending(summary: &Summary, next: &str) -> String {
     let calibrated = summary.temperature.map_or(String::new(), |t| {
         format!("calibrated  logits divided by {} (--calibrate)\n", short(t))
     });
+    let report = report.map_or(String::new(), |report| {
+        let important = match report.important.is_empty() {
+            true => String::new(),
+            false => format!("importance  highest for {}\n", report.important.join(", ")),
+        };
+        format!("{important}report      {}\n", report.page.display())
+    });
     format!(
-        "{:<11} {}, {} in {}\n{kept}{nets}{calibrated}model       {}\nnext        {next}\n",
+        "{:<11} {}, {} in {}\n{kept}{nets}{calibrated}model       {}\n{report}next        {next}\n",
         summary.ending.name(),
         count(summary.epochs, "epoch"),
         count(summary.steps as usize, "step"),

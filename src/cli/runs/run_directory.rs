@@ -3,7 +3,9 @@
 use super::own_files;
 use crate::base::atomic::write_atomically;
 use crate::base::error::{Error, Result};
-use crate::cli::runs::names::{CHECKPOINTS, CONFIG, EVENTS, FOLD, MODEL, NET, TABLE};
+use crate::cli::runs::names::{
+    CHECKPOINTS, CONFIG, EVENTS, FOLD, MODEL, NET, RUNS, TABLE, looked_for,
+};
 use crate::cli::runs::own_files::cannot_create;
 use crate::files::config::TrainConfig;
 use crate::observe::{KeptRows, Restart};
@@ -24,6 +26,12 @@ pub(in crate::cli) struct RunDirectory {
     path: PathBuf,
 }
 
+/// The error for a path that isn't a run directory.
+pub(in crate::cli) fn no_run(path: &Path) -> Error {
+    Error::data(format!("there is no run {}{}", path.display(), looked_for(path)))
+        .help("name a run directory, such as runs/digits-1; wgrad runs lists them")
+}
+
 impl RunDirectory {
     /// Refuses an `out` that couldn't be created, before any work is done.
     pub fn check(out: Option<&Path>, force: bool) -> Result<()> {
@@ -36,7 +44,7 @@ impl RunDirectory {
     /// Creates `out`, or the first free `runs/<name>-<n>`. With `force` an existing run in
     /// `out` is replaced.
     pub fn create(out: Option<&Path>, name: &str, force: bool) -> Result<Self> {
-        let Some(out) = out else { return Self::numbered(Path::new("runs"), name) };
+        let Some(out) = out else { return Self::numbered(Path::new(RUNS), name) };
         let fail = |e: io::Error| cannot_create(out, &e);
         if let Some(parent) = out.parent() {
             fs::create_dir_all(parent).map_err(fail)?;
@@ -102,8 +110,7 @@ impl RunDirectory {
         if path.join(CONFIG).is_file() {
             return Ok(RunDirectory { path: path.to_path_buf() });
         }
-        Err(Error::data(format!("there is no run {}", path.display()))
-            .help("name a run directory, such as runs/digits-1"))
+        Err(no_run(path))
     }
 
     /// The options that it was started with.

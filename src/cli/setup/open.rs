@@ -10,7 +10,7 @@ use crate::cli::arguments::args::ModelArgs;
 use crate::cli::arguments::origins::Origins;
 use crate::cli::arguments::terminal::say;
 use crate::cli::ranks;
-use crate::cli::runs::names::{CONFIG, MODEL};
+use crate::cli::runs::names::{CONFIG, MODEL, looked_for};
 use crate::data::{ColumnOptions, DataOptions, UnknownCategories, UnknownColumn, is_generated};
 use crate::files::checkpoint::{Provenance, load_model_with};
 use crate::files::config::{DataConfig, DeviceConfig, TrainConfig};
@@ -80,7 +80,8 @@ impl Trained {
     pub fn open(run: &Path) -> Result<Self> {
         let file = if run.is_dir() { run.join(MODEL) } else { run.to_path_buf() };
         if !file.exists() {
-            let error = Error::data(format!("there is no model {}", file.display()));
+            let error =
+                Error::data(format!("there is no model {}{}", file.display(), looked_for(&file)));
             return Err(error.help(match (run.is_dir(), run.join(CONFIG).exists()) {
                 (true, true) => format!(
                     "a model is written when a run ends, unless it diverged in its first steps: resume it with wgrad train --resume {}",

@@ -220,7 +220,12 @@ pub struct Frame {
     pub lines: Lines,
     /// Warnings about how the data were read, one sentence each.
     pub warnings: Vec<String>,
+    /// The texts that were read as missing values and may be something else, with the number of cells: by column.
+    pub marks: MarkCounts,
 }
+
+/// How many cells of a column hold a text: by the index of the column and the text.
+pub type MarkCounts = BTreeMap<(usize, String), usize>;
 
 impl Frame {
     /// The values of the column of that name, if it exists and was read.
@@ -249,6 +254,7 @@ impl Frame {
             rows: rows.len(),
             lines,
             warnings: self.warnings.clone(),
+            marks: self.marks.clone(),
         }
     }
 
@@ -268,6 +274,9 @@ impl Frame {
         self.warnings.extend(
             more.warnings.into_iter().filter(|w| !self.warnings.contains(w)).collect::<Vec<_>>(),
         );
+        for (mark, cells) in more.marks {
+            *self.marks.entry(mark).or_default() += cells;
+        }
         for (all, more) in self.columns.iter_mut().zip(more.columns) {
             if let (Some(all), Some(more)) = (all, more) {
                 all.append(more);

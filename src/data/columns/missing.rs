@@ -30,6 +30,17 @@ pub(in crate::data) fn cases(word: &str) -> [String; 3] {
     [lower.clone(), lower.to_uppercase(), capital]
 }
 
+/// Marks that may also be a typo, or come from a broken formula: read as missing, but with a note.
+const NOTED: [&[u8]; 11] = [
+    b"?", b"-", b"--", b"---", b".", b"#value!", b"#null!", b"#div/0!", b"#ref!", b"#num!",
+    b"-1.#ind",
+];
+
+/// Whether a note says that this cell, a mark, is read as missing.
+pub(in crate::data) fn is_noted(cell: &[u8]) -> bool {
+    NOTED.iter().any(|mark| mark.eq_ignore_ascii_case(cell))
+}
+
 /// Whether a cell without white space around it is empty or a usual mark.
 pub(crate) fn is_missing(cell: &[u8]) -> bool {
     is_mark(cell) || is_word(cell)

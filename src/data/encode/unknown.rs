@@ -6,6 +6,7 @@ use super::write::Unlearnt;
 use super::{Encoder, Encoding};
 use crate::base::error::{Error, Result};
 use crate::base::names::names;
+use crate::base::words::{part, verb};
 use crate::data::columns::frame::Frame;
 use crate::data::columns::frame::texts_of;
 use crate::data::columns::texts::Texts;
@@ -188,8 +189,9 @@ impl UnknownCategories {
         let filled = self.columns.values().filter(|tally| tally.filled > 0);
         filled.map(|Tally { column, filled, .. }| {
             format!(
-                "{column}: {filled} of {} rows have no value, which no training row lacked: the median of the training rows is used",
-                self.rows
+                "{column}: {} {} no value, which no training row lacked: the median of the training rows is used",
+                part(*filled, self.rows, "row"),
+                verb(*filled, ["has", "have"])
             )
         })
     }
@@ -245,10 +247,10 @@ impl fmt::Display for UnknownColumn {
         };
         write!(
             f,
-            "{}: {} of {} rows ({share}%) hold a category that was not in the training data: {}{}",
+            "{}: {} ({share}%) {} a category that was not in the training data: {}{}",
             self.place,
-            self.rows,
-            self.of,
+            part(self.rows, self.of, "row"),
+            verb(self.rows, ["holds", "hold"]),
             examples.join(", "),
             if self.is_all { "" } else { ", …" }
         )

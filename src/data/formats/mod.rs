@@ -14,4 +14,5 @@ pub(super) mod json_record;
 pub(super) mod npy;
 #[cfg(feature = "data")]
 pub(super) mod read;
+pub(super) mod unreadable;
 pub(super) mod want;

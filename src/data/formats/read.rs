@@ -8,6 +8,7 @@ use crate::base::memory::Budget;
 use crate::data::columns::frame::{Frame, Header, Values};
 use crate::data::columns::lines::Lines;
 use crate::data::columns::texts::MISSING;
+use crate::data::formats::unreadable::Readable;
 use crate::data::formats::want::{Known, Rows, Selection, Want, as_wanted, check_read};
 use crate::data::streams::stream::Source;
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, StringArray, UInt8Array};
@@ -33,8 +34,9 @@ pub(in crate::data) fn read(
 ) -> Result<Frame> {
     let mut all = Frame::default();
     let want = |header: &Header| want(header).map(Selection::from);
+    let mut readable = Readable::new(known.on_error);
     pass(source, known, want, |rows| {
-        let rows = rows.sound()?;
+        let rows = readable.take(rows)?;
         if rows.first == 0 {
             all = Frame { header: rows.frame.header.clone(), ..Frame::default() };
         }
@@ -43,6 +45,7 @@ pub(in crate::data) fn read(
             .check(all.bytes(), "the table")
             .map_err(|e| e.at(source.path().display()).help("--memory-limit reads it in parts"))
     })?;
+    all.warnings.extend(readable.finish()?);
     Ok(all)
 }
 

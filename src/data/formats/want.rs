@@ -1,6 +1,7 @@
 //! What to read of the columns of a file, and the resulting rows.
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, serde_as_text};
+use crate::base::names::names;
 use crate::data::columns::frame::{Frame, Values, texts_of};
 use crate::data::columns::missing::Marks;
 use crate::data::columns::number_form::NumberForm;
@@ -22,6 +23,8 @@ pub(in crate::data) struct Known<'a> {
     pub(in crate::data) text: &'a TextOptions,
     /// The number forms of the trained model for which the table is read, if any.
     pub(in crate::data) forms: Option<&'a BTreeMap<String, NumberForm>>,
+    /// What to do with rows that can't be read, by [`read`](super::read::read).
+    pub(in crate::data) on_error: OnError,
 }
 
 /// The default options for text.
@@ -36,9 +39,29 @@ static NOTHING_SAID: TextOptions = TextOptions {
 
 impl Default for Known<'_> {
     fn default() -> Self {
-        Known { names: &[], unnamed: false, text: &NOTHING_SAID, forms: None }
+        Known {
+            names: &[],
+            unnamed: false,
+            text: &NOTHING_SAID,
+            forms: None,
+            on_error: OnError::Stop,
+        }
     }
 }
+
+/// What to do with a row that can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// The reading ends with its error.
+    #[default]
+    Stop,
+    /// It is skipped.
+    Skip,
+}
+
+names!(OnError, "value of --on-error": Stop "stop", Skip "skip");
+
+serde_as_text!(OnError);
 
 /// What to read of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

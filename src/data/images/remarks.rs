@@ -1,6 +1,7 @@
 //! Messages about how images were read.
 
 use super::decode::Head;
+use crate::base::words::{part, verb};
 use crate::data::{Colour, ImageShape};
 use image::ImageFormat;
 use std::path::Path;
@@ -96,7 +97,7 @@ impl Tally {
     /// shape is that of a model.
     pub fn lines(&self, place: &Path, shape: ImageShape, is_given: bool) -> Vec<String> {
         let place = place.display();
-        let all = self.images;
+        let of_all = |count: usize| part(count, self.images, "image");
         let mut lines = Vec::new();
         let mut line = |kind: &str, text: String| lines.push(format!("{kind}: {place}: {text}"));
         if let (1.., Some(least), Some(most)) = (self.resized, self.smallest, self.largest) {
@@ -110,30 +111,29 @@ impl Tally {
                 true => "as the model needs",
                 false => "--image-size WxH chooses another size",
             };
-            let text = format!(
-                "{} of {all} images resized from {from} pixels to {to}; {why}",
-                self.resized
-            );
+            let text =
+                format!("{} resized from {from} pixels to {to}; {why}", of_all(self.resized));
             line("note", text);
         }
         if self.turned > 0 {
-            let text = format!("{} of {all} images turned or mirrored", self.turned);
+            let text = format!("{} turned or mirrored", of_all(self.turned));
             line("note", format!("{text} according to their EXIF orientation"));
         }
         self.describe_depth(shape, is_given, &mut line);
         self.describe_alpha(shape, is_given, &mut line);
         if is_given && self.colored > 0 && !shape.colour.has_color() {
-            let text = format!("{} of {all} images are in color", self.colored);
+            let text =
+                format!("{} {} in color", of_all(self.colored), verb(self.colored, ["is", "are"]));
             line("note", format!("{text}, and converted to gray as the model needs"));
         }
         if self.animated.count > 0 {
             let (count, example) = (self.animated.count, &self.animated.example);
-            let text = format!("{count} of {all} images have several frames or pages");
+            let text = format!("{} {} several frames or pages", of_all(count), has(count));
             line("note", format!("{text}, such as {example}: only the first is used"));
         }
         if self.misnamed.count > 0 {
             let (count, example) = (self.misnamed.count, &self.misnamed.example);
-            let text = format!("{count} of {all} images have the extension of another format");
+            let text = format!("{} {} the extension of another format", of_all(count), has(count));
             line("note", format!("{text}, such as {example}: read by content"));
         }
         lines
@@ -146,11 +146,12 @@ impl Tally {
         line: &mut impl FnMut(&str, String),
     ) {
         let (sixteen, all) = (self.sixteen_bit, self.images);
+        let images = format!("{} {}", part(sixteen, all, "image"), has(sixteen));
         if shape.sixteen_bit && !is_given {
             let range = self.range.map_or(String::new(), |(least, most)| {
                 format!(": their values range from {least} to {most} of 65535")
             });
-            let text = format!("{sixteen} of {all} images have 16 bits per channel, kept{range}");
+            let text = format!("{images} 16 bits per channel, kept{range}");
             let others = match sixteen < all {
                 true => "; those of 8 bits are multiplied by 257",
                 false => "",
@@ -160,7 +161,7 @@ impl Tally {
             line(
                 "warning",
                 format!(
-                    "{sixteen} of {all} images have 16 bits per channel, but the model needs 8: \
+                    "{images} 16 bits per channel, but the model needs 8: \
                      their values are divided by 257; train on 16-bit images to keep them"
                 ),
             );
@@ -173,11 +174,15 @@ impl Tally {
         is_given: bool,
         line: &mut impl FnMut(&str, String),
     ) {
-        let (transparent, all) = (self.transparent, self.images);
+        let transparent = self.transparent;
         if transparent == 0 {
             return;
         }
-        let text = format!("{transparent} of {all} images have transparent pixels");
+        let text = format!(
+            "{} {} transparent pixels",
+            part(transparent, self.images, "image"),
+            has(transparent)
+        );
         let what = match (shape.colour, is_given) {
             (Colour::GreyAlpha | Colour::Rgba, true) => return,
             (Colour::GreyAlpha | Colour::Rgba, false) => {
@@ -188,4 +193,9 @@ impl Tally {
         };
         line("note", format!("{text}: {what}"));
     }
+}
+
+/// `has` or `have`.
+fn has(count: usize) -> &'static str {
+    verb(count, ["has", "have"])
 }

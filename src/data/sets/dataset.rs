@@ -2,6 +2,7 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::parallel::*;
+use crate::base::words::{count, verb};
 use crate::data::{Features, ImageShape, Targets, split};
 use crate::math::matrix::Matrix;
 use num_traits::Float;
@@ -31,13 +32,13 @@ impl Dataset {
         let rows = features.rows();
         if rows != targets.rows() {
             return fail(
-                format!("{rows} rows of features, but {} of targets", targets.rows()),
+                format!("{} of features, but {} of targets", count(rows, "row"), targets.rows()),
                 "every row needs a target",
             );
         }
         if rows == 0 || features.cols() == 0 {
             return fail(
-                format!("{rows} rows of {} features", features.cols()),
+                format!("{} of {}", count(rows, "row"), count(features.cols(), "feature")),
                 "give at least one row and one feature column",
             );
         }
@@ -51,7 +52,9 @@ impl Dataset {
                     return fail(
                         format!("label {} in row {} is out of range", labels[row], row + 1),
                         &format!(
-                            "there are {classes} classes: labels are 0 to {}",
+                            "there {} {}: labels are 0 to {}",
+                            verb(classes, ["is", "are"]),
+                            count(classes, "class"),
                             classes.saturating_sub(1)
                         ),
                     );

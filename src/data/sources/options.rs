@@ -3,7 +3,7 @@
 use crate::data::ImageOptions;
 #[cfg(feature = "data")]
 use crate::data::streams::stream::{Pipes, Source};
-use crate::data::{ColumnOptions, OnUnknown, Task, TextOptions};
+use crate::data::{ColumnOptions, OnError, OnUnknown, Task, TextOptions};
 #[cfg(feature = "data")]
 use crate::data::{Dataset, UnknownCategories};
 use std::path::PathBuf;
@@ -34,6 +34,8 @@ pub struct DataOptions {
     pub image: ImageOptions,
     /// The seed of generated sets.
     pub seed: u64,
+    /// What to do with rows of a table for training that can't be read.
+    pub on_error: OnError,
     /// How rows with categories unknown to a trained model are treated.
     pub unknown: OnUnknown,
     #[cfg(feature = "data")]

@@ -164,7 +164,7 @@ pub fn open_measured(
 /// What is known about a table for training.
 pub(in crate::data) fn known(options: &DataOptions) -> Known<'_> {
     let (names, text) = (&options.columns.target, &options.text);
-    Known { names, unnamed: false, text, forms: None }
+    Known { names, text, on_error: options.on_error, ..Known::default() }
 }
 
 /// Refuses a matrix for a model that was trained on the columns of a table.

@@ -2,6 +2,7 @@
 
 use super::{order, sizes};
 use crate::base::error::{Error, Result};
+use crate::base::words::count;
 use crate::math::random::Stream;
 
 /// The held-out rows of each of `k` folds, whose sizes differ by one row at most.
@@ -53,11 +54,11 @@ pub fn grouped(groups: &[u32], k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
     Ok(collect(&fold_of, k))
 }
 
-fn check_folds(k: usize, count: usize, what: &str) -> Result<()> {
-    if k >= 2 && k <= count {
+fn check_folds(k: usize, number: usize, what: &str) -> Result<()> {
+    if k >= 2 && k <= number {
         return Ok(());
     }
-    Err(Error::usage(format!("{k} folds of {count} {what}{}", if count == 1 { "" } else { "s" }))
+    Err(Error::usage(format!("{} of {}", count(k, "fold"), count(number, what)))
         .help(format!("--folds must be at least 2, and every fold needs a {what}")))
 }
 

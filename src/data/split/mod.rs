@@ -9,6 +9,7 @@ pub mod folds;
 pub(super) mod keys;
 
 use crate::base::error::{Error, Result, nearest, serde_as_text, unknown};
+use crate::base::words::count;
 use crate::math::random::{Permutation, Stream, stream_key, text_hash, threefry};
 use std::collections::HashMap;
 use std::fmt;
@@ -297,11 +298,11 @@ pub fn numbered<'a>(values: impl IntoIterator<Item = &'a str>) -> Vec<u32> {
 
 /// The number of rows in a `fraction` of them.
 fn held_out_count(rows: usize, fraction: f64) -> Result<usize> {
-    let count = (rows as f64 * fraction).round() as usize;
-    if fraction > 0.0 && fraction < 1.0 && count > 0 && count < rows {
-        return Ok(count);
+    let held_out = (rows as f64 * fraction).round() as usize;
+    if fraction > 0.0 && fraction < 1.0 && held_out > 0 && held_out < rows {
+        return Ok(held_out);
     }
-    Err(Error::usage(format!("a validation fraction of {fraction} of {rows} rows"))
+    Err(Error::usage(format!("a validation fraction of {fraction} of {}", count(rows, "row")))
         .help("choose a fraction that leaves rows for both parts, or 0 for no validation"))
 }
 

@@ -1,14 +1,16 @@
 //! Warnings about columns for which a guess could be wrong.
 
 use super::column::Column;
+use crate::base::words::count;
 use crate::data::Role;
-use crate::data::columns::frame::{Values, number_text};
+use crate::data::columns::frame::{Frame, Values, number_text};
 use crate::data::columns::kind::{Kind, counted};
 use crate::data::columns::missing::is_word;
 use crate::data::columns::texts::Texts;
 use crate::data::columns::time::{self, Dates};
 #[cfg(feature = "data")]
 use crate::data::formats::delimited::is_number;
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 /// Columns with up to this number of categories are probably categorical.
@@ -39,6 +41,25 @@ pub(in crate::data) fn of(column: &Column, values: Option<&Values>) -> Vec<Strin
         _ => {}
     }
     all
+}
+
+/// The texts that were read as missing values and may be something else, in the columns that are read.
+pub(in crate::data) fn of_marks(frame: &Frame, columns: &[Column]) -> Option<String> {
+    let is_read = |place: usize| columns.get(place).is_some_and(|c| c.role != Role::Ignored);
+    let mut found: Vec<(&str, &String, usize)> = Vec::new();
+    for ((place, text), &cells) in frame.marks.iter().filter(|((place, _), _)| is_read(*place)) {
+        found.push((&columns[*place].name, text, cells));
+    }
+    found.sort_by_key(|(.., cells)| Reverse(*cells));
+    let named = |(name, text, cells): &(&str, &String, usize)| {
+        format!("{text:?} in {name} ({})", count(*cells, "cell"))
+    };
+    let list: Vec<String> = found.iter().take(NAMED).map(named).collect();
+    let more = match found.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!list.is_empty()).then(|| format!("read as missing values: {}{more}", list.join(", ")))
 }
 
 /// A number that is probably a mark of missing values.
@@ -193,7 +214,7 @@ fn in_the_way(name: &str, texts: &Texts, what: &str) -> Option<String> {
 /// The most frequent of some texts with their rows; none if there are none.
 fn listed<'a>(words: impl Iterator<Item = (&'a str, usize)>) -> Option<String> {
     let mut words: Vec<(&str, usize)> = words.collect();
-    words.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+    words.sort_by_key(|(_, rows)| Reverse(*rows));
     let named: Vec<String> = words
         .iter()
         .take(NAMED)
@@ -210,8 +231,8 @@ fn listed<'a>(words: impl Iterator<Item = (&'a str, usize)>) -> Option<String> {
     }
 }
 
-fn rows(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "row" } else { "rows" })
+fn rows(number: usize) -> String {
+    count(number, "row")
 }
 
 /// Whether a text is a number in any form that is read from files.

@@ -2,7 +2,8 @@
 
 use super::table::{self, Table};
 use crate::base::error::{Error, Result};
-use crate::data::columns::frame::{Frame, Header, Values};
+use crate::base::words::count;
+use crate::data::columns::frame::{Frame, Header, MarkCounts, Values};
 use crate::data::columns::lines::Lines;
 use crate::data::formats::want::{Rows, Selection, Want, as_wanted, check_read};
 use crate::data::{DataOptions, Dataset, Encoder, Features, OnUnknown, Preprocessing};
@@ -25,9 +26,12 @@ impl Frame {
         let rows = columns.first().map_or(0, Values::len);
         if let Some(place) = columns.iter().position(|values| values.len() != rows) {
             let found = columns[place].len();
-            return Err(Error::usage(format!("{found} rows, but the first column has {rows}"))
-                .at(header.describe(place))
-                .help("give each column the same number of values"));
+            return Err(Error::usage(format!(
+                "{}, but the first column has {rows}",
+                count(found, "row")
+            ))
+            .at(header.describe(place))
+            .help("give each column the same number of values"));
         }
         Ok(Frame {
             header: Arc::new(header),
@@ -35,6 +39,7 @@ impl Frame {
             rows,
             lines: Lines::of_rows(0),
             warnings: Vec::new(),
+            marks: MarkCounts::new(),
         })
     }
 }
@@ -68,9 +73,13 @@ impl Table {
         let table = Table::new(name.into(), frame, options)?;
         if let Some(weights) = weights.as_ref().filter(|weights| weights.len() != table.rows()) {
             let (found, rows) = (weights.len(), table.rows());
-            return Err(Error::usage(format!("{found} weights for {rows} rows with a target"))
-                .at("sample_weight")
-                .help("remove the rows without a target, and their weights"));
+            return Err(Error::usage(format!(
+                "{} for {} with a target",
+                count(found, "weight"),
+                count(rows, "row")
+            ))
+            .at("sample_weight")
+            .help("remove the rows without a target, and their weights"));
         }
         Ok(table.with_weights(weights))
     }

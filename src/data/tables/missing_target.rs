@@ -2,6 +2,7 @@
 
 use crate::base::error::{Error, Result, serde_as_text};
 use crate::base::names::names;
+use crate::base::words::{part, verb};
 use crate::data::formats::want::Rows;
 
 /// How rows with a missing target are treated.
@@ -73,7 +74,7 @@ impl Complete {
     /// When rows are to be refused, or none is left.
     pub(in crate::data) fn finish(self) -> Result<Option<String>> {
         let share = 100.0 * self.missing as f64 / self.rows.max(1) as f64;
-        let count = format!("{} of {} rows ({share:.1}%)", self.missing, self.rows);
+        let count = format!("{} ({share:.1}%)", part(self.missing, self.rows, "row"));
         match self.rule {
             _ if self.missing == 0 => Ok(None),
             _ if self.missing == self.rows => {
@@ -85,7 +86,8 @@ impl Complete {
                 .at(self.first)
                 .help("fill it in, or drop these rows with --missing-target drop")),
             MissingTarget::Drop => {
-                Ok(Some(format!("{count} are dropped: their target is missing")))
+                let are = verb(self.missing, ["is", "are"]);
+                Ok(Some(format!("{count} {are} dropped: the target is missing")))
             }
         }
     }

@@ -156,6 +156,7 @@ impl Table {
         }
         let Learnt { targets, separator, note, warning } = learnt?;
         let (mut notes, mut warnings) = (Vec::from_iter(note), frame.header.renamed.clone());
+        notes.extend(doubts::of_marks(&frame, &columns));
         for names in options.lists() {
             notes.extend(names_like_numbers(&frame.header, names));
         }

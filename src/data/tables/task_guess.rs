@@ -4,6 +4,7 @@
 use super::class_names::whole;
 use super::target_columns::Columns;
 use crate::base::error::{Error, Result};
+use crate::base::words::count;
 use crate::data::columns::frame::Values;
 use crate::data::columns::texts::{MISSING, Texts};
 use crate::data::columns::time::Dates;
@@ -96,9 +97,12 @@ pub(in crate::data) fn check_classes(
     }
     let name = columns.called(0);
     let what = match each {
-        true => format!("{name} has a different class in each of its {rows} rows"),
+        true => format!("{name} has a different class in each of its {}", count(rows, "row")),
         false => {
-            format!("{name} has {classes} different texts in {rows} rows: too many to be classes")
+            format!(
+                "{name} has {classes} different texts in {}: too many to be classes",
+                count(rows, "row")
+            )
         }
     };
     Err(Error::data(what).at(columns.column(0)).help(advice))
@@ -120,7 +124,7 @@ fn looks_like(texts: &Texts) -> (String, String) {
     }
     if share(&|word| number(word).is_some()) {
         let (text, rows) = most_frequent_text(texts);
-        let looks = format!("numbers, and texts such as {text:?} ({rows} rows)");
+        let looks = format!("numbers, and texts such as {text:?} ({})", count(rows, "row"));
         return (
             looks,
             format!("correct them, or use --missing {text} if such a value is missing"),

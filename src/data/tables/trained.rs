@@ -5,7 +5,7 @@ use super::roles::places_of;
 use crate::base::error::{Error, Result};
 use crate::data::columns::frame::{Frame, Header};
 use crate::data::formats::read;
-use crate::data::formats::want::{Known, Rows, Selection};
+use crate::data::formats::want::{Known, OnError, Rows, Selection};
 use crate::data::streams::stream::Source;
 use crate::data::tables::memory::wants;
 use crate::data::{DataOptions, DateFormat, Encoder, Encoding, Preprocessing};
@@ -60,7 +60,8 @@ impl Reading<'_> {
         let (text, forms) =
             (self.options.text.with_marks(&encoding.header.missing), encoding.header.forms.clone());
         let unnamed = !encoding.header.named;
-        let hint = Known { names: &names, unnamed, text: &text, forms: Some(&forms) };
+        let (text, forms) = (&text, Some(&forms));
+        let hint = Known { names: &names, unnamed, text, forms, on_error: OnError::Stop };
         let chosen = OnceCell::new();
         let choose = |header: &Header| -> Result<Selection> {
             let mut encoding = encoding;

@@ -155,7 +155,7 @@ fn value_error(message: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::config::Validation;
+    use crate::files::config::HeldOutData;
 
     #[test]
     fn every_option_reads_back_from_its_own_toml() {
@@ -178,6 +178,7 @@ mod tests {
             image-color = "grey"
             task = "regression"
             missing-target = "drop"
+            on-error = "skip"
             scaling = "standard"
             seed = 7
             decimal = ","
@@ -298,7 +299,7 @@ mod tests {
     #[test]
     fn numbers_and_texts_stand_for_each_other_where_both_make_sense() {
         let config = TrainConfig::from_toml("validation = \"0.25\"\ntarget = \"a,b\"").unwrap();
-        assert_eq!(config.run.validation, Some(Validation::Fraction(0.25)));
+        assert_eq!(config.run.validation, Some(HeldOutData::Fraction(0.25)));
         assert_eq!(config.data.target, Some(vec!["a,b".parse().unwrap()]));
     }
 }

@@ -20,7 +20,7 @@ pub use options::{DataConfig, NetConfig};
 pub use reproducible::Reproducible;
 pub use text::TextConfig;
 pub use training::{DeviceConfig, RunConfig, StepConfig};
-pub use values::{Calibration, ColumnNames, Ensemble, HiddenLayers, Preset, Validation};
+pub use values::{Calibration, ColumnNames, Ensemble, HeldOutData, HiddenLayers, Preset};
 
 use crate::base::error::{Error, Result};
 use crate::data::{ColumnOptions, DataOptions, ImageOptions};
@@ -75,6 +75,7 @@ impl DataConfig {
             task: self.task.unwrap_or_default(),
             image: ImageOptions { size: self.image_size, colour: self.image_color },
             seed: self.seed.unwrap_or_default(),
+            on_error: self.on_error.unwrap_or_default(),
             ..DataOptions::default()
         }
     }

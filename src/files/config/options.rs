@@ -5,7 +5,7 @@ use super::declare::options;
 #[cfg(feature = "cli")]
 use super::numbers::{number, seed, whole};
 use super::values::{ColumnNames, HiddenLayers, names};
-use crate::data::{ClassWeight, Colour, ImageSize, MissingTarget, Scaling, Task};
+use crate::data::{ClassWeight, Colour, ImageSize, MissingTarget, OnError, Scaling, Task};
 use crate::math::init::Init;
 use crate::math::loss::Objective;
 use crate::net::spec::{Bias, Norm, Units};
@@ -88,6 +88,10 @@ options! {
         /// Rows without a target: error refuses them, drop leaves them out [default: error]
         #[arg(value_name = "drop|error")]
         missing_target: MissingTarget,
+
+        /// Rows of DATA that can't be read: stop with exit code 3, or skip them, up to 5% [default: stop]
+        #[arg(value_name = "stop|skip")]
+        on_error: OnError,
 
         /// standard, minmax, robust, quantile or none [default: quantile for tables with 2,000 training rows
         /// or more, minmax for images]

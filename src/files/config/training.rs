@@ -5,8 +5,8 @@ use super::events::EventsDirectory;
 #[cfg(feature = "cli")]
 use super::numbers::{number, whole};
 use super::reproducible::Reproducible;
-use super::values::{ByteSize, Calibration, Ensemble, Preset, Validation, text};
-use crate::backend::device::Choice;
+use super::values::{ByteSize, Calibration, Ensemble, HeldOutData, Preset, text};
+use crate::backend::device::Device;
 use crate::base::every::{Every, TimeSpan};
 use crate::data::split::Split;
 use crate::math::optim::Optimizer;
@@ -150,11 +150,13 @@ options! {
         /// --ensemble]
         #[arg(value_name = "FRACTION|PATH")]
         #[serde(with = "text")]
-        validation: Validation,
+        validation: HeldOutData,
 
-        /// Test data, on which the trained net is evaluated [default: the test part of a known set]
-        #[arg(value_name = "PATH")]
-        test: String,
+        /// Test rows for the trained net: a fraction of the rows, drawn first, or a file
+        /// [default: the test part of a known set]
+        #[arg(value_name = "FRACTION|PATH")]
+        #[serde(with = "text")]
+        test: HeldOutData,
 
         /// How rows are held out, see below [default: stratified for classes, else random]
         #[arg(value_name = "SPLIT")]
@@ -264,7 +266,7 @@ options! {
         /// auto, cpu, gpu, or an adapter's number or name from wgrad devices [default: auto]
         #[arg(value_name = "DEVICE")]
         #[serde(with = "text")]
-        device: Choice,
+        device: Device,
 
         /// CPU threads; the result doesn't depend on their number [default: one per processor]
         #[arg(value_name = "N", value_parser = whole("2"))]

@@ -8,34 +8,34 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The validation data.
+/// Data that are held out, for validation or for a test.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Validation {
-    /// A random fraction of the training rows; 0 for none.
+pub enum HeldOutData {
+    /// A fraction of the rows, drawn as the split says; 0 for none.
     Fraction(f64),
     /// Other data.
     Path(PathBuf),
 }
 
-impl fmt::Display for Validation {
+impl fmt::Display for HeldOutData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Validation::Fraction(fraction) => write!(f, "{fraction}"),
-            Validation::Path(path) => write!(f, "{}", path.display()),
+            HeldOutData::Fraction(fraction) => write!(f, "{fraction}"),
+            HeldOutData::Path(path) => write!(f, "{}", path.display()),
         }
     }
 }
 
-impl FromStr for Validation {
+impl FromStr for HeldOutData {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
         match text.trim().parse::<f64>() {
-            Ok(fraction) if (0.0..1.0).contains(&fraction) => Ok(Validation::Fraction(fraction)),
+            Ok(fraction) if (0.0..1.0).contains(&fraction) => Ok(HeldOutData::Fraction(fraction)),
             Ok(_) => Err(Error::usage(format!("{text} is not a fraction of the rows"))
                 .help("give a fraction of at least 0 and below 1, or the path of other data")),
-            Err(_) if text.is_empty() => Err(Error::usage("no validation data were given")),
-            Err(_) => Ok(Validation::Path(text.into())),
+            Err(_) if text.is_empty() => Err(Error::usage("no fraction and no data were given")),
+            Err(_) => Ok(HeldOutData::Path(text.into())),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::description::Description;
 use super::rows::Rows;
 use super::{Bare, Outputs};
-use crate::backend::device::{self, Choice};
+use crate::backend::device::{self, Device};
 use crate::base::error::{Error, Result};
 use crate::data::{Preprocessing, TargetScaling};
 use crate::math::loss::Loss;
@@ -21,7 +21,7 @@ const EVEN: f64 = 1e-6;
 /// # Errors
 /// When the rows don't fit the model.
 pub fn expected(model: &Model, bare: Bare, rows: &Rows) -> Result<Matrix<f64>> {
-    let backend = device::open(&Choice::Cpu, None)?.backend;
+    let backend = device::open(&Device::Cpu, None)?.backend;
     let alone = bare.0.then(|| alone(model));
     let model = alone.as_ref().unwrap_or(model);
     let predictions = model.predict(rows.features.clone(), backend)?;

@@ -72,7 +72,9 @@ impl Job {
             return Nets::new(source)?.job(source, member);
         }
         let subsets = source.subsets()?;
-        source.job(&subsets)
+        let job = source.job(&subsets)?;
+        source.say_without_validation(&job);
+        Ok(job)
     }
 
     /// Whether it is the last run of a cross-validation, on all rows.

@@ -65,7 +65,7 @@ impl Nets {
         let Some(held_out) = self.folds.as_ref().map(|folds| &folds[member - 1]) else {
             return Ok(self.whole.of_member(member));
         };
-        let subsets = splitting::subsets_of(self.whole.data.rows(), held_out);
+        let subsets = splitting::subsets_of(&self.whole.training_rows, held_out);
         Ok(source.job_with(&subsets, Some(&self.whole.preprocessing))?.of_member(member))
     }
 

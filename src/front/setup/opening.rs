@@ -10,7 +10,7 @@ use crate::data::{
     self, DataOptions, Dataset, Measured, NAMES, Preprocessing, StoredSet, TrainTest,
     UnknownCategories,
 };
-use crate::files::config::{EventsDirectory, TrainConfig, Validation};
+use crate::files::config::{EventsDirectory, HeldOutData, TrainConfig};
 use crate::math::loss::Loss;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
@@ -102,10 +102,11 @@ pub(super) fn make_absolute(config: &mut TrainConfig) -> Result<()> {
     let full = |path: &Path| -> Result<PathBuf> {
         absolute(path).map_err(|e| Error::io("find", path, &e))
     };
-    for name in config.data.data.iter_mut().chain(&mut config.run.test) {
-        if !NAMES.contains(&name.as_str()) && name != "-" {
-            *name = full(Path::new(name))?.to_string_lossy().into_owned();
-        }
+    if let Some(name) = &mut config.data.data
+        && !NAMES.contains(&name.as_str())
+        && name != "-"
+    {
+        *name = full(Path::new(name))?.to_string_lossy().into_owned();
     }
     for path in config.data.data_dir.iter_mut().chain(&mut config.run.init) {
         *path = full(path)?;
@@ -113,10 +114,12 @@ pub(super) fn make_absolute(config: &mut TrainConfig) -> Result<()> {
     if let Some(EventsDirectory::Within(path)) = &mut config.run.tensorboard {
         *path = full(path)?;
     }
-    if let Some(Validation::Path(path)) = &mut config.run.validation
-        && !path.to_str().is_some_and(|name| NAMES.contains(&name))
-    {
-        *path = full(path)?;
+    for held_out in config.run.validation.iter_mut().chain(&mut config.run.test) {
+        if let HeldOutData::Path(path) = held_out
+            && !path.to_str().is_some_and(|name| name == "-" || NAMES.contains(&name))
+        {
+            *path = full(path)?;
+        }
     }
     Ok(())
 }

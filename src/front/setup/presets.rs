@@ -296,15 +296,9 @@ pub(crate) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Opti
             "each net holds out a different part, so that every row is used for training and validation".into()
         }
         ("ensemble", Kind::Table) if config.run.preset == Some(Preset::Quick) => preset?,
-        ("ensemble", Kind::Table) => format!(
-            "one net, as {}",
-            match () {
-                () if about.is_streamed => "the table is larger than --memory-limit",
-                () if about.rows > FOLDED => "there are enough rows to hold some out",
-                () if about.rows < LEAST_FOLDED => "there are too few rows for folds",
-                () => "other held-out rows or a single net were requested",
-            }
-        ),
+        ("ensemble", Kind::Table) => {
+            format!("one net, as {}", without_folds(config, about).unwrap_or_default())
+        }
         ("metric", Kind::Table) => {
             "the best epoch is chosen by loss: accuracy is too coarse with few rows".into()
         }
@@ -325,24 +319,60 @@ pub(crate) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Opti
     })
 }
 
-/// Whether nets on folds may be trained: if no option chooses the held-out rows
-/// or needs a single net.
+/// A sentence about the nets of a preset that aren't trained on these data, and why.
+pub(crate) fn left_out(config: &TrainConfig, about: &About<'_>) -> Option<String> {
+    let preset = config.run.preset.filter(|_| about.kind == Kind::Table)?;
+    let nets = Recipe::of(config, about).nets;
+    if nets == 1 || config.run.ensemble.is_some() || config.run.folds.is_some() {
+        return None;
+    }
+    let why = without_folds(config, about)?;
+    Some(format!("--preset {preset}: one net instead of the average of {nets}, as {why}"))
+}
+
+/// Whether nets on folds may be trained.
 fn takes_folds(config: &TrainConfig, about: &About<'_>) -> bool {
-    (config.run.folds, config.run.fold) == (None, None) && suits_folds(config, about)
+    without_folds(config, about).is_none()
+}
+
+/// Why nets can't be trained on folds: an option chooses the held-out rows, or needs a single net.
+fn without_folds(config: &TrainConfig, about: &About<'_>) -> Option<String> {
+    match (config.run.folds, config.run.fold) {
+        (None, None) => unsuited_to_folds(config, about),
+        _ => Some("--folds trains a net for each fold".into()),
+    }
 }
 
 /// As [`takes_folds`], also for the nets of a cross-validation, which are trained as those are.
 fn suits_folds(config: &TrainConfig, about: &About<'_>) -> bool {
+    unsuited_to_folds(config, about).is_none()
+}
+
+fn unsuited_to_folds(config: &TrainConfig, about: &About<'_>) -> Option<String> {
     let run = &config.run;
-    let is_free = run.validation.is_none()
-        && matches!(run.split, None | Some(Split::Random | Split::Stratified | Split::Group(_)))
-        && run.member.is_none()
-        && run.init.is_none()
-        && run.stop_at.is_none()
-        && run.keep_weights.is_none();
-    let is_small = (LEAST_FOLDED..=FOLDED).contains(&about.rows);
-    let has_groups = about.groups.is_none_or(|groups| groups > 1);
-    is_free && is_small && has_groups && !about.is_streamed && !about.holds_out
+    if let Some(validation) = &run.validation {
+        return Some(format!("--validation {validation} chooses the held-out rows"));
+    }
+    if let Some(split @ (Split::Time(_) | Split::Column(_))) = &run.split {
+        return Some(format!("--split {split} chooses the held-out rows"));
+    }
+    let single = [
+        ("--member", run.member.is_some()),
+        ("--init", run.init.is_some()),
+        ("--stop-at", run.stop_at.is_some()),
+        ("--keep-weights", run.keep_weights.is_some()),
+    ];
+    if let Some((option, _)) = single.iter().find(|(_, is_given)| *is_given) {
+        return Some(format!("{option} is for a single net"));
+    }
+    let others = [
+        (about.is_streamed, "the table is larger than --memory-limit"),
+        (about.holds_out, "the data themselves hold out rows"),
+        (about.rows > FOLDED, "there are enough rows to hold some out"),
+        (about.rows < LEAST_FOLDED, "there are too few rows for folds"),
+        (about.groups.is_some_and(|groups| groups < 2), "all rows are in one group"),
+    ];
+    others.iter().find(|(is_so, _)| *is_so).map(|(_, why)| (*why).into())
 }
 
 #[cfg(test)]

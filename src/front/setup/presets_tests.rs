@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::words::thousands;
 
 /// A table of so many rows.
 fn about(kind: Kind, rows: usize, targets: &Targets) -> About<'_> {
@@ -121,5 +122,30 @@ fn tables_are_trained_by_steps_and_with_the_nets_of_folds_where_nothing_else_is_
     ] {
         assert_eq!(ensemble("", &about), "1", "{about:?}");
         assert_eq!(ensemble("preset = \"strong\"", &about), "1", "{about:?}");
+    }
+}
+
+#[test]
+fn the_documented_defaults_are_those_of_the_recipes() {
+    let documented = include_str!("../defaults.md");
+    let several = |recipe: &Recipe| {
+        assert_eq!(recipe.nets, 3);
+        format!("{} to {}", recipe.least_epochs[0], recipe.most_epochs)
+    };
+    for part in [
+        format!("{LEAST_FOLDED} to {}", thousands(FOLDED as f64)),
+        TABLES.layers[0].replace(',', ", "),
+        format!("{} for classes", TABLES.others.trim_start_matches("lr = ")),
+        format!("{} for numbers", TABLES_OF_NUMBERS.others.trim_start_matches("lr = ")),
+        format!("{} for 1 net", TABLES_ONE_NET.others.trim_start_matches("lr = ")),
+        format!("about {} steps for two classes", TABLES.steps),
+        format!("{} for numbers, within", thousands(TABLES_OF_NUMBERS.steps as f64)),
+        format!("within {} and {} epochs", several(&TABLES), several(&TABLES_OF_NUMBERS)),
+        format!("at least {} from {}", TABLES.least_epochs[1], thousands(WIDE_FROM as f64)),
+        format!("about {} steps, within", thousands(TABLES_ONE_NET.steps as f64)),
+        format!("{} to {}", TABLES_ONE_NET.least_epochs[0], TABLES_ONE_NET.most_epochs),
+        format!("| {BATCH} |"),
+    ] {
+        assert!(documented.contains(&part), "{part}");
     }
 }

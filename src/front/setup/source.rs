@@ -19,7 +19,7 @@ use crate::data::{
     Targets, is_generated,
 };
 use crate::files::checkpoint::load_weights;
-use crate::files::config::{ColumnNames, TrainConfig, Validation};
+use crate::files::config::{Calibration, ColumnNames, HeldOutData, TrainConfig};
 use crate::math::loss::{Loss, Objective};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -98,9 +98,27 @@ impl Source {
         passed_over.iter().for_each(|line| self.hooks.say(format_args!("warning: {line}")));
     }
 
+    /// Says what a preset can't do where no rows are held out.
+    pub(super) fn say_without_validation(&self, job: &Job) {
+        let Some(preset) = job.config.run.preset.filter(|_| job.rows().1 == 0) else { return };
+        let calibrated = match job.config.run.calibrate {
+            Some(Calibration::Temperature) => ", and the probabilities aren't calibrated",
+            _ => "",
+        };
+        self.hooks.say(format_args!(
+            "note: --preset {preset}: the last epoch is kept instead of the best{calibrated}, as no rows are held out"
+        ));
+    }
+
     /// Completes the options with those that suit the data.
     pub(super) fn completed(mut self) -> Result<Self> {
         let rows = self.streaming.as_ref().map_or(self.data.rows(), |table| table.training_rows());
+        let rows = match self.config.run.test {
+            Some(HeldOutData::Fraction(fraction)) => {
+                rows - (rows as f64 * fraction).round() as usize
+            }
+            _ => rows,
+        };
         let groups = match &self.config.run.split {
             // A column that is invalid for groups is refused when the rows are split.
             Some(Split::Group(column)) => self.data.groups(column).ok(),
@@ -119,6 +137,9 @@ impl Source {
         {
             self.choices = choices::chosen(&self.config, &completed, &about)?;
         }
+        if let Some(note) = presets::left_out(&self.config, &about) {
+            self.hooks.say(format_args!("note: {note}"));
+        }
         self.config = completed;
         Ok(self)
     }
@@ -135,7 +156,7 @@ impl Source {
         }
         match &self.streaming {
             Some(table) => Ok(table.subsets()),
-            None if self.has_own_validation() => Ok(splitting::all(&self.data)),
+            None if self.has_own_validation() => splitting::all(&self.config, &self.data),
             None => splitting::subsets(&mut self.config, &self.data, self.hooks),
         }
     }
@@ -182,7 +203,7 @@ impl Source {
         // Comparing epochs needs held-out rows, which only the nets of the folds have.
         let run = &mut self.config.run;
         (run.patience, run.keep_weights, run.metric, run.stop_at) = (None, None, None, None);
-        let all = self.job(&splitting::all(&self.data));
+        let all = splitting::all(&self.config, &self.data).and_then(|all| self.job(&all));
         self.config = asked;
         let all = all?;
         // With fewer rows, another scaling might be chosen.
@@ -239,7 +260,7 @@ impl Source {
             Ok::<_, Error>((data, stored))
         };
         let (validation, other_validation) = match &config.run.validation {
-            Some(Validation::Path(path)) => {
+            Some(HeldOutData::Path(path)) => {
                 let (data, stored) = other("validation", &path.to_string_lossy())?;
                 (Some(data), stored)
             }
@@ -255,12 +276,16 @@ impl Source {
         };
         // The net of a fold is tested on the fold: other test rows are for the last net of a cross-validation.
         let is_fold = config.run.folds.is_some() && !subsets.test.is_empty();
-        let given = config.run.test.as_deref().filter(|_| !is_fold);
-        let given = given.map(|name| other("test", name)).transpose()?;
+        let given = match &config.run.test {
+            Some(HeldOutData::Path(path)) if !is_fold => Some(path.to_string_lossy()),
+            _ => None,
+        };
+        let given = given.map(|name| other("test", &name)).transpose()?;
         let (given, other_test) = given.unzip();
         let other_test = other_test.flatten();
         let given = match given.or_else(|| self.test.clone()) {
-            _ if is_fold => None,
+            // The rows of a fraction are among those of the data.
+            _ if is_fold || matches!(config.run.test, Some(HeldOutData::Fraction(_))) => None,
             None => self.parts_test(&preprocessing)?,
             given => given,
         };

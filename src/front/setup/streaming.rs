@@ -7,12 +7,13 @@ use super::splitting::{self, VALIDATION};
 use super::unseen::unseen_classes;
 use crate::base::error::{Error, Result};
 use crate::base::words::count;
+use crate::data::OnError;
 use crate::data::split::{Split, Subset, Subsets};
 use crate::data::{
     self, Categories, Census, ClassWeight, DataOptions, Dataset, EncodedChunk, Preprocessing,
     SlabOrder, StoredSet, StoredWriter, StreamedTable, Targets, UnknownCategories,
 };
-use crate::files::config::{TrainConfig, Validation};
+use crate::files::config::{HeldOutData, TrainConfig};
 use crate::math::loss::Loss;
 use crate::train::samples::check_targets;
 use std::collections::BTreeMap;
@@ -113,15 +114,25 @@ pub(crate) fn open(
         return Err(Error::usage("--folds cannot be used with a table larger than --memory-limit")
             .help("raise the limit, or omit --folds"));
     }
+    if let Some(HeldOutData::Fraction(fraction)) = config.run.test {
+        let what =
+            format!("--test {fraction} cannot be used with a table larger than --memory-limit");
+        return Err(Error::usage(what)
+            .help("give a file, or mark the test rows in a column: --split column:COL"));
+    }
+    if options.on_error == OnError::Skip {
+        let what = "--on-error skip cannot be used with a table larger than --memory-limit";
+        return Err(Error::usage(what).help("raise the limit, or omit --on-error"));
+    }
     let split = config.run.split.get_or_insert(Split::Random).clone();
     let fraction = match (&config.run.validation, &split) {
         (Some(_), Split::Column(_)) => return Err(splitting::beside_column()),
-        (Some(Validation::Path(_)), Split::Random) => 0.0,
-        (Some(Validation::Path(_)), _) => return Err(splitting::beside_column()),
-        (Some(Validation::Fraction(fraction)), _) => *fraction,
+        (Some(HeldOutData::Path(_)), Split::Random) => 0.0,
+        (Some(HeldOutData::Path(_)), _) => return Err(splitting::beside_column()),
+        (Some(HeldOutData::Fraction(fraction)), _) => *fraction,
         (None, _) => VALIDATION,
     };
-    if let Some(Validation::Path(_)) = &config.run.validation {
+    if let Some(HeldOutData::Path(_)) = &config.run.validation {
         config.run.split = None;
     }
     // With a fraction of 0, nothing is held out by any split.

@@ -3,7 +3,7 @@
 use super::choices;
 use super::job::Job;
 use crate::backend::DeviceInfo;
-use crate::backend::device::Choice;
+use crate::backend::device::Device;
 use crate::base::error::Result;
 use crate::files::config::TrainConfig;
 
@@ -17,8 +17,8 @@ impl Job {
     /// options.
     pub fn config_text_with(&self, device: &DeviceInfo, history: &[String]) -> Result<String> {
         let choice = match device.backend == "cpu" {
-            true => Choice::Cpu,
-            false => Choice::Name(device.name.clone()),
+            true => Device::Cpu,
+            false => Device::Name(device.name.clone()),
         };
         let what = match history.is_empty() {
             true => "trains the same model again".to_string(),
@@ -45,7 +45,7 @@ impl Job {
 
     /// The resolved options for writing: training again with them gives the same model,
     /// in a new run directory.
-    fn resolved(&self, device: Choice) -> TrainConfig {
+    fn resolved(&self, device: Device) -> TrainConfig {
         let mut config = self.config.clone();
         config.run.out = None;
         config.device.device = Some(device);

@@ -55,7 +55,7 @@ fn candidates(each: &[Option<u64>]) -> (Vec<Candidate>, Arc<Vec<AtomicUsize>>) {
         Candidate {
             name: format!("device {i}"),
             key: format!("{i}: {slow:?}"),
-            device: if i == 0 { Choice::Cpu } else { Choice::Index(i - 1) },
+            device: if i == 0 { Device::Cpu } else { Device::Index(i - 1) },
             open: Box::new(move || {
                 opened[i].fetch_add(1, Ordering::SeqCst);
                 let millis = slow.ok_or_else(|| Error::device("it is broken"))?;
@@ -112,9 +112,9 @@ fn the_fastest_device_is_taken_explained_and_remembered() {
     };
     let (all, opened) = candidates(&[Some(100), Some(1)]);
     let long = fastest(&all, &work, memory()).unwrap();
-    assert_eq!((long.device, counts(&opened)), (Choice::Index(0), vec![1, 1]));
+    assert_eq!((long.device, counts(&opened)), (Device::Index(0), vec![1, 1]));
     let short = fastest(&all, &few, memory()).unwrap();
-    assert_eq!((short.device, counts(&opened)), (Choice::Cpu, vec![2, 1]));
+    assert_eq!((short.device, counts(&opened)), (Device::Cpu, vec![2, 1]));
     assert!(short.why.contains("it takes about 0."), "{}", short.why);
 
     // What the CPU does in no time needs no other device.
@@ -149,13 +149,13 @@ fn a_device_that_cannot_compile_is_passed_over_with_one_line_each_time() {
     ];
     for _ in 0..2 {
         let Opened { device, passed_over, .. } = fastest(&all, &work, memory()).unwrap();
-        assert_eq!(device, Choice::Index(2));
+        assert_eq!(device, Device::Index(2));
         assert_eq!(passed_over, expected);
     }
     let (mut all, _) = candidates(&[Some(20), Some(1)]);
     refusing(&mut all, 1);
     let Opened { device, why, passed_over, .. } = fastest(&all, &work, None).unwrap();
-    assert_eq!((device, why.as_str()), (Choice::Cpu, "the only device that can be used"));
+    assert_eq!((device, why.as_str()), (Device::Cpu, "the only device that can be used"));
     assert_eq!(passed_over, expected[..1]);
     // Where none is left, the error has all that the compiler said.
     refusing(&mut all, 0);
@@ -174,7 +174,7 @@ fn a_few_predictions_stay_on_the_cpu_and_many_are_made_where_they_are_fastest() 
     let features = data.features_shared();
     let (all, opened) = candidates(&[Some(0), Some(0)]);
     let few = fastest(&all, &Work::predictions(&model, &features), None).unwrap();
-    assert_eq!(few.device, Choice::Cpu);
+    assert_eq!(few.device, Device::Cpu);
     assert_eq!(opened[1].load(Ordering::SeqCst), 0, "no GPU is opened");
     assert!(few.why.contains("it takes about 0."), "{}", few.why);
     // Far enough apart for a machine with much else to do.
@@ -182,7 +182,7 @@ fn a_few_predictions_stay_on_the_cpu_and_many_are_made_where_they_are_fastest() 
     for rows in [Some(100_000_000), None] {
         let work = Work::Predictions { model: &model, features: &features, rows };
         let many = fastest(&all, &work, None).unwrap();
-        assert_eq!(many.device, Choice::Index(0), "{}", many.why);
+        assert_eq!(many.device, Device::Index(0), "{}", many.why);
         assert!(many.why.ends_with(" rows"), "{}", many.why);
     }
 }

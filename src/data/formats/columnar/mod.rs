@@ -122,7 +122,7 @@ impl Pass<'_> {
             if rows > 0 {
                 let (header, lines) = (self.header.clone(), Lines::of_rows(first));
                 let warnings = self.warnings.clone();
-                let frame = Frame { header, columns, rows, lines, warnings };
+                let frame = Frame { header, columns, rows, lines, warnings, ..Frame::default() };
                 take(Rows { first, frame, kept, faults })?;
             }
             first += rows;

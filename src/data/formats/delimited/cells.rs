@@ -4,9 +4,9 @@ use super::blocks::Block;
 use super::dialect::Dialect;
 use super::recent::{Recent, Short};
 use crate::data::columns::form_evidence::FormEvidence;
-use crate::data::columns::frame::Values;
+use crate::data::columns::frame::{MarkCounts, Values};
 use crate::data::columns::lines::Lines;
-use crate::data::columns::missing::{Marks, is_mark, is_missing};
+use crate::data::columns::missing::{Marks, is_mark, is_missing, is_noted};
 use crate::data::columns::number_form::NumberForm;
 use crate::data::columns::texts::{MISSING, Texts};
 use ::csv::ByteRecord;
@@ -66,6 +66,8 @@ pub(super) struct Parsed {
     pub(super) wide: Vec<usize>,
     /// The evidence for the number forms of columns, by their indices.
     pub(super) evidence: Vec<(usize, FormEvidence)>,
+    /// The cells that were read as missing and may be something else.
+    pub(super) marks: MarkCounts,
 }
 
 /// Parses a block.
@@ -104,6 +106,7 @@ struct Rows<'a> {
     lines: Lines,
     faults: Vec<Fault>,
     texts: Vec<(usize, Option<Fault>)>,
+    noted: MarkCounts,
 }
 
 impl<'a> Rows<'a> {
@@ -125,6 +128,7 @@ impl<'a> Rows<'a> {
             lines: Lines::default(),
             faults: Vec::new(),
             texts: vec![(0, None); cells.len()],
+            noted: MarkCounts::new(),
         }
     }
 
@@ -279,7 +283,12 @@ impl<'a> Rows<'a> {
             return;
         }
         let is_name = matches!(self.columns[place], Column::Texts(_, _, true));
-        if is_mark(cell) || !is_name && is_missing(cell) || self.marks.has(cell) {
+        let is_given = self.marks.has(cell);
+        if is_given || is_mark(cell) || !is_name && is_missing(cell) {
+            if is_noted(cell) && !is_given {
+                let text = String::from_utf8_lossy(cell).into_owned();
+                *self.noted.entry((place, text)).or_default() += 1;
+            }
             return self.missing(place);
         }
         if let Column::Evidence(evidence) = &mut self.columns[place] {
@@ -400,6 +409,7 @@ impl<'a> Rows<'a> {
             texts: self.texts,
             wide: (0..self.wide.len()).filter(|&place| self.wide[place]).collect(),
             evidence,
+            marks: self.noted,
         }
     }
 }

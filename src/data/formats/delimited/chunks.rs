@@ -70,9 +70,9 @@ impl Chunks {
             return self.failed.take().map_or(Ok(None), Err);
         };
         let (parsed, kept) = next.recv().map_err(|_| Error::failed("parsing a text failed"))?;
-        let Parsed { columns, raw: _, rows, lines, faults, texts, wide, evidence } = parsed;
+        let Parsed { columns, raw: _, rows, lines, faults, texts, wide, evidence, marks } = parsed;
         let header = self.header.clone();
-        let frame = Frame { header, columns, rows, lines, warnings: Vec::new() };
+        let frame = Frame { header, columns, rows, lines, warnings: Vec::new(), marks };
         Ok(Some(Chunk { frame, kept, faults, texts, wide, evidence }))
     }
 

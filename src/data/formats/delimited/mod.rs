@@ -13,8 +13,9 @@ mod tests;
 pub(super) use cells::{Cells, Fault, Wrong};
 pub(in crate::data) use forms::is_number;
 
-use super::want::{Known, Rows, Selection, Want};
+use super::want::{Known, OnError, Rows, Selection, Want};
 use crate::base::error::{Error, Result};
+use crate::base::words::{count, part, verb};
 use crate::data::columns::form_evidence::{Decided, FormEvidence, FormHints, decide};
 use crate::data::columns::frame::{Header, Values};
 use crate::data::columns::missing::Marks;
@@ -52,6 +53,8 @@ pub(in crate::data) struct Delimited {
     hints: FormHints<'static>,
     /// The number forms of the trained model for which the text is read, if any.
     known_forms: Option<BTreeMap<String, NumberForm>>,
+    /// Whether rows with a few texts among the numbers of a column are faulty, instead of ending the reading.
+    skips: bool,
     warnings: Vec<String>,
 }
 
@@ -164,6 +167,7 @@ impl Delimited {
             marks,
             hints,
             known_forms: known.forms.cloned(),
+            skips: known.on_error == OnError::Skip,
             warnings,
         }))
     }
@@ -204,8 +208,13 @@ impl Delimited {
             true => self.types(kept)?,
             false => kept.iter().map(|&place| Kept { place, readable: None }).collect(),
         };
-        let guessed = |place: usize| matches!(wanted[place], Want::Guess | Want::Target);
+        // The columns that hold numbers even if some of their cells are faulty.
+        let mut settled = vec![false; wanted.len()];
         'again: loop {
+            let is_settled = settled.clone();
+            let guessed = |place: usize| {
+                matches!(wanted[place], Want::Guess | Want::Target) && !is_settled[place]
+            };
             let (mut first, mut present) = (0, vec![0; wanted.len()]);
             let mut texts: Vec<(usize, Option<Fault>)> = vec![(0, None); wanted.len()];
             let mut wide = vec![false; wanted.len()];
@@ -233,7 +242,11 @@ impl Delimited {
                 wider.into_iter().for_each(|place| wide[place] = true);
                 // Numbers that aren't finite don't count as texts, and are errors in any case.
                 if let Some(fault) = guesses.iter().find(|f| texts[f.column].0 == 0) {
-                    return Err(self.error(fault));
+                    if !self.skips {
+                        return Err(self.error(fault));
+                    }
+                    settled[fault.column] = true;
+                    continue 'again;
                 }
                 for (present, values) in present.iter_mut().zip(&frame.columns) {
                     *present += values.as_ref().map_or(0, Values::present);
@@ -266,6 +279,10 @@ impl Delimited {
                     break;
                 }
                 if (count as f64) <= STRAY * (present[place] + count) as f64 {
+                    if self.skips {
+                        (settled[place], again) = (true, true);
+                        continue;
+                    }
                     let rows = present[place] + count;
                     return Err(self.stray(&fault, wanted[place], [count, rows]));
                 }
@@ -303,8 +320,8 @@ impl Delimited {
         let cols = self.header.names.len();
         match wrong {
             Wrong::Ragged(found) => {
-                let cells = if *found == 1 { "cell" } else { "cells" };
-                Error::data(format!("a row of {found} {cells}, but the first row has {cols}"))
+                let cells = count(*found, "cell");
+                Error::data(format!("a row of {cells}, but the first row has {cols}"))
                     .at(row)
                     .help(
                         "give every row the same number of cells, and quote cells that contain a separator",
@@ -318,18 +335,20 @@ impl Delimited {
     }
 
     /// The error for the first of `count` texts among the numbers of a column without options, which has `rows` values.
-    fn stray(&self, fault: &Fault, want: Want, [count, rows]: [usize; 2]) -> Error {
+    fn stray(&self, fault: &Fault, want: Want, [number, rows]: [usize; 2]) -> Error {
         let name = &self.header.names[fault.column];
         let error = self.error(fault);
         match &fault.wrong {
             Wrong::NoNumber(text) if !is_number(text) && !text.contains('\n') => {
                 error.help(match want {
                     Want::Target => "the others are numbers: correct it, use --missing with this text if it means a missing value, or --task classification if it is a class".into(),
-                    _ => format!("the others are numbers: correct it, use --missing {text:?} if it means a missing value, or --categorical {name}, or --ignore {name}"),
+                    _ => format!("the others are numbers: correct it, use --missing {text:?} if it means a missing value, --categorical {name}, --ignore {name}, or --on-error skip to leave out such rows"),
                 })
             }
             Wrong::NoNumber(text) if is_number(text) => error.help(format!(
-                "{count} of {rows} values of the column aren't written like the others: write all alike, as 1234.5 or as 1234,5"
+                "{} of the column {} written like the others: write all alike, as 1234.5 or as 1234,5",
+                part(number, rows, "value"),
+                verb(number, ["isn't", "aren't"])
             )),
             _ => error,
         }

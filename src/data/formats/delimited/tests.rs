@@ -8,7 +8,7 @@ use crate::data::{Decimal, Separator, Thousands};
 use proptest::prelude::*;
 
 fn open(text: impl AsRef<[u8]>, options: &TextOptions) -> Result<Arc<Delimited>> {
-    let known = Known { names: &[], unnamed: false, text: options, forms: None };
+    let known = Known { text: options, ..Known::default() };
     Delimited::open(of_memory("dir/t.csv", text.as_ref()), known)
 }
 
@@ -175,7 +175,7 @@ fn another_form_is_found_however_late_it_comes() {
 fn a_model_reads_a_file_in_either_form() {
     let known = |text: &str, forms: &BTreeMap<String, NumberForm>| {
         let options = TextOptions::default();
-        let known = Known { names: &[], unnamed: false, text: &options, forms: Some(forms) };
+        let known = Known { text: &options, forms: Some(forms), ..Known::default() };
         let delimited = Delimited::open(of_memory("t.csv", text.as_bytes()), known).unwrap();
         let mut all = Frame::default();
         let wanted = vec![Want::Number; 2];
@@ -251,7 +251,7 @@ fn a_text_where_numbers_stood_is_named_however_late_it_comes() {
     let text = refusal(long(1000, 700, "1.25", "\"1,5\""));
     assert!(text.contains("\"1,5\" is not a number"), "{text}");
     assert!(
-        text.contains("1 of 1000 values of the column aren't written like the others"),
+        text.contains("1 of 1,000 values of the column isn't written like the others"),
         "{text}"
     );
     let error = read_as(long(1000, 700, "1.25", "wrong"), |_| Want::Number).unwrap_err();
