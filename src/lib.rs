@@ -102,7 +102,8 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | none | nets, training and both backends on rows in memory; models in files |
-//! | `data` | tables in CSV, JSON Lines, Parquet, Arrow, NPY and NPZ, images, known data sets, tables larger than memory, import and export of models |
+//! | `data` | tables in CSV, JSON Lines, Parquet, Arrow, NPY and NPZ, known data sets, tables larger than memory, import and export of models |
+//! | `images` | folders of images: PNG, JPEG, TIFF, WebP, GIF, BMP, TGA, QOI, PNM |
 //! | `download` | downloads of known data sets |
 //! | `ndarray` | rows from arrays of the crate `ndarray` |
 //! | `arrow` | rows from record batches of the crate `arrow-array` |

@@ -53,7 +53,7 @@ pub(in crate::cli) enum Command {
     CheckGradients(Box<CheckGradientsArgs>),
     /// Measure how fast a net trains, and what limits it
     Bench(Box<BenchArgs>),
-    /// List the devices that can be trained on
+    /// List the devices available for training
     Devices(DevicesArgs),
     /// Print shell completions or man pages
     Completions(CompletionsArgs),
@@ -65,7 +65,7 @@ pub(in crate::cli) struct ModelArgs {
     /// Run directory or model file
     #[arg(value_name = "RUN", value_parser = run_path())]
     pub run: PathBuf,
-    #[arg(help = format!("{DATA_HELP}; of a set with a test part, only that part is used"))]
+    #[arg(help = format!("{DATA_HELP}; if a set has a test part, only that part is used"))]
     pub data: String,
     /// Directory searched for the files of known data sets before they are downloaded
     #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]

@@ -25,7 +25,7 @@ pub(in crate::cli) struct RunsArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "A * marks the best of the runs by a metric.")]
+#[command(after_help = "A * marks the best run for each metric.")]
 pub(in crate::cli) struct CompareArgs {
     /// Two or more run directories or model files
     #[arg(value_name = "RUN", required = true, value_parser = run_path())]

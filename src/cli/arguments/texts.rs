@@ -12,11 +12,11 @@ pub(super) const DATA_HELP: &str = "Data set (digits, housing, mnist, fashion-mn
     or - for standard input";
 
 pub(super) const SHORT_DATA_HELP: &str = "digits, housing, mnist, fashion-mnist, spiral, moons or xor; a table (CSV, \
-    Parquet, …), directory of images, or - [default: digits]";
+    Parquet, …), image directory, or - (stdin) [default: digits]";
 
 /// In lines of less than 100 characters, shown as they are.
 pub(super) const TRAIN_HELP: &str = "\
-Every option can also be set in the environment, such as WGRAD_BATCH_SIZE for --batch-size, or in
+Every option can also be set in the environment (WGRAD_BATCH_SIZE for --batch-size) or in
 the file given to --config. A flag overrides the environment, which overrides the file.
 
 Optimizers:    sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam,

@@ -41,7 +41,7 @@ pub(in crate::cli) struct TrainArgs {
     /// Show no progress
     #[arg(short, long, env = "WGRAD_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
-    /// Show curves, layers and throughput on the full screen, with keys to pause, save and stop
+    /// Show full-screen curves, layers and throughput, with keys to pause, save and stop
     #[arg(
         long, env = "WGRAD_DASHBOARD", value_parser = BoolishValueParser::new(),
         conflicts_with_all = ["dry_run", "find_lr"],

@@ -161,9 +161,26 @@ impl ImageFolder {
         *self.passed_over.entry((place.into(), kind)).or_default() += 1;
     }
 
+    /// The skipped files and the locations of images, a line each.
+    pub(in crate::data) fn lines(&self) -> Vec<String> {
+        let mut lines = self.passed_over_lines();
+        if let (images @ 1.., Some(folder)) =
+            (self.nested.values().sum(), self.nested.keys().next())
+        {
+            let images: usize = images;
+            let folder = folder.strip_prefix(&self.path).unwrap_or(folder).display();
+            lines.push(format!(
+                "note: {}: {images} images are in subfolders of class folders, such as {folder}, and \
+                 belong to the class of the class folder",
+                self.path.display()
+            ));
+        }
+        lines
+    }
+
     /// The skipped files, a line each: files that describe images as a note, all others as a
     /// warning.
-    pub(super) fn passed_over_lines(&self) -> Vec<String> {
+    fn passed_over_lines(&self) -> Vec<String> {
         let path = self.path.display();
         let lines = self.passed_over.iter().filter(|((place, _), _)| !self.empty.contains(place));
         let line = |((place, kind), count): (&(String, String), &usize)| {

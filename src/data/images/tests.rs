@@ -1,6 +1,8 @@
-use super::super::{Data, DataOptions, Preprocessing, Scaling, TrainTest, open, open_measured};
-use super::*;
-use crate::base::error::ErrorKind;
+use super::decode::Head;
+use super::folder::find;
+use super::read::MEMORY;
+use crate::base::error::{ErrorKind, Result};
+use crate::data::*;
 use image::codecs::gif::GifEncoder;
 use image::{DynamicImage, Frame, GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb};
 use image::{RgbImage, Rgba, RgbaImage};

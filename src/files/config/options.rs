@@ -93,8 +93,8 @@ options! {
         #[arg(value_name = "stop|skip")]
         on_error: OnError,
 
-        /// standard, minmax, robust, quantile or none [default: quantile for tables with 2,000 training rows
-        /// or more, minmax for images]
+        /// standard, minmax, robust, quantile or none [default: quantile from 2,000 training rows on,
+        /// else standard; minmax for images]
         #[arg(value_name = "SCALING")]
         scaling: Scaling,
 
@@ -117,7 +117,7 @@ options! {
     /// The net and the objective.
     #[command(next_help_heading = "Net")]
     NetConfig {
-        /// Hidden layers, as in 128:relu,64:tanh, or none; 8:relu*4+tanh*4 mixes units
+        /// Hidden layers, such as 128:relu,64:tanh, or none; 8:relu*4+tanh*4 mixes both
         /// [default: 128; 128,128 for tables]
         #[arg(value_name = "LAYERS")]
         layers: HiddenLayers,

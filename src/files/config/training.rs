@@ -58,7 +58,7 @@ options! {
         #[arg(value_name = "NUMBER", value_parser = number("1e-8"))]
         epsilon: f32,
 
-        /// Momentum, or β₁, at the ends and at the peak of a one-cycle schedule
+        /// Momentum or β₁ of a one-cycle schedule: HIGH at the ends, LOW at the peak
         #[arg(
             value_name = "HIGH,LOW", num_args = 0..=1, require_equals = true,
             default_missing_value = "0.95,0.85"
@@ -69,7 +69,7 @@ options! {
         #[arg(value_name = "FACTOR", value_parser = number("0.01"))]
         weight_decay: f32,
 
-        /// Apply weight decay to biases and embeddings too
+        /// Decay biases, normalization and embeddings too
         #[arg(
             num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
             value_parser = BoolishValueParser::new(), hide_possible_values = true,
@@ -124,7 +124,7 @@ options! {
         #[arg(value_name = "ROWS", value_parser = whole("16"))]
         micro_batch: usize,
 
-        /// f32, or f16: mixed precision, on GPUs that pass a self-test and are faster with it [default: f32]
+        /// f32, or f16: mixed precision on GPUs where it passes a self-test and is faster [default: f32]
         #[arg(value_name = "f32|f16")]
         precision: Precision,
 
@@ -138,7 +138,7 @@ options! {
     /// The length of a run, its evaluation and its directory.
     #[command(next_help_heading = "Run")]
     RunConfig {
-        /// Settings that suit the data: quick, strong or best; other options override them
+        /// Speed against accuracy: quick, strong or best; other options override it
         #[arg(value_name = "quick|strong|best")]
         preset: Preset,
 
@@ -171,7 +171,7 @@ options! {
         #[arg(value_name = "I", value_parser = whole("1"))]
         fold: usize,
 
-        /// Average N nets; with :folds, each holds out another fold
+        /// Average N nets; with :folds, each holds out its own fold
         /// [default: 3:folds for tables up to 30,000 rows]
         #[arg(value_name = "N[:folds]")]
         #[serde(with = "text")]
@@ -196,7 +196,7 @@ options! {
         )]
         no_shuffle: bool,
 
-        /// Stop as soon as a validation metric is reached, as in accuracy=0.98
+        /// Stop once a validation metric reaches a value, such as accuracy=0.98
         #[arg(value_name = "METRIC=VALUE")]
         stop_at: StopAt,
 
@@ -214,8 +214,8 @@ options! {
         #[serde(alias = "keep")]
         keep_weights: Keep,
 
-        /// Metric that selects the best epoch, as in f1 or rmse [default: accuracy; loss for tables and
-        /// numbers]
+        /// Metric that selects the best epoch, such as f1 or rmse [default: accuracy; for tables
+        /// or numbers, loss]
         #[arg(value_name = "NAME")]
         metric: String,
 
@@ -223,7 +223,7 @@ options! {
         #[arg(value_name = "ACTION")]
         on_divergence: OnDivergence,
 
-        /// Memory limit for a table, as in 256M or 2G; a larger one is trained on in parts, from disk
+        /// Memory limit, such as 256M or 2G; a larger table is trained on in parts, from disk
         #[arg(value_name = "SIZE")]
         #[serde(with = "text")]
         memory_limit: ByteSize,
@@ -250,7 +250,7 @@ options! {
         #[arg(value_name = "fused|plain")]
         plan: PlanKind,
 
-        /// Same weights, bit for bit, for any number of processes: sum gradients in N blocks, or no [default:
+        /// Same weights, bit for bit, for any number of processes: sums N blocks of each batch in order [default:
         /// by the batch size]
         #[arg(
             num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "N|no",

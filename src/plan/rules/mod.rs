@@ -58,7 +58,7 @@ pub enum Traits {
     Gpu {
         /// The size of its largest binding in bytes, which all parameters must fit.
         largest_binding: u64,
-        /// Whether the kernel of whole nets is compiled in reasonable time: FXC takes 40 s for it, and a few
+        /// Whether the kernel of whole nets is compiled in reasonable time: FXC takes 9 s for it, and a few
         /// seconds for each kernel of fused layers.
         compiles_whole_nets: bool,
     },

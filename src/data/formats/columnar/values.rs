@@ -3,10 +3,11 @@
 use crate::data::columns::frame::Values;
 use crate::data::columns::texts::{MISSING, Texts};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, UInt8Type};
-use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray};
+use arrow_array::types::{Float16Type, Float32Type, Float64Type, UInt8Type};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, downcast_integer, downcast_temporal};
 use arrow_cast::cast;
 use arrow_schema::{ArrowError, DataType, FieldRef, Schema, SchemaRef, TimeUnit};
+use num_traits::AsPrimitive;
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -81,6 +82,12 @@ pub(super) fn is_beyond_f64(values: &Values) -> bool {
     numbers.iter().any(|x| x.abs() >= EXACT)
 }
 
+/// [`numbers`], as a macro takes it.
+macro_rules! numbers_of {
+    ($type:ty, $array:expr) => {
+        numbers::<$type>($array)
+    };
+}
 /// The values of an array for which [`nested`] is none.
 ///
 /// # Errors
@@ -121,24 +128,33 @@ pub(super) fn values(array: &ArrayRef, whole: Whole) -> Result<Values, ArrowErro
         DataType::UInt8 if array.null_count() == 0 => {
             Values::Bytes(array.as_primitive::<UInt8Type>().values().to_vec())
         }
-        DataType::Float64 => narrow(numbers(array.as_primitive::<Float64Type>())),
-        _ => narrow(numbers(cast(array, &DataType::Float64)?.as_primitive::<Float64Type>())),
+        of => narrow(downcast_integer! {
+            of => (numbers_of, array),
+            DataType::Float16 => numbers::<Float16Type>(array),
+            DataType::Float32 => numbers::<Float32Type>(array),
+            DataType::Float64 => numbers::<Float64Type>(array),
+            _ => numbers::<Float64Type>(&cast(array, &DataType::Float64)?)
+        }),
     })
 }
 
-/// Numbers, NaN if missing.
-fn numbers<T: ArrowPrimitiveType<Native = f64>>(array: &PrimitiveArray<T>) -> Vec<f64> {
+/// Numbers, NaN if missing: dates and times as counts of their units.
+fn numbers<T: ArrowPrimitiveType<Native: AsPrimitive<f64>>>(array: &ArrayRef) -> Vec<f64> {
+    let array = array.as_primitive::<T>();
     match array.null_count() {
-        0 => array.values().to_vec(),
-        _ => array.iter().map(|x| x.unwrap_or(f64::NAN)).collect(),
+        0 => array.values().iter().map(|x| x.as_()).collect(),
+        _ => array.iter().map(|x| x.map_or(f64::NAN, AsPrimitive::as_)).collect(),
     }
 }
 
 /// Times counted in a unit of `unit` seconds.
 fn seconds(array: &ArrayRef, unit: f64) -> Result<Vec<f64>, ArrowError> {
-    let counts = cast(&cast(array, &DataType::Int64)?, &DataType::Float64)?;
-    let counts = numbers(counts.as_primitive::<Float64Type>());
-    Ok(counts.into_iter().map(|x| x * unit).collect())
+    let mut counts = downcast_temporal! {
+        array.data_type() => (numbers_of, array),
+        _ => numbers::<Float64Type>(&cast(&cast(array, &DataType::Int64)?, &DataType::Float64)?)
+    };
+    counts.iter_mut().for_each(|x| *x *= unit);
+    Ok(counts)
 }
 
 /// Texts; an empty one is missing.
