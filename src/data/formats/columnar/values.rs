@@ -88,6 +88,7 @@ macro_rules! numbers_of {
         numbers::<$type>($array)
     };
 }
+
 /// The values of an array for which [`nested`] is none.
 ///
 /// # Errors
