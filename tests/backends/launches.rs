@@ -231,7 +231,7 @@ fn features_of_small_nets_are_few_launches() {
     let embedded = |s: &mut Spec, tables: usize| {
         s.net = s.net.clone().embed(vec![Embedding::new(17, 3); tables]);
     };
-    let cases: [Counted<'_>; 13] = [
+    let cases: [Counted<'_>; 15] = [
         ("none", 2, &|_| ()),
         ("one embedding", 4, &|s| embedded(s, 1)),
         ("ten embeddings", 4, &|s| embedded(s, 10)),
@@ -244,6 +244,14 @@ fn features_of_small_nets_are_few_launches() {
         ("dropout", 3, &|s| s.net = s.net.clone().dropout(0.5)),
         ("input dropout", 3, &|s| s.net.input_dropout = 0.2),
         ("clip global norm", 6, &|s| s.edits.clip_global_norm = Some(1.0)),
+        ("embeddings and clip global norm", 6, &|s| {
+            embedded(s, 3);
+            s.edits.clip_global_norm = Some(1.0);
+        }),
+        ("embeddings and last micro-batch", 6, &|s| {
+            embedded(s, 3);
+            s.micro_batch = Some(8);
+        }),
         ("clip value", 6, &|s| s.edits.clip_value = Some(1.0)),
         ("l1", 6, &|s| s.edits.l1 = 0.1),
         ("last micro-batch", 6, &|s| s.micro_batch = Some(8)),
