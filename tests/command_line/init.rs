@@ -117,7 +117,7 @@ fn training_says_in_its_first_lines_what_it_concluded_and_why() {
     let said = first("--out run");
     let lines: Vec<&str> = said.lines().take(4).collect();
     assert!(lines[0].starts_with("data: people"), "{said}");
-    assert_eq!(lines[1], "columns: 2 of 4 learned from, as 4 inputs: visits, town");
+    assert_eq!(lines[1], "columns: 2 of 4 used, as 4 inputs: visits, town");
     assert_eq!(lines[2], "left out: key (an identifier)");
     let split = first("--out grouped --split group:town");
     let left_out = "left out: key (an identifier), town (decides the split)";
@@ -136,7 +136,7 @@ fn training_says_in_its_first_lines_what_it_concluded_and_why() {
 
     let columns = place.read("run/columns.txt");
     let plan = place.ok("train people.csv --device cpu --epochs 1 --dry-run").stdout;
-    assert!(columns.starts_with("columns    4, 2 of them learned from as 4 inputs\n"), "{columns}");
+    assert!(columns.starts_with("columns    4, 2 of them used as 4 inputs\n"), "{columns}");
     assert!(plan.contains(&columns), "the same as --dry-run shows: {columns}\n{plan}");
     // It is a part of the run: --force replaces it with the run.
     place.ok("train people.csv --device cpu --epochs 1 --quiet --out run --force");
