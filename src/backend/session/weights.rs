@@ -87,7 +87,7 @@ impl NormWeights {
 pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
     if weights.len() != net.layers.len() {
         return Err(Error::usage(format!(
-            "weights of {} layers for a net of {}",
+            "the weights have {} layers, but the net has {}",
             weights.len(),
             net.layers.len()
         ))
@@ -117,7 +117,7 @@ pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
         let expected: Vec<_> = embeddings.iter().map(|e| (e.values, e.dims)).collect();
         if tables != expected {
             return Err(Error::usage(format!(
-                "tables of embeddings {tables:?}, but the net needs {expected:?}"
+                "the embedding tables are {tables:?}, but the net needs {expected:?}"
             ))
             .at(format!("layer {}", l + 1))
             .help("give --embed and --embedding-dims as the weights were trained with"));
@@ -127,7 +127,7 @@ pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
             norm.into_iter().flat_map(|n| n.named().map(|(name, v)| (name, v.len()))).collect()
         };
         if lengths(layer.norm.as_ref()) != lengths(expected.as_ref()) {
-            return Err(Error::usage("the weights are of another normalization than the net's")
+            return Err(Error::usage("the weights and the net have different normalizations")
                 .at(format!("layer {}", l + 1))
                 .help("give --norm as the weights were trained with"));
         }

@@ -142,7 +142,7 @@ pub(in crate::cli) fn left_out(job: &Job) -> Option<String> {
     let name = |c: &&Column| {
         // The conclusion of "300 different texts in 300 rows: an identifier".
         let why = match c.role {
-            Role::Reserved => "decides the split",
+            Role::Reserved => "determines the split",
             _ => c.why.rsplit(": ").next().unwrap_or_default(),
         };
         format!("{} ({why})", c.name)

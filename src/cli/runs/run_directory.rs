@@ -150,7 +150,7 @@ impl RunDirectory {
     fn lines(&self, name: &str) -> Result<WholeLines> {
         let path = self.path.join(name);
         let other = || {
-            Error::usage("the file is a link or not a regular file")
+            Error::usage("the file is a symbolic link, or not a regular file")
                 .at(path.display())
                 .help("replace the link by the file itself: --resume would truncate it")
         };
