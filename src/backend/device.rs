@@ -1,4 +1,4 @@
-//! The device that a user names, and the one that is opened for it.
+//! The device that a user selects, and the one that is opened for it.
 
 use super::Backend;
 use super::cpu::Cpu;

@@ -1,5 +1,5 @@
-//! Findings from the weights of a trained net about its training. They must be rare and right: a
-//! finding that is often wrong is not read, and the bundled sets raise none.
+//! Findings: diagnostics of the training, from the weights of a trained net. They must be rare and
+//! correct, since findings that are often wrong are ignored; the bundled data sets raise none.
 //!
 //! They come from a forward and backward pass over a few hundred training rows, on the CPU, with
 //! the plain program.

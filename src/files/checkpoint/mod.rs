@@ -1,5 +1,5 @@
-//! Model files: safetensors with the net, its provenance and its preprocessing. And
-//! checkpoints, from which a run is resumed (`state`, `store`, `writer`).
+//! Model files: safetensors with the net, its provenance and its preprocessing; and checkpoints,
+//! from which a run is resumed (`state`, `store`, `writer`).
 
 mod file;
 mod state;
