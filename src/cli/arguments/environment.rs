@@ -96,7 +96,11 @@ const COMMON: [(&str, &str, &str); 15] = [
     ("target", "COLS", "Target columns, by name or 1-based number [default: last]"),
     ("task", "TASK", "classification, regression or multilabel [default: inferred]"),
     ("ignore", "COLS", "Ignore these columns"),
-    ("validation", "PART", "Fraction held out, or a file [default: 0.1; small tables: 3 folds]"),
+    (
+        "validation",
+        "PART",
+        "Fraction of rows held out, or a file [default: 0.1; small tables: 3 folds]",
+    ),
     ("preset", "NAME", "Speed against accuracy: quick, strong or best"),
     (
         "layers",

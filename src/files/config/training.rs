@@ -66,7 +66,7 @@ options! {
         )]
         cycle_momentum: MomentumCycle,
 
-        /// Weight decay; biases are exempt [default: 0]
+        /// Weight decay of the weight matrices [default: 0]
         #[arg(value_name = "FACTOR", value_parser = number("0.01"))]
         weight_decay: f32,
 
