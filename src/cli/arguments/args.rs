@@ -65,7 +65,7 @@ pub(in crate::cli) struct ModelArgs {
     /// Run directory or model file
     #[arg(value_name = "RUN", value_parser = run_path())]
     pub run: PathBuf,
-    #[arg(help = format!("{DATA_HELP}; only the test part of a set that has one is used"))]
+    #[arg(help = format!("{DATA_HELP}; for a set with a test part, only that part is used"))]
     pub data: String,
     /// Directory to search for known data sets before downloading them
     #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
@@ -120,7 +120,7 @@ pub(in crate::cli) struct PredictArgs {
     /// csv, tsv, jsonl, parquet or npy (only probabilities or values) [default: from the extension]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// Columns to copy before the predictions, by name or number; for images, file
+    /// Columns to copy before the predictions, by name or number; images have one, file
     #[arg(long, value_name = "COLS", alias = "keep")]
     pub keep_columns: Vec<ColumnNames>,
     /// Unreadable rows: stop with exit code 3, or skip and count them
