@@ -1,6 +1,7 @@
 //! The parameters of a net in host memory.
 
 use crate::base::error::{Error, Result};
+use crate::base::words::count;
 use crate::kernels::tensor::TensorId;
 use crate::math::matrix::Matrix;
 use crate::math::random::{Random, Stream};
@@ -87,8 +88,8 @@ impl NormWeights {
 pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
     if weights.len() != net.layers.len() {
         return Err(Error::usage(format!(
-            "the weights have {} layers, but the net has {}",
-            weights.len(),
+            "the weights have {}, but the net has {}",
+            count(weights.len(), "layer"),
             net.layers.len()
         ))
         .help("give as many layers with --layers as the weights have, the output layer included"));

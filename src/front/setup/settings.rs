@@ -1,6 +1,7 @@
 //! The net and the settings from the options and the data.
 
 use crate::base::error::{Error, Result, nearest};
+use crate::base::words::count;
 use crate::data::{Dataset, ImageShape, Predictions, Targets};
 use crate::files::config::{HiddenLayers, StepConfig, TrainConfig};
 use crate::math::activation::Activation;
@@ -152,8 +153,8 @@ fn net(
         && net.layers.iter().all(|layer| layer.skip == 0)
     {
         return Err(Error::usage(format!(
-            "residual blocks of {depth} layers don't fit in a net with {} hidden layers",
-            net.layers.len() - 1
+            "residual blocks of {depth} layers don't fit in a net with {}",
+            count(net.layers.len() - 1, "hidden layer")
         ))
         .at("--residual")
         .help(format!(
