@@ -1,27 +1,25 @@
-//! wgrad trains feed-forward neural nets: on any Vulkan, Metal or DX12 adapter with WGSL compute shaders, and on the
+//! wgrad trains feed-forward neural nets on any Vulkan, Metal or DX12 adapter, with WGSL compute shaders, and on the
 //! CPU, which is both the fallback and the numerical reference.
 //!
 //! # Classification
 //!
-//! Rows are a flat slice with its number of columns, a slice of arrays or of vectors, or whatever else
-//! [`Rows`] is made from. Classes are integers, texts or booleans ([`Label`]).
+//! Rows are a flat slice with a number of columns, a slice of arrays or vectors, or anything else that converts to
+//! [`Rows`]. Classes are integers, strings or booleans ([`Label`]).
 //!
 //! ```
 //! # let x: Vec<f32> = (0..120).map(|i| ((i * 37) % 101) as f32 / 10.0).collect();
 //! # let y: Vec<u32> = x.chunks(2).map(|row| u32::from(row[0] > row[1])).collect();
 //! use wgrad::Classifier;
 //!
-//! // x: (60, 2), row by row; y: the class of each row.
-//! let model = Classifier::fit((&x, 2), &y)?;
-//! let classes: Vec<u32> = model.predict(&[[9.0, 1.0], [1.0, 9.0]])?;
-//! let probabilities = model.predict_proba((&x, 2))?;
+//! // x: (60, 2) in row-major order; y: the class of each row. let model = Classifier::fit((&x, 2), &y)?; let
+//! classes: Vec<u32> = model.predict(&[[9.0, 1.0], [1.0, 9.0]])?; let probabilities = model.predict_proba((&x, 2))?;
 //! # assert_eq!((classes.len(), probabilities.rows(), probabilities.cols()), (2, 60, 2));
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 //!
-//! Settings that aren't given are chosen for the data, as by `wgrad train table.csv`: the same rows give the
-//! same bits. By default, on up to 30,000 rows, three nets are trained, each with a different third held out;
-//! their predictions are averaged and calibrated. [`ClassifierBuilder`] and [`RegressorBuilder`] list the defaults.
+//! Settings that aren't given are chosen for the data, as `wgrad train table.csv` does: the same rows give the same
+//! bits. By default, for up to 30,000 rows, three nets are trained, each with a different third held out; their
+//! predictions are averaged and calibrated. [`ClassifierBuilder`] and [`RegressorBuilder`] list the defaults.
 //!
 //! # Regression, early stopping, files
 //!
@@ -67,16 +65,16 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 //!
-//! Training runs in the calling thread, or with `fit_async` in one of its own that is awaited; a [`CancelToken`] cancels it
-//! from another. `fit_table` trains on a
-//! table in a file, and `predict_table` predicts its rows. A `wgpu::Device` that the program already has is
-//! used through [`backend::gpu::Gpu::from_device`], which leaves its error handlers as they are.
+//! Training runs in the calling thread, or with `fit_async` in a separate one, whose result is awaited; a
+//! [`CancelToken`] cancels it from another thread. `fit_table` trains on a table in a file, and `predict_table`
+//! predicts its rows. To use a `wgpu::Device` that the program already has, see [`backend::gpu::Gpu::from_device`],
+//! which doesn't change its error handlers.
 //!
 //! # The lower-level interface
 //!
-//! A [`Spec`] says what to train, a [`Trainer`] runs the training loop, whole or a [step at a
-//! time](Trainer::step_at), a [`backend::Backend`] computes, a [`Model`] is the result, and a
-//! [`train::event::Observer`] receives its events.
+//! A [`Spec`] defines what to train, a [`Trainer`] runs the training loop, as a whole or [step by
+//! step](Trainer::step_at), on a [`backend::Backend`], and returns a [`Model`]; a [`train::event::Observer`] receives
+//! events.
 //!
 //! ```
 //! use wgrad::backend::cpu::Cpu;
@@ -103,16 +101,16 @@
 //! | --- | --- |
 //! | none | nets, training and both backends on rows in memory; models in files |
 //! | `data` | tables in CSV, JSON Lines, Parquet, Arrow, NPY and NPZ, known data sets, tables larger than memory, import and export of models |
-//! | `images` | folders of images: PNG, JPEG, TIFF, WebP, GIF, BMP, TGA, QOI, PNM |
+//! | `images` | directories of images: PNG, JPEG, TIFF, WebP, GIF, BMP, TGA, QOI, PNM |
 //! | `download` | downloads of known data sets |
 //! | `ndarray` | rows from arrays of the crate `ndarray` |
 //! | `arrow` | rows from record batches of the crate `arrow-array` |
-//! | `tract` | runs each exported ONNX file by another runtime before it is kept |
+//! | `tract` | runs each exported ONNX file in another runtime before it is kept |
 //! | `mpi` | data-parallel training in several processes |
 //! | `cli` | the program, and the observers and reports of its runs |
 //!
 //! `cli`, `tract`, `ndarray` and `arrow` are on by default. A program that depends on the library sets
-//! `default-features = false` and enables those that it needs.
+//! `default-features = false` and enables the features that it needs.
 //!
 //! The notation is batch-first throughout: A_l = σ(A_{l−1} W_lᵀ ± b_l), δ_l = ∂E/∂Z_l.
 
@@ -120,26 +118,26 @@
     not(feature = "cli"),
     allow(
         dead_code,
-        reason = "some of what these types can do only readers of files or the program need"
+        reason = "some methods of these types are only used by readers of files or the program"
     )
 )]
 
 pub mod backend;
-#[doc(hidden)] // What users need of it is at the root; tests look at the rest.
+#[doc(hidden)] // What users need is at the root; tests use the rest.
 pub mod base;
 #[cfg(feature = "cli")]
-#[doc(hidden)] // For the program alone.
+#[doc(hidden)] // Only for the program.
 pub mod cli;
 pub mod data;
 pub mod files;
 pub mod front;
-#[doc(hidden)] // For backends of one's own, benches and tests: may change with any release.
+#[doc(hidden)] // For custom backends, benches and tests: may change in any release.
 pub mod kernels;
 pub mod math;
 pub mod net;
 #[cfg(feature = "cli")]
 pub mod observe;
-#[doc(hidden)] // For backends of one's own, benches and tests: may change with any release.
+#[doc(hidden)] // For custom backends, benches and tests: may change in any release.
 pub mod plan;
 #[doc(hidden)] // For `wgrad verify` and tests.
 pub mod proof;

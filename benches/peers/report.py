@@ -205,7 +205,7 @@ def table(found):
         f"{m['processors']} processors, {m.get('memory_gib', '?')} GiB, {m['system']}; "
         f"adapter: {adapter}; {m['wgrad']}; device {found['device']}.",
         "",
-        "| case | contender | version | samples/s | quartiles | steps/s | launches a step | GFLOP/s "
+        "| case | contender | version | samples/s | quartiles | steps/s | launches per step | GFLOP/s "
         "| wgrad ÷ it | peak MiB |",
         f"| --- | --- | --- |{' ---: |' * 7}",
     ]

@@ -54,7 +54,7 @@ impl RowShape {
             }
         };
         if of != rows {
-            return Err(mismatch(format!("targets of {of} rows for {rows} rows of features")));
+            return Err(mismatch(format!("{of} rows of targets for {rows} rows of features")));
         }
         if let Some(weights) = samples.weights.as_ref().filter(|weights| weights.len() != rows) {
             return Err(mismatch(format!("{} row weights for {rows} rows", weights.len())));
@@ -79,23 +79,23 @@ impl RowShape {
         let Reads { features, targets, bytes, .. } = reads;
         if let Some(expected) = features.filter(|&expected| expected != self.features) {
             return Err(mismatch(format!(
-                "rows of {} feature columns for a program that takes {expected}",
+                "the rows have {} feature columns, but the program takes {expected}",
                 self.features
             )));
         }
         if bytes && !self.storage.bytes {
-            return Err(mismatch("feature rows of numbers for a program that takes bytes"));
+            return Err(mismatch("the features are numbers, but the program takes bytes"));
         }
         let Some(expected) = targets else { return Ok(()) };
         match self.targets {
             TargetShape::None => Err(Error::usage("the rows have no targets")
                 .help("a loss, a gradient or a training step needs rows with targets")),
-            TargetShape::Numbers(found) if found != expected => {
-                Err(mismatch(format!("{found} targets a row for a program that takes {expected}")))
-            }
+            TargetShape::Numbers(found) if found != expected => Err(mismatch(format!(
+                "the rows have {found} targets each, but the program takes {expected}"
+            ))),
             // A single output is for two classes.
             TargetShape::Classes(found) if found > expected.max(2) => Err(mismatch(format!(
-                "class {} for a program of {} classes",
+                "class {} is out of range for a program with {} classes",
                 found - 1,
                 expected.max(2)
             ))),
@@ -121,7 +121,7 @@ pub(super) fn run(
 ) -> Result<()> {
     let Some(run) = program.ops.get(ops.clone()) else {
         return Err(Error::usage(format!(
-            "ops {} to {} of a program that has {}",
+            "there are no ops {} to {}: the program has {}",
             ops.start,
             ops.end,
             program.ops.len()
@@ -144,15 +144,18 @@ fn check_step(program: &Program, available: u64, step: &Step) -> Result<()> {
     let end = u64::from(step.first) + u64::from(step.rows);
     if step.rows as usize > program.batch {
         let batch = program.batch;
-        return Err(Error::usage(format!("a step of {} rows, of a batch of {batch}", step.rows)));
+        return Err(Error::usage(format!(
+            "a step of {} rows exceeds the batch size, {batch}",
+            step.rows
+        )));
     }
     // Without an order, or with one of all rows, every position is a row.
     if end > available || (n != 0 && (end > n || n > available)) {
         let of = if n == 0 { available } else { n.min(available) };
-        return Err(Error::usage(format!("a step to row {end} of {of}")));
+        return Err(Error::usage(format!("a step that ends at row {end} of {of}")));
     }
     if n != 0 && a * b < n {
-        return Err(Error::usage("an order that is not a permutation")
+        return Err(Error::usage("the order is not a permutation")
             .help("use the words of a Permutation of the rows"));
     }
     Ok(())
@@ -165,8 +168,11 @@ fn check_step(program: &Program, available: u64, step: &Step) -> Result<()> {
 pub(super) fn transfer(program: &Program, tensor: TensorId, len: usize) -> Result<()> {
     let Some(t) = program.tensors.get(tensor.0) else {
         let has = program.tensors.len();
-        return Err(Error::usage(format!("tensor {} of a program that has {has}", tensor.0))
-            .help("use a tensor of the loaded program"));
+        return Err(Error::usage(format!(
+            "there is no tensor {}: the program has {has}",
+            tensor.0
+        ))
+        .help("use a tensor of the loaded program"));
     };
     let capacity = program.len(tensor).saturating_mul(program.nets);
     if len <= capacity {

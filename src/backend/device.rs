@@ -1,4 +1,4 @@
-//! The device that a user names, and the one that is opened for it.
+//! The device that a user selects, and the one that is opened for it.
 
 use super::Backend;
 use super::cpu::Cpu;
@@ -70,7 +70,7 @@ pub fn open(choice: &Device, threads: Option<usize>) -> Result<Opened> {
         Ok(Opened { backend, device, why, multiplier: None, passed_over: Vec::new() })
     };
     if *choice == Device::Cpu {
-        return cpu("asked for");
+        return cpu("as requested");
     }
     let adapters = gpu::adapters();
     let known = || {
@@ -79,11 +79,11 @@ pub fn open(choice: &Device, threads: Option<usize>) -> Result<Opened> {
         format!("choose auto, cpu, gpu, or a number or name; devices here: cpu, {adapters}")
     };
     match choice {
-        Device::Cpu => cpu("asked for"),
+        Device::Cpu => cpu("as requested"),
         Device::Auto => {
             let mut refused = Vec::new();
             for a in adapters.iter().filter(|a| !a.is_software) {
-                match gpu(a.index, "the best adapter that opens".into()) {
+                match gpu(a.index, "the best adapter that could be opened".into()) {
                     Ok(opened) => return Ok(Opened { passed_over: refused, ..opened }),
                     Err(e) => refused.push(passed_over(&a.title(), &e)),
                 }
@@ -97,12 +97,12 @@ pub fn open(choice: &Device, threads: Option<usize>) -> Result<Opened> {
         }
         Device::Gpu => match adapters.first() {
             Some(a) if a.is_software => gpu(a.index, "as requested; a software adapter, as no GPU was found".into()),
-            Some(a) => gpu(a.index, "asked for".into()),
+            Some(a) => gpu(a.index, "as requested".into()),
             None => Err(Error::device("no GPU adapter was found").help(
                 "install a Vulkan driver (on Debian and Ubuntu mesa-vulkan-drivers), or use --device cpu",
             )),
         },
-        Device::Index(index) if *index < adapters.len() => gpu(*index, "asked for by number".into()),
+        Device::Index(index) if *index < adapters.len() => gpu(*index, "selected by number".into()),
         Device::Index(index) => {
             Err(Error::device(format!("there is no adapter {index}")).help(known()))
         }

@@ -120,8 +120,8 @@ pub trait Backend: Send {
         Traits::Plain
     }
 
-    /// Prepares for programs of mixed precision, before programs and rows are loaded; existing ones
-    /// may be dropped. Returns the available multipliers.
+    /// Prepares for mixed-precision programs, before programs and rows are loaded; existing ones may be
+    /// dropped. Returns the available multipliers.
     ///
     /// # Errors
     /// When it supports only f32, with the reason.
@@ -131,15 +131,15 @@ pub trait Backend: Send {
         Box::pin(async { Err(error) })
     }
 
-    /// Uses `multiplier`, one of those returned by [`Backend::open_mixed`], from the next
-    /// program of mixed precision on.
+    /// Uses `multiplier`, one of those returned by [`Backend::open_mixed`], from the next mixed-precision
+    /// program on.
     fn multiply_by(&mut self, multiplier: Multiplier) {
         let _ = multiplier;
     }
 
     /// Uses the block at this index of [`mixed::BLOCKS`](crate::kernels::mixed::BLOCKS) for all products of
     /// mixed precision that can use it, from the next program on; none for the fastest known. All blocks of a
-    /// multiplier give the same bits, which this allows to test.
+    /// multiplier give the same bits, which this makes testable.
     fn multiply_in(&mut self, block: Option<usize>) {
         let _ = block;
     }
@@ -157,7 +157,7 @@ pub trait Backend: Send {
     /// dropped afterwards: after an error it is still loaded, with the contents of its tensors.
     ///
     /// # Errors
-    /// When the device can't hold it beside the previous one.
+    /// When the device can't hold both it and the previous one.
     fn load(&mut self, program: Arc<Program>) -> Pending<'_>;
 
     /// Frees the program, so that the next one has its memory too. Rows stay.

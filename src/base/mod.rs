@@ -1,5 +1,5 @@
-//! What all other modules use: errors that say what, where and what to do, atomic files, memory of the
-//! machine.
+//! Shared by all other modules: errors that state what is wrong, where, and what to do; atomic files;
+//! the machine's memory.
 
 pub mod atomic;
 pub(crate) mod clock;

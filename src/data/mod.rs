@@ -20,7 +20,7 @@
 //! A table larger than memory is a [`StreamedTable`]: a seeded sample of its rows is analyzed and
 //! fitted like a table, and every pass over it gives encoded chunks in order.
 //!
-//! Sets that are matrices from the start (digits, images, generated sets) are a [`Dataset`]
+//! Data sets that are matrices from the start (digits, images, generated sets) are a [`Dataset`]
 //! directly; [`Data`] is either. [`Preprocessing`] is the part that a model stores: the encoding of
 //! a table, the scaling of a matrix, the scaling of the targets, the names of the classes.
 

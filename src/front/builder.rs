@@ -1,4 +1,4 @@
-//! The methods that both builders share, under the field's names.
+//! The methods that both builders share, under the standard names.
 
 /// The methods of a builder with a field `settings`.
 macro_rules! builder {
@@ -22,7 +22,7 @@ macro_rules! builder {
                 self
             }
 
-            /// The fraction of each hidden layer's outputs that is dropped in training, 0 to below 1. Default: 0.
+            /// The dropout rate of hidden layers, at least 0 and below 1. Default: 0.
             #[must_use]
             pub fn dropout(mut self, fraction: f32) -> Self {
                 self.settings.config.net.dropout = Some(fraction);
@@ -57,14 +57,14 @@ macro_rules! builder {
                 self
             }
 
-            /// The weight decay factor, applied to weights but not to biases. Default: 0.
+            /// The weight decay factor; biases are exempt. Default: 0.
             #[must_use]
             pub fn weight_decay(mut self, factor: f32) -> Self {
                 self.settings.config.step.weight_decay = Some(factor);
                 self
             }
 
-            /// The number of rows in a batch. Default: 64.
+            /// The batch size. Default: 64.
             #[must_use]
             pub fn batch_size(mut self, rows: usize) -> Self {
                 self.settings.config.step.batch_size = Some(rows);
@@ -72,14 +72,14 @@ macro_rules! builder {
             }
 
             /// The number of passes over the training rows. Default: chosen by the number of rows, more for fewer
-            /// rows. The settings of a model that was trained ([`settings`](crate::Regressor::settings)) have the number.
+            /// rows; a trained model's [`settings`](crate::Regressor::settings) have the number.
             #[must_use]
             pub fn epochs(mut self, epochs: usize) -> Self {
                 self.settings.config.run.epochs = Some(epochs);
                 self
             }
 
-            /// The random seed of initial weights, split and order of the rows, below 2⁶³. Default: 0.
+            /// The random seed for initial weights, split and shuffling, below 2⁶³. Default: 0.
             #[must_use]
             pub fn seed(mut self, seed: u64) -> Self {
                 self.settings.config.data.seed = Some(seed);
@@ -93,7 +93,7 @@ macro_rules! builder {
                 self
             }
 
-            /// The number of threads on the CPU, which changes no result. Default: one for each processor.
+            /// The number of CPU threads, which doesn't affect results. Default: one per processor.
             #[must_use]
             pub fn threads(mut self, threads: usize) -> Self {
                 self.settings.config.device.threads = Some(threads);
@@ -101,25 +101,24 @@ macro_rules! builder {
             }
 
             /// Your own backend, such as [`Gpu::from_device`](crate::backend::gpu::Gpu::from_device) on a
-            /// `wgpu::Device` that the program already has. The model keeps it for predictions. Default: one
-            /// that is opened for [`device`](Self::device).
+            /// `wgpu::Device` that the program already has. The model keeps it for predictions. Default: a new one
+            /// for [`device`](Self::device).
             #[must_use]
             pub fn backend(mut self, backend: Box<dyn Backend>) -> Self {
                 self.settings.backend = Some(backend);
                 self
             }
 
-            /// Early stopping: ends the training of a net after this many epochs without an improvement on its
-            /// validation rows. The weights of the best epoch are kept with or without it. Default: none. Where
-            /// several nets are trained ([`ensemble`](Self::ensemble)), each stops by itself; without validation rows
-            /// it is an error.
+            /// Early stopping: ends the training of a net after this many epochs without improvement on its
+            /// validation rows. The weights of the best epoch are kept with or without it. Default: none. The nets of
+            /// an [`ensemble`](Self::ensemble) stop independently. Without validation rows it is an error.
             #[must_use]
             pub fn early_stopping(mut self, patience: usize) -> Self {
                 self.settings.config.run.patience = Some(patience);
                 self
             }
 
-            /// The metric on the validation rows by which epochs are compared, such as `loss`, `accuracy`, `rmse`:
+            /// The metric on the validation rows by which epochs are compared, such as `loss`, `accuracy` or `rmse`;
             /// [`EpochReport::metric`] lists the names. Default: the loss.
             #[must_use]
             pub fn metric(mut self, name: impl Into<String>) -> Self {
@@ -134,9 +133,9 @@ macro_rules! builder {
                 self
             }
 
-            /// The fraction of the rows held out for validation, at least 0 and below 1; 0 for none. With any
-            /// fraction a single net is trained. Default: up to 30,000 rows, three nets each hold out a different third;
-            /// beyond, a tenth is held out.
+            /// The fraction of the rows held out for validation, at least 0 and below 1; 0 for none. If it is set, a
+            /// single net is trained. Default: with up to 30,000 rows, three nets each hold out a different third;
+            /// with more, a tenth is held out.
             #[must_use]
             pub fn validation_fraction(mut self, fraction: f64) -> Self {
                 let fraction = match (0.0..1.0).contains(&fraction) {
@@ -165,8 +164,8 @@ macro_rules! builder {
                 self
             }
 
-            /// Trains this many nets, 2 or more, each with a different fold of the rows held out, and averages
-            /// their predictions.
+            /// Trains this many nets, at least 2, each with a different fold of the rows held out, and averages their
+            /// predictions.
             #[must_use]
             pub fn ensemble_by_folds(mut self, nets: usize) -> Self {
                 let ensemble = format!("{nets}:folds").parse();
@@ -175,7 +174,7 @@ macro_rules! builder {
                 self
             }
 
-            /// A preset of settings that suit the data; settings of your own override it.
+            /// A preset of settings that suit the data; explicit settings override it.
             #[must_use]
             pub fn preset(mut self, preset: Preset) -> Self {
                 self.settings.config.run.preset = Some(preset);
@@ -222,14 +221,14 @@ macro_rules! builder {
                 self
             }
 
-            /// The target column of a table in a file, by name or by number from 1 on. Default: the last one.
+            /// The target column of a table in a file, by name or 1-based number. Default: the last one.
             #[must_use]
             pub fn target(mut self, name: impl Into<String>) -> Self {
                 self.settings.config.data.target = Some(vec![ColumnNames::new(vec![name.into()])]);
                 self
             }
 
-            /// A callback, called after each epoch. It returns [`Flow::Continue`], [`Flow::Stop`] to end the
+            /// A callback that is called after each epoch. It returns [`Flow::Continue`], [`Flow::Stop`] to end the
             /// training of this net and keep its weights, or [`Flow::Interrupt`] to cancel the whole training with an
             /// error of the kind [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
             #[must_use]
@@ -241,15 +240,15 @@ macro_rules! builder {
                 self
             }
 
-            /// A token that cancels the training from another thread; with several, each of them cancels it.
+            /// A token that cancels training from another thread. If several are given, any of them cancels it.
             #[must_use]
             pub fn cancel(mut self, token: CancelToken) -> Self {
                 self.settings.control.cancel.push(token);
                 self
             }
 
-            /// A function that receives notes and warnings about the data and the device, one sentence each, which
-            /// begins with `note: ` or `warning: `. It returns nothing, and can't be a closure that captures: such as
+            /// A function that receives notes and warnings about the data and the device, each a sentence that begins
+            /// with `note: ` or `warning: `. It can't be a closure that captures variables. Example:
             /// `|message| eprintln!("{message}")`. Default: none.
             #[must_use]
             pub fn notify(mut self, notify: fn(&str)) -> Self {
@@ -257,7 +256,7 @@ macro_rules! builder {
                 self
             }
 
-            /// Changes any option of `wgrad train`, for those without a method here.
+            /// Changes any option of `wgrad train`, including those without a method here.
             ///
             /// ```
             /// # use wgrad::Regressor;

@@ -29,9 +29,8 @@ use std::time::Duration;
 
 /// A trained classifier: one net, or an ensemble whose predictions are averaged.
 ///
-/// Made by [`Classifier::fit`] with the defaults of `wgrad train` for tables, or by a
-/// [builder](Classifier::builder). It keeps its device open between predictions, and threads may
-/// share it.
+/// Created by [`Classifier::fit`] with the defaults of `wgrad train` for tables, or by a
+/// [builder](Classifier::builder). It keeps its device open between predictions, and can be shared by threads.
 ///
 /// ```
 /// # let x: Vec<f32> = (0..120).map(|i| ((i * 37) % 101) as f32 / 10.0).collect();
@@ -47,8 +46,8 @@ pub struct Classifier {
     fitted: Fitted,
 }
 
-/// The builder of a [`Classifier`]: settings under the field's names. Those that aren't set are chosen for the
-/// data.
+/// The builder of a [`Classifier`], with settings under the standard names. Settings that aren't given are
+/// chosen for the data.
 ///
 /// ```
 /// # let x: Vec<[f32; 2]> = (0..60).map(|i| [(i * 7 % 10) as f32, (i % 10) as f32]).collect();
@@ -83,15 +82,15 @@ impl Default for ClassifierBuilder {
 }
 
 impl ClassifierBuilder {
-    /// The names of the classes, for labels that are indices into them: 0 is the first name. Every class needs
-    /// a row.
+    /// The names of the classes, for labels that are indices into them, from 0. Every class needs at least one
+    /// row.
     #[must_use]
     pub fn class_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.settings.class_names = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The class weights in the training loss. Default: 1 for each class.
+    /// The class weights in the training loss. Default: 1 for all classes.
     #[must_use]
     pub fn class_weight(mut self, weight: ClassWeight) -> Self {
         self.settings.config.data.class_weight = Some(weight);
@@ -122,21 +121,22 @@ impl ClassifierBuilder {
         self
     }
 
-    /// Trains on rows `x`, (N, columns), with labels `y`, (N): integers, texts or booleans.
+    /// Trains on rows `x`, (N, columns), with labels `y`, (N): integers, strings or booleans.
     ///
     /// # Errors
-    /// For rows of unequal length, numbers that aren't finite, a number of labels other than that of rows,
-    /// labels of a single class, settings that make no sense, a device that can't be opened or is lost, a loss
-    /// that becomes NaN or infinite, and a training that is canceled.
+    /// For rows of unequal length, numbers that aren't finite, different numbers of rows and labels, labels of
+    /// a single class, invalid settings, a device that can't be opened or is lost, a loss that becomes NaN or
+    /// infinite, and training that is canceled.
     pub fn fit<'a>(self, x: impl Into<Rows<'a>>, y: impl Into<Labels>) -> Result<Classifier> {
         let (x, y) = self.columns(x.into(), y.into())?;
         Classifier::of(self.settings.fit(x, vec![y])?)
     }
 
-    /// As [`ClassifierBuilder::fit`], in a thread of its own: the rows are copied, and the model is awaited.
+    /// As [`ClassifierBuilder::fit`], in a separate thread: the rows are copied, and the model is awaited.
     ///
     /// # Errors
-    /// At once for rows and labels that make no sense, the others of [`ClassifierBuilder::fit`] from the future.
+    /// Immediately for invalid rows and labels; the future returns the other errors of
+    /// [`ClassifierBuilder::fit`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn fit_async<'a>(
         self,
@@ -154,7 +154,7 @@ impl ClassifierBuilder {
     }
 
     /// Trains on a table in a file (CSV, JSON Lines, Parquet, Arrow, NPY, NPZ), a directory of images or a
-    /// known set, as `wgrad train` does: columns, split and settings are the same.
+    /// known data set, as `wgrad train` does: columns, split and settings are the same.
     ///
     /// # Errors
     /// As [`ClassifierBuilder::fit`], and when the data can't be read.
@@ -188,19 +188,19 @@ impl Classifier {
     }
 
     /// The names of the classes, in the order of the columns of [`predict_proba`](Self::predict_proba): that of
-    /// [`ClassifierBuilder::class_names`] if they were given; otherwise ascending, as numbers if all labels are whole
-    /// numbers, else as texts, so that `false` precedes `true`.
+    /// [`ClassifierBuilder::class_names`] if they were given; otherwise ascending, as numbers if all labels are
+    /// whole numbers, else as strings, so that `false` precedes `true`.
     #[must_use]
     pub fn class_names(&self) -> &[String] {
         self.fitted.model.preprocessing.classes.as_deref().unwrap_or_default()
     }
 
-    /// The most probable class of each row, as its label was given in training: an integer, a `bool` or a
+    /// The most probable class of each row, as the type of label used in training: an integer, a `bool` or a
     /// `String`. With [`class_names`](ClassifierBuilder::class_names) an integer is the index of the name.
     ///
     /// # Errors
-    /// For rows with another number of columns than in training, numbers that aren't finite, class names that
-    /// can't be read as the type `L`, and a device that can't be opened or is lost.
+    /// For rows with a different number of columns than in training, numbers that aren't finite, class names
+    /// that can't be read as the type `L`, and a device that can't be opened or is lost.
     pub fn predict<'a, L: FromLabel>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<L>> {
         let labels = self.labels::<L>()?;
         let label = |place: usize| labels[place].clone();
@@ -215,8 +215,8 @@ impl Classifier {
         Ok(self.places(&self.predict_proba(x)?))
     }
 
-    /// The probability of each class, (rows, classes); column k is that of `class_names()[k]`, whose order is explained
-    /// at [`class_names`](Self::class_names).
+    /// The probability of each class, (rows, classes); column k is for `class_names()[k]`, in the order
+    /// described at [`class_names`](Self::class_names).
     ///
     /// # Errors
     /// As [`Classifier::predict`].
@@ -224,7 +224,7 @@ impl Classifier {
         probabilities(self.fitted.predict(x.into())?)
     }
 
-    /// The accuracy on rows with labels: the fraction of rows whose most probable class is their label.
+    /// The accuracy on rows with labels: the fraction of rows whose most probable class is the given one.
     ///
     /// # Errors
     /// As [`Classifier::predict`], and for a label that the model doesn't know.
@@ -232,7 +232,8 @@ impl Classifier {
         self.evaluate(x, y).map(|(_, report)| report.accuracy)
     }
 
-    /// The loss, in the units of [`EpochReport::validation_loss`], and all metrics of a report, on rows with labels.
+    /// The loss, in the units of [`EpochReport::validation_loss`], and all metrics of a report, for rows with
+    /// labels.
     ///
     /// # Errors
     /// As [`Classifier::score`].
@@ -261,7 +262,7 @@ impl Classifier {
         Ok((self.places(&probabilities), probabilities))
     }
 
-    /// As [`Classifier::evaluate`], on a table in a file that includes the target.
+    /// As [`Classifier::evaluate`], for a table in a file that includes the target.
     ///
     /// # Errors
     /// As [`Classifier::predict_table`].

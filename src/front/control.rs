@@ -1,11 +1,11 @@
-//! Watching and ending a training: callbacks, and tokens that cancel it from another thread.
+//! Monitoring and ending training: callbacks, and tokens that cancel it from another thread.
 
 use crate::base::error::Result;
 use crate::train::event::{Epoch, Flow, Observer, Progress};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Cancels a training from another thread. Clones share one state.
+/// Cancels training from another thread. Clones share their state.
 ///
 /// ```
 /// # let rows: Vec<[f32; 1]> = (0..60).map(|i| [i as f32]).collect();
@@ -31,7 +31,7 @@ impl CancelToken {
         CancelToken::default()
     }
 
-    /// Cancels: a training that has the token ends after the current step, with an error of the kind
+    /// Cancels: training that has this token ends after the current step, with an error of the kind
     /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
@@ -50,7 +50,7 @@ impl CancelToken {
 pub struct EpochReport {
     /// The number of the net, from 1. The nets of an ensemble may train at the same time.
     pub net: usize,
-    /// How many nets are trained.
+    /// The number of nets that are trained.
     pub nets: usize,
     /// The epoch, from 1.
     pub epoch: usize,
@@ -58,26 +58,27 @@ pub struct EpochReport {
     pub epochs: usize,
     /// The number of steps that the net has taken.
     pub step: u64,
-    /// The mean loss over the batches of the epoch, with dropout and class weights. Cross-entropies are in nats. Losses
-    /// of numbers are in units of the standardized targets: a squared error of 1 is the variance of the training targets
-    /// (with [`Scaling::None`](crate::Scaling::None) and the losses Poisson, KL divergence and cosine, the caller's units).
+    /// The mean loss over the batches of the epoch, with dropout and class weights. Cross-entropies are in nats.
+    /// Regression losses are in units of the standardized targets: a squared error of 1 is the variance of the
+    /// training targets (with [`Scaling::None`](crate::Scaling::None) and the losses Poisson, KL divergence and
+    /// cosine, the caller's units).
     pub training_loss: f64,
-    /// The loss on the validation rows at the end of the epoch, in the same units; none where no rows are held out.
+    /// The loss on the validation rows at the end of the epoch, in the same units; none if no rows are held out.
     pub validation_loss: Option<f64>,
-    /// Metrics on the validation rows by name: `accuracy` for classes; `rmse`, `mae` and `r2` for numbers, the first two in
-    /// the caller's units; and the metric that epochs are compared by, if another one is set.
+    /// Metrics on the validation rows by name: `accuracy` for classes; `rmse`, `mae` and `r2` for numbers, the first
+    /// two in the caller's units; and the metric by which epochs are compared, if a different one is set.
     pub metrics: Vec<(&'static str, f64)>,
-    /// Whether it is the best epoch of its net, whose weights the model has. It is known when the training has ended:
-    /// false in a callback, and where no rows are held out, as the last weights are kept.
+    /// Whether it is the best epoch of its net, whose weights the model has. This is known only after training: it is
+    /// false in a callback, and also if no rows are held out, as the last weights are then kept.
     pub is_best: bool,
     /// The learning rate of the last step.
     pub learning_rate: f32,
-    /// Seconds since the net's training began.
+    /// Seconds since the start of the net's training.
     pub seconds: f64,
 }
 
 impl EpochReport {
-    /// A metric on the validation rows by name; none where it wasn't measured.
+    /// A metric on the validation rows by name; none if it wasn't measured.
     ///
     /// | targets | names |
     /// | --- | --- |
@@ -93,10 +94,10 @@ impl EpochReport {
     }
 }
 
-/// A callback after each epoch, which says whether the training of the net continues.
+/// A callback after each epoch, which determines whether the training of the net continues.
 pub(super) type Callback = Box<dyn FnMut(&EpochReport) -> Flow + Send>;
 
-/// All that watches the nets of a training.
+/// The callbacks and tokens of a training.
 #[derive(Default)]
 pub(super) struct Control {
     pub callback: Option<Callback>,

@@ -225,16 +225,16 @@ macro_rules! model_methods {
             /// Writes the model to a safetensors file, which `load` and `wgrad predict` read.
             ///
             /// # Errors
-            /// When the file can't be written; a previous file is then unchanged.
+            /// If the file can't be written; an existing file is then left unchanged.
             pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
                 self.fitted.save(path.as_ref())
             }
 
             /// Reads a model that [`save`](Self::save) or `wgrad train` wrote. It predicts on the device that
-            /// is fastest for the first rows, unless [`on_device`](Self::on_device) chooses another.
+            /// is fastest for the first rows, unless [`on_device`](Self::on_device) selects one.
             ///
             /// # Errors
-            /// When there is no such file, or it holds no such model.
+            /// If the file doesn't exist or isn't such a model.
             pub fn load(path: impl AsRef<Path>) -> Result<Self> {
                 Self::of(Fitted::load(path.as_ref())?)
             }
@@ -255,14 +255,14 @@ macro_rules! model_methods {
                 Ok(self)
             }
 
-            /// The name of the device that predictions are made on; none before it is opened.
+            /// The name of the device used for predictions; none before it is opened.
             #[must_use]
             pub fn device(&self) -> Option<String> {
                 self.fitted.device()
             }
 
-            /// What was measured after each epoch of the training, of one net after the other; empty for a model that
-            /// was loaded. The best epoch of each net, whose weights the model has:
+            /// The measurements after each epoch of training, for one net after the other; empty for a loaded
+            /// model. To list the best epoch of each net, whose weights the model has:
             ///
             /// ```
             /// # let x: Vec<f32> = (0..100).map(|i| i as f32 / 10.0).collect();
@@ -279,8 +279,7 @@ macro_rules! model_methods {
                 &self.fitted.history
             }
 
-            /// The settings that it was trained with, including those chosen for the data; empty for a model
-            /// that was loaded.
+            /// The settings used for training, including those chosen for the data; empty for a loaded model.
             #[must_use]
             pub fn settings(&self) -> &TrainConfig {
                 &self.fitted.config
@@ -292,7 +291,7 @@ macro_rules! model_methods {
                 &self.fitted.model
             }
 
-            /// The model alone.
+            /// Converts it to the model alone.
             #[must_use]
             pub fn into_model(self) -> Model {
                 self.fitted.model

@@ -1,4 +1,4 @@
-//! Training in a thread of its own, awaited as a future of any executor.
+//! Training in a separate thread, awaited as a future in any executor.
 
 use super::control::CancelToken;
 use super::settings::Settings;
@@ -9,13 +9,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 
-/// A training that runs in a thread of its own: a future of the trained model, for any executor.
+/// Training that runs in a separate thread: a future of the trained model, for any executor.
 ///
-/// Made by `fit_async` of both builders. The training doesn't need to be polled. Dropping the future cancels it: it then
-/// ends after the current step; dropping doesn't wait for that.
+/// Returned by `fit_async` of both builders. Training proceeds without being polled. Dropping the future cancels it,
+/// without waiting: training ends after the current step.
 ///
 /// # Panics
-/// Awaiting it panics with the panic of a callback, if one panics.
+/// If a callback panics, awaiting propagates the panic.
 ///
 /// ```
 /// # let x: Vec<f32> = (0..100).map(|i| i as f32 / 10.0).collect();

@@ -1,4 +1,4 @@
-//! Labels: classes as programs hold them.
+//! Labels: the classes of rows in memory.
 
 use crate::base::error::{Error, Result};
 use crate::base::words::count;
@@ -9,19 +9,19 @@ pub trait Label: Clone {
     /// Its name in the model.
     fn name(&self) -> String;
 
-    /// Its value, where it is a number that f64 represents exactly.
+    /// Its value, if it is a number that f64 represents exactly.
     #[doc(hidden)]
     fn number(&self) -> Option<f64> {
         None
     }
 }
 
-/// A [`Label`] that is read back from the name of a class.
+/// A [`Label`] that can be read back from the name of a class.
 pub trait FromLabel: Label {
-    /// The label with this name; none where the name isn't a value of the type.
+    /// The label with this name; none if the name isn't a value of the type.
     fn from_name(name: &str) -> Option<Self>;
 
-    /// The label for this index into the class names, for types of numbers.
+    /// The label for this index into the class names, for integer types.
     #[doc(hidden)]
     fn from_place(_: usize) -> Option<Self> {
         None
@@ -87,7 +87,8 @@ impl Label for &str {
     }
 }
 
-/// The class of each row: made by `into()` from a reference to a slice, an array or a `Vec` of [`Label`]s, such as `&labels`.
+/// The class of each row. Converted by `into()` from a reference to a slice, an array or a `Vec` of [`Label`]s, such
+/// as `&labels`.
 #[derive(Debug, Clone)]
 pub struct Labels {
     values: Values,

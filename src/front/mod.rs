@@ -1,4 +1,4 @@
-//! The interface for programs: a classifier and a regressor over one engine, with the defaults that they share
+//! The high-level library API: a classifier and a regressor on a common engine, which share their defaults
 //! with the command line.
 
 mod builder;

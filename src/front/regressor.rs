@@ -28,9 +28,8 @@ use std::time::Duration;
 
 /// A trained regressor: one net, or an ensemble whose predictions are averaged.
 ///
-/// Made by [`Regressor::fit`] with the defaults of `wgrad train` for tables, or by a
-/// [builder](Regressor::builder). It keeps its device open between predictions, and threads may
-/// share it.
+/// Created by [`Regressor::fit`] with the defaults of `wgrad train` for tables, or by a
+/// [builder](Regressor::builder). It keeps its device open between predictions, and can be shared by threads.
 ///
 /// ```
 /// # let x: Vec<f32> = (0..120).map(|i| ((i * 37) % 101) as f32 / 10.0).collect();
@@ -46,8 +45,8 @@ pub struct Regressor {
     fitted: Fitted,
 }
 
-/// The builder of a [`Regressor`]: settings under the field's names. Those that aren't set are chosen for the
-/// data.
+/// The builder of a [`Regressor`], with settings under the standard names. Settings that aren't given are
+/// chosen for the data.
 ///
 /// ```
 /// # let x: Vec<[f32; 2]> = (0..100).map(|i| [i % 10, i / 10].map(|n| n as f32)).collect();
@@ -113,18 +112,19 @@ impl RegressorBuilder {
     /// Trains on rows `x`, (N, columns), with targets `y`, (N) or (N, outputs), in the caller's units.
     ///
     /// # Errors
-    /// For rows of unequal length, numbers that aren't finite, a number of targets other than that of rows,
-    /// targets that are all equal, settings that make no sense, a device that can't be opened or is lost, a
-    /// loss that becomes NaN or infinite, and a training that is canceled.
+    /// For rows of unequal length, numbers that aren't finite, different numbers of rows and targets, targets
+    /// that are all equal, invalid settings, a device that can't be opened or is lost, a loss that becomes NaN
+    /// or infinite, and training that is canceled.
     pub fn fit<'a, 'b>(self, x: impl Into<Rows<'a>>, y: impl Into<Rows<'b>>) -> Result<Regressor> {
         let (x, y) = self.columns(x.into(), y.into())?;
         Regressor::of(self.settings.fit(x, y)?)
     }
 
-    /// As [`RegressorBuilder::fit`], in a thread of its own: the rows are copied, and the model is awaited.
+    /// As [`RegressorBuilder::fit`], in a separate thread: the rows are copied, and the model is awaited.
     ///
     /// # Errors
-    /// At once for rows and targets that make no sense, the others of [`RegressorBuilder::fit`] from the future.
+    /// Immediately for invalid rows and targets; the future returns the other errors of
+    /// [`RegressorBuilder::fit`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn fit_async<'a, 'b>(
         self,
@@ -176,24 +176,24 @@ impl Regressor {
         }
     }
 
-    /// The number of targets, that is of outputs for each row.
+    /// The number of targets, i.e. outputs per row.
     #[must_use]
     pub fn outputs(&self) -> usize {
         self.fitted.model.preprocessing.targets.cols()
     }
 
-    /// The predicted targets, row by row: (rows · outputs), in the units of the targets. With the loss
-    /// Gaussian NLL they are the predicted means.
+    /// The predicted targets, (rows, outputs) in row-major order, in the units of the targets. With the
+    /// Gaussian NLL loss, they are the predicted means.
     ///
     /// # Errors
-    /// For rows with another number of columns than in training, numbers that aren't finite, and a device that
-    /// can't be opened or is lost.
+    /// For rows with a different number of columns than in training, numbers that aren't finite, and a device
+    /// that can't be opened or is lost.
     pub fn predict<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<f32>> {
         let predictions = self.fitted.predict(x.into())?;
         Ok(self.means(&predictions).map(|x| x as f32).collect())
     }
 
-    /// As [`Regressor::predict`], in f64: targets such as 10⁹ + 0.5 need it.
+    /// As [`Regressor::predict`], in f64, as needed for targets such as 10⁹ + 0.5.
     ///
     /// # Errors
     /// As [`Regressor::predict`].
@@ -202,7 +202,7 @@ impl Regressor {
         Ok(self.means(&predictions).collect())
     }
 
-    /// As [`Regressor::predict`], for the rows of a table in a file, in f64: (rows · outputs).
+    /// As [`Regressor::predict`], for the rows of a table in a file, in f64: (rows, outputs).
     ///
     /// # Errors
     /// When the table can't be read or lacks columns of the model, and as [`Regressor::predict`].
@@ -219,7 +219,7 @@ impl Regressor {
             .flat_map(move |row| (0..outputs).map(move |col| predictions.value(row, col)))
     }
 
-    /// R² on rows with targets, the mean over the outputs: 1 is perfect, and 0 is as good as predicting the
+    /// R² on rows with targets, averaged over the outputs: 1 is perfect, and 0 is as good as predicting the
     /// mean of the targets.
     ///
     /// # Errors
@@ -233,7 +233,8 @@ impl Regressor {
         })
     }
 
-    /// The loss, in the units of [`EpochReport::validation_loss`], and all metrics of a report, on rows with targets.
+    /// The loss, in the units of [`EpochReport::validation_loss`], and all metrics of a report, for rows with
+    /// targets.
     ///
     /// # Errors
     /// As [`Regressor::predict`].
@@ -257,7 +258,7 @@ impl Regressor {
         })?)
     }
 
-    /// As [`Regressor::evaluate`], on a table in a file that includes the targets.
+    /// As [`Regressor::evaluate`], for a table in a file that includes the targets.
     ///
     /// # Errors
     /// As [`Regressor::predict_table`].

@@ -1,4 +1,4 @@
-//! Rows of numbers, as programs hold them: for training and predictions.
+//! Rows of numbers in memory, for training and predictions.
 
 use crate::base::error::{Error, Result};
 use crate::base::words::count;
@@ -7,16 +7,16 @@ use crate::math::matrix::Matrix;
 
 /// Rows of numbers: features, (rows, columns), or the targets of a regression, (rows, targets).
 ///
-/// Made by `into()` from
+/// Converted by `into()` from
 ///
-/// - `(&values, columns)`: a slice, an array or a `Vec` of `f32` or `f64`, row by row;
+/// - `(&values, columns)`: a slice, an array or a `Vec` of `f32` or `f64`, in row-major order;
 /// - `&rows`: a slice, an array or a `Vec` of rows, each a `Vec<f32>`, a `Vec<f64>` or an array `[f32; N]`;
-/// - `&values`: a slice, an array or a `Vec` of `f32` or `f64`, as **one column**: give the number of columns of others as above;
+/// - `&values`: a slice, an array or a `Vec` of `f32` or `f64`, as **one column** (for more, give the number of columns as above);
 /// - a [`Matrix<f32>`](Matrix); with the feature `ndarray` two-dimensional arrays and views of `f32`, with the
 ///   feature `arrow` record batches.
 ///
-/// An `f32` is read as the shortest decimal that represents it, as in a text file: 0.1 is 0.1, and not
-/// 0.100000001490116. Training on numbers then gives the same bits as on a CSV file of them.
+/// An `f32` is read as the shortest decimal that represents it, as in a text file: 0.1 is 0.1, not 0.100000001490116.
+/// So training on rows in memory gives the same bits as training on a CSV file of them.
 #[derive(Debug, Clone)]
 pub struct Rows<'a>(Given<'a>);
 

@@ -77,8 +77,10 @@ impl Settings {
         let validation = match self.validation.take() {
             None => None,
             Some(_) if self.config.run.validation.is_some() => {
-                return Err(Error::usage("both validation_data and validation_fraction")
-                    .help("omit one of them"));
+                return Err(Error::usage(
+                    "validation_data cannot be used with validation_fraction",
+                )
+                .help("omit one of them"));
             }
             Some((x, y)) => {
                 x.check("the validation x", self.has_missing)?;

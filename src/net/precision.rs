@@ -129,12 +129,12 @@ impl MixedPrecision {
     pub fn check(&self) -> Result<()> {
         let is_power = self.scale.log2().fract() == 0.0;
         if !(1.0..=LARGEST_SCALE).contains(&self.scale) || !is_power {
-            return Err(Error::usage(format!("a loss scale of {}", self.scale))
+            return Err(Error::usage(format!("invalid loss scale: {}", self.scale))
                 .at("--loss-scale")
                 .help("it must be a power of two from 1 to 2^30, such as 65536"));
         }
         if self.interval == 0 {
-            return Err(Error::usage("a loss scale that is doubled after 0 steps")
+            return Err(Error::usage("invalid interval of the loss scale: 0 steps")
                 .help("the interval must be at least 1, usually 2000"));
         }
         Ok(())

@@ -153,16 +153,14 @@ impl Stopping {
     /// Checks what can be checked without data.
     ///
     /// # Errors
-    /// For a patience of 0 epochs, and a time limit that isn't a positive number.
+    /// For a patience of 0, and a time limit that isn't a positive number.
     pub fn check(&self) -> Result<()> {
         if self.patience == Some(0) {
-            return Err(
-                Error::usage("a patience of 0 epochs").help("--patience must be at least 1")
-            );
+            return Err(Error::usage("invalid patience: 0").help("--patience must be at least 1"));
         }
         match self.time_limit {
             Some(seconds) if seconds.is_nan() || seconds <= 0.0 => {
-                Err(Error::usage(format!("a time limit of {seconds} s"))
+                Err(Error::usage(format!("invalid time limit: {seconds} s"))
                     .help("--time-limit must be a time such as 90s, 10m or 2h"))
             }
             _ => Ok(()),

@@ -1,4 +1,4 @@
-//! Progress for people on a terminal.
+//! The progress display on a terminal.
 
 use super::lines::detour;
 use super::narrow::{Part, columns, fit};

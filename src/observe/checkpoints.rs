@@ -62,7 +62,7 @@ impl Checkpoints {
             let failed_before = std::mem::replace(&mut self.has_failed, result.is_err());
             if let (Err(error), false) = (result, failed_before) {
                 (self.notify)(&format!(
-                    "warning: no checkpoint could be written, the run continues: {error}"
+                    "warning: no checkpoint could be written; the run continues: {error}"
                 ));
             }
         }

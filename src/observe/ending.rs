@@ -1,4 +1,4 @@
-//! A metric that is good enough ends a run before its last epoch.
+//! Ends a run when a metric reaches its target value.
 
 use crate::base::error::Result;
 use crate::net::stopping::StopAt;

@@ -1,4 +1,4 @@
-//! Observers of a run: progress for people, records for programs, and early stopping.
+//! Observers of a run: progress displays, machine-readable records, and early stopping.
 
 #[cfg(feature = "cli")]
 mod bar;

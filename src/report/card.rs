@@ -200,7 +200,8 @@ fn data(report: &RunReport) -> String {
     }
     text.push('\n');
     if used.count() > COLUMNS || columns.columns.len() < columns.total {
-        let _ = writeln!(text, "Of {} the first are listed.\n", count(columns.total, "column"));
+        let _ =
+            writeln!(text, "Only the first of {} are listed.\n", count(columns.total, "column"));
     }
     text
 }

@@ -184,7 +184,7 @@ fn left_out(column: &Column) -> Option<String> {
     match (column.role, column.kind) {
         (Role::Target(_), _) => None,
         (Role::Weight, _) => Some("gives the weights of the rows".into()),
-        (Role::Reserved, _) => Some("decides the split".into()),
+        (Role::Reserved, _) => Some("determines the split".into()),
         (Role::Ignored, _) => Some("left out with --ignore or --columns".into()),
         (Role::Feature, Some(Kind::Text | Kind::Constant)) => Some(column.why.clone()),
         (Role::Feature, Some(_)) => None,

@@ -143,7 +143,7 @@ fn confusion(all: &Evaluation) -> Figure {
         axes: ["actual class", "predicted class"],
         values: &all.confusion,
     };
-    let caption = format!("How many {part} rows of each class are predicted as which. {worst}.");
+    let caption = format!("Number of {part} rows by actual and predicted class. {worst}.");
     Figure::new(&format!("confusion-{part}"), caption, Vec::new(), heat.draw())
 }
 
@@ -195,7 +195,7 @@ fn calibration(all: &Evaluation, kind: TargetKind) -> Figure {
         format!(" On average they differ by {}.", of_name("calibration_error", x))
     });
     let about = format!(
-        "How often {what} of each {x} are right; on the diagonal as often as they say.{error}"
+        "How often {what} of each {x} are right; on the diagonal, as often as predicted.{error}"
     );
     let chart = Chart::new(
         &format!("Calibration on the {part} rows"),
@@ -206,7 +206,7 @@ fn calibration(all: &Evaluation, kind: TargetKind) -> Figure {
     let chart = chart.guide([0.0, 0.0], [1.0, 1.0]).line(0, &points);
     let drawing = chart.points_of(0, Mark::Dot, &points).draw();
     let caption =
-        format!("Calibration: on the dashed line {what} are right as often as they say.{error}");
+        format!("Calibration: on the dashed line, {what} are right as often as predicted.{error}");
     Figure::new(&format!("calibration-{part}"), caption, Vec::new(), drawing)
 }
 
@@ -221,12 +221,13 @@ fn residual(residuals: &Residuals, part: &str) -> Vec<Figure> {
     let mut all = Vec::new();
     if !residuals.points.is_empty() {
         let rows = count(residuals.points.len(), "row");
-        let about = format!("{rows}; on the diagonal the prediction is what is the case");
+        let about = format!("{rows}; on the diagonal the prediction is correct");
         let title = format!("Predictions of {target} and true values, {part} rows");
         let chart = Chart::new(&title, &about, (both, "truth"), (both, "prediction"));
         let chart = chart.points_of(0, Mark::Dot, &residuals.points);
         let drawing = chart.guide([low, low], [high, high]).draw();
-        let caption = format!("Predictions of {target} for {rows}: right on the dashed line.");
+        let caption =
+            format!("Predictions of {target} for {rows}; on the dashed line they are correct.");
         all.push(Figure::new(
             &format!("predictions-{part}-{target}"),
             caption,
@@ -237,7 +238,7 @@ fn residual(residuals: &Residuals, part: &str) -> Vec<Figure> {
     if let Some(errors) = &residuals.errors {
         let title = format!("Errors of {target}, {part} rows");
         let drawing = histogram(&title, errors, "prediction − truth", "rows");
-        let caption = format!("How far predictions of {target} are off: prediction − truth.");
+        let caption = format!("Errors of the predictions of {target}: prediction − truth.");
         all.extend(drawing.map(|drawing| {
             Figure::new(&format!("errors-{part}-{target}"), caption, Vec::new(), drawing)
         }));
@@ -277,14 +278,14 @@ pub(super) fn importance(influence: &Influence) -> Option<Figure> {
     let all: Vec<Bar> = influence.columns.iter().take(IMPORTANCES).map(bar).collect();
     let words = shown(&influence.metric).0;
     let about = format!(
-        "The {words} of {} rows grows most where {} is permuted, by {}",
+        "The {words} of {} rows increases most if {} is permuted, by {}",
         influence.part,
         cut(&influence.columns[0].column, 40),
         short(influence.columns[0].increase)
     );
-    let drawing = bars(&format!("By how much the {words} grows without each column"), &about, &all);
+    let drawing = bars(&format!("Increase of the {words} without each column"), &about, &all);
     let caption = format!(
-        "By how much the {words} of {} {} rows grows from {} where the values of one column are shuffled among them; the mean of {}, with its standard deviation as a line.",
+        "Increase of the {words} of {} {} rows from {} if the values of one column are shuffled among them; the mean of {}, with its standard deviation as a line.",
         influence.rows,
         influence.part,
         short(influence.base),
@@ -331,7 +332,7 @@ pub(super) fn dependence(one: &Dependence, kind: TargetKind) -> Figure {
         _ => String::new(),
     };
     let caption = format!(
-        "The {label}{of} where {column} has each of these values in {}.",
+        "The {label}{of} if {column} has each of these values in {}.",
         count(one.rows, "training row")
     );
     let legend = match one.outputs.len() {

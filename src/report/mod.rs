@@ -6,9 +6,9 @@
 //!                                                         └ card ─▶ README.md
 //! ```
 //!
-//! Its cost is bounded for any data: rows are sampled with a fixed seed, and the number of additional
-//! predictions follows from a budget of multiply-adds (`influence.rs`). What is left out is listed in
-//! [`RunReport::not_computed`].
+//! Its cost is bounded for any data: rows are sampled with a fixed seed, and the number of
+//! additional predictions is limited by a budget of multiply-adds (`influence.rs`).
+//! [`RunReport::not_computed`] lists what is left out.
 
 mod build;
 pub mod card;

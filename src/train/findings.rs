@@ -1,5 +1,5 @@
-//! Findings from the weights of a trained net about its training. They must be rare and right: a
-//! finding that is often wrong is not read, and the bundled sets raise none.
+//! Findings: diagnostics of the training, from the weights of a trained net. They must be rare and
+//! correct, since findings that are often wrong are ignored; the bundled data sets raise none.
 //!
 //! They come from a forward and backward pass over a few hundred training rows, on the CPU, with
 //! the plain program.
@@ -116,7 +116,7 @@ pub fn same_inputs(samples: &Samples) -> Option<String> {
     (samples.rows() > 1 && (1..samples.rows()).all(is_same)).then(|| {
         format!(
             "the inputs of all {} rows are the same, so the net can only predict the same for all of them: \
-             check the data, whose content is lost; no option can help",
+             check the data, whose content was lost; no option can fix this",
             samples.rows()
         )
     })
@@ -256,7 +256,7 @@ fn change(weights: &[LayerWeights], drawn: &[LayerWeights], steps: u64) -> Optio
     let relative = difference / norm(all(drawn));
     (steps >= FEWEST_STEPS && relative < LEAST_CHANGE).then(|| {
         format!(
-            "{steps} steps changed the weights by {:.2e} of what they were: the learning rate is far \
+            "{steps} steps changed the weights by only {:.2e} of their size: the learning rate is far \
              too low; try ten times the --lr, or more",
             relative
         )

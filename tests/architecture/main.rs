@@ -1,5 +1,5 @@
-//! The rooms of `DESIGN.md`: each file of `src` imports only from its own room or a lower one, and files
-//! don't import each other in cycles.
+//! The modules of `DESIGN.md`: each file of `src` imports only from its own module or a lower one, and
+//! files don't import each other in cycles.
 //!
 //! Imports are read from the text: paths and use trees, except in tests. A re-exported name
 //! (`pub use`) is an import of the file that defines it; a `mod` line isn't an import.
@@ -11,62 +11,53 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The rooms of `src`, from the ground up.
-const ROOMS: [&str; 14] = [
+/// The modules of `src`, from the lowest to the highest.
+const MODULES: [&str; 14] = [
     "base", "math", "data", "net", "kernels", "plan", "backend", "proof", "train", "files",
     "front", "observe", "report", "cli",
 ];
 
 /// Entries at the top of `src`, `lib.rs` and `main.rs` among them.
 const MOST_ENTRIES: usize = 16;
-/// Files in a folder, folders in it aside.
+/// Files in a directory, not counting subdirectories.
 const MOST_FILES: usize = 20;
 
 /// The existing cycles of files, each within files for one idea, with the reason. When a cycle is
 /// removed, its line here is removed too; no new cycle may appear.
-const CIRCLES: [(&[&str], &str); 12] = [
+const CYCLES: [(&[&str], &str); 12] = [
     (
         &["math/loss/", "math/vector/"],
         "the loops over a loss's terms are compiled for vectors, and the loss is written with such loops",
     ),
     (
         &["data/streams/", "data/formats/json_lines.rs"],
-        "a source is bytes, an entry of a zip file, or JSON that was looked at",
+        "a source is bytes, an entry of a zip file, or JSON that was inspected",
     ),
     (
         &["data/formats/delimited/"],
         "one parser: dialect, blocks, cells and forms look at each other's bytes",
     ),
-    (
-        &["data/encode/"],
-        "an encoding says of categories that it doesn't know what they are nearly like",
-    ),
-    (&["data/large/"], "the order of slabs is that of a stored set, whose windows follow it"),
+    (&["data/encode/"], "an encoding names the known categories that unknown ones resemble"),
+    (&["data/large/"], "the order of slabs belongs to a stored set, whose windows follow it"),
     (
         &["kernels/products/tile/", "kernels/mixed/"],
-        "one table says which tile a product takes, in f32 and in f16",
+        "one table assigns tiles to products, in f32 and in f16",
     ),
-    (&["plan/program/"], "a program writes its ops out, with the shapes of its tensors"),
-    (&["plan/"], "a plan is what all builders and rules make, and `plan` chooses among these"),
-    (
-        &["backend/cpu/"],
-        "an op is cut into pieces that are run by the same team, with the same caches",
-    ),
-    (&["backend/gpu/"], "what is bound, made ready and submitted are parts of one device"),
-    (&["train/trainer/"], "a trainer: its methods are written down by subject"),
-    (
-        &["front/setup/"],
-        "a job is made of options and data, and parts of it are made by looking at the rest",
-    ),
+    (&["plan/program/"], "a program prints its ops, with the shapes of its tensors"),
+    (&["plan/"], "all builders and rules make plans, and `plan` chooses among them"),
+    (&["backend/cpu/"], "an op is cut into pieces that the same team runs, with the same caches"),
+    (&["backend/gpu/"], "bindings, preparation and submission are parts of one device"),
+    (&["train/trainer/"], "the methods of a trainer, by subject"),
+    (&["front/setup/"], "a job consists of options and data, and parts of it depend on the rest"),
 ];
 
-fn room(file: &str) -> Option<usize> {
+fn module(file: &str) -> Option<usize> {
     let first = file.split('/').next().unwrap();
-    ROOMS.iter().position(|room| *room == first)
+    MODULES.iter().position(|module| *module == first)
 }
 
 /// The cycles of a graph: its strongly connected components.
-fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSet<String>> {
+fn cycles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSet<String>> {
     let reached = |from: &String| {
         let mut seen = BTreeSet::new();
         let mut open = vec![from];
@@ -81,59 +72,59 @@ fn circles(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSet<String>> 
     };
     let reach: BTreeMap<&String, BTreeSet<String>> =
         graph.keys().map(|file| (file, reached(file))).collect();
-    let mut circles = BTreeSet::new();
+    let mut cycles = BTreeSet::new();
     for (file, there) in &reach {
-        let circle: BTreeSet<String> = there
+        let cycle: BTreeSet<String> = there
             .iter()
             .filter(|other| reach.get(other).is_some_and(|back| back.contains(*file)))
             .cloned()
             .collect();
-        if circle.len() > 1 {
-            circles.insert(circle);
+        if cycle.len() > 1 {
+            cycles.insert(cycle);
         }
     }
-    circles.into_iter().collect()
+    cycles.into_iter().collect()
 }
 
 #[test]
-fn files_import_their_own_room_and_lower_ones_only() {
+fn files_import_only_from_their_own_module_and_lower_ones() {
     for (file, imports) in Sources::read().graph() {
         if file == "lib.rs" {
             continue;
         }
-        let own = room(&file).unwrap_or_else(|| panic!("{file} stands in no room"));
+        let own = module(&file).unwrap_or_else(|| panic!("{file} is in no module"));
         for import in imports {
-            let other = room(&import).unwrap_or_else(|| panic!("{file} imports {import}"));
-            assert!(other <= own, "{file} imports {import}, which stands higher");
+            let other = module(&import).unwrap_or_else(|| panic!("{file} imports {import}"));
+            assert!(other <= own, "{file} imports {import}, which is in a higher module");
         }
     }
 }
 
 #[test]
-fn files_import_each_other_in_no_circle_but_those_that_are_known() {
+fn files_import_each_other_only_in_known_cycles() {
     let mut seen = BTreeSet::new();
-    for circle in circles(&Sources::read().graph()) {
+    for cycle in cycles(&Sources::read().graph()) {
         let stands_in = |places: &[&str]| {
-            circle.iter().all(|file| places.iter().any(|place| file.starts_with(place)))
+            cycle.iter().all(|file| places.iter().any(|place| file.starts_with(place)))
         };
-        let known = CIRCLES.iter().position(|(places, _)| stands_in(places));
-        assert!(known.is_some(), "these files import each other: {circle:#?}");
+        let known = CYCLES.iter().position(|(places, _)| stands_in(places));
+        assert!(known.is_some(), "these files import each other: {cycle:#?}");
         seen.extend(known);
     }
-    for (i, (places, why)) in CIRCLES.iter().enumerate() {
-        assert!(seen.contains(&i), "no circle is left in {places:?}: {why}");
+    for (i, (places, why)) in CYCLES.iter().enumerate() {
+        assert!(seen.contains(&i), "no cycle is left in {places:?}: {why}");
     }
 }
 
 #[test]
-fn a_circle_is_seen_and_what_leads_to_it_or_from_it_is_none() {
+fn a_cycle_is_found_without_the_files_that_lead_to_or_from_it() {
     let found = |edges: &[(&str, &str)]| {
         let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (from, to) in edges {
             graph.entry(from.to_string()).or_default().insert(to.to_string());
             graph.entry(to.to_string()).or_default();
         }
-        circles(&graph)
+        cycles(&graph)
     };
     let set = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<BTreeSet<_>>();
     assert!(found(&[("a", "b"), ("b", "c"), ("a", "c")]).is_empty());
@@ -172,7 +163,7 @@ fn paths_are_found_wherever_they_are_written() {
 }
 
 #[test]
-fn rooms_are_few_and_folders_small() {
+fn modules_are_few_and_directories_small() {
     let entries =
         |dir: &Path| fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect::<Vec<_>>();
     let top = entries(&root().join("src"));
@@ -184,20 +175,20 @@ fn rooms_are_few_and_folders_small() {
 }
 
 #[test]
-fn design_names_the_rooms_from_the_ground_up() {
+fn design_lists_the_modules_in_order() {
     let design = fs::read_to_string(root().join("DESIGN.md")).unwrap();
     let rows = design.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
-    let named: Vec<&str> = rows.take(ROOMS.len()).map(|(room, _)| room).collect();
-    assert_eq!(named, ROOMS);
+    let named: Vec<&str> = rows.take(MODULES.len()).map(|(module, _)| module).collect();
+    assert_eq!(named, MODULES);
 }
 
 #[test]
-fn every_folder_says_what_belongs_there() {
+fn every_directory_states_its_contents() {
     for dir in folders(&root().join("src")).into_iter().filter(|dir| *dir != root().join("src")) {
-        // `choose/tests.rs` stands beside `choose.rs`.
+        // `choose/tests.rs` belongs to `choose.rs`.
         let faces = [dir.join("mod.rs"), dir.with_extension("rs")];
         let text = faces.iter().find_map(|face| fs::read_to_string(face).ok()).unwrap_or_default();
-        assert!(text.starts_with("//! "), "{} begins with no sentence", faces[0].display());
+        assert!(text.starts_with("//! "), "{} doesn't begin with a sentence", faces[0].display());
     }
 }
 
@@ -213,8 +204,8 @@ fn only_the_gpu_backend_names_wgpu() {
 
 #[test]
 fn the_core_keeps_files_and_terminals_out() {
-    for room in ["kernels", "plan", "backend", "proof", "train"] {
-        for path in files(&root().join("src").join(room)) {
+    for module in ["kernels", "plan", "backend", "proof", "train"] {
+        for path in files(&root().join("src").join(module)) {
             // Compiled pipelines, and what was measured of devices, are kept in files.
             let is_cache =
                 path.ends_with("backend/gpu/cache.rs") || path.ends_with("train/choose.rs");
@@ -234,7 +225,7 @@ fn the_core_keeps_files_and_terminals_out() {
 }
 
 #[test]
-fn every_shader_stands_in_the_family_of_a_kernel() {
+fn every_shader_is_in_the_family_of_a_kernel() {
     for shader in files(&root().join("shaders")) {
         let family = shader.parent().unwrap().file_name().unwrap().to_string_lossy().to_string();
         let name = format!("shaders/{family}/{}", shader.file_name().unwrap().to_string_lossy());

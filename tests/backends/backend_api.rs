@@ -96,16 +96,16 @@ fn steps_beyond_the_batch_or_the_rows_are_refused() {
                 ..step()
             };
             let order = |n: u32| Permutation::new(n, Some([1, 2])).words();
-            refused(on.run(rows(BATCH + 1, 0)), "a step of 9 rows, of a batch of 8");
-            refused(on.run(rows(u32::MAX as usize, 0)), "of a batch of 8");
-            refused(on.run(rows(BATCH, ROWS - BATCH + 1)), "a step to row 22 of 21");
+            refused(on.run(rows(BATCH + 1, 0)), "a step of 9 rows exceeds the batch size, 8");
+            refused(on.run(rows(u32::MAX as usize, 0)), "exceeds the batch size, 8");
+            refused(on.run(rows(BATCH, ROWS - BATCH + 1)), "ends at row 22 of 21");
             refused(on.run(rows(BATCH, u32::MAX as usize)), "of 21");
             let ordered = |n| Step { order: order(n), ..rows(4, ROWS - 4) };
             refused(on.run(ordered(ROWS as u32 + 1)), "of 21");
-            refused(on.run(ordered(ROWS as u32 - 1)), "a step to row 21 of 20");
+            refused(on.run(ordered(ROWS as u32 - 1)), "ends at row 21 of 20");
             // In which the search for a row would have no end, or divide by 0.
             for order in [[21, 0, 0, 1, 2], [21, 4, 5, 1, 2]] {
-                refused(on.run(Step { order, ..step() }), "an order that is not a permutation");
+                refused(on.run(Step { order, ..step() }), "the order is not a permutation");
             }
             // Behind a good one too: none of them is run.
             let ops = plan.program.routines.step.clone();
@@ -127,19 +127,16 @@ fn ops_tensors_and_lengths_that_the_program_does_not_have_are_refused() {
             let before = on.parameters();
             let (ops, tensors) = (plan.program.ops.len(), plan.program.tensors.len());
             let mut run = |ops: Range<usize>| on.device.run(ops, on.data, &[step()]).block_on();
-            refused(run(0..ops + 1), "of a program that has");
-            refused(run(usize::MAX - 1..usize::MAX), "of a program that has");
+            refused(run(0..ops + 1), "the program has");
+            refused(run(usize::MAX - 1..usize::MAX), "the program has");
             #[allow(clippy::reversed_empty_ranges, reason = "it is what is refused")]
-            refused(run(2..1), "of a program that has");
+            refused(run(2..1), "the program has");
             // Handles of a program with more tensors, and of one with larger ones.
             for id in [tensors, usize::MAX].map(TensorId) {
-                refused(
-                    on.device.write(id, Values::F32(&[0.0])).block_on(),
-                    "of a program that has",
-                );
+                refused(on.device.write(id, Values::F32(&[0.0])).block_on(), "the program has");
                 refused(
                     on.device.read(id, ValuesMut::F64(&mut [0.0])).block_on(),
-                    "of a program that has",
+                    "the program has",
                 );
             }
             for (i, t) in plan.program.tensors.iter().enumerate() {
@@ -159,17 +156,17 @@ fn ops_tensors_and_lengths_that_the_program_does_not_have_are_refused() {
 fn rows_that_the_program_would_read_differently_are_refused() {
     let numbers = |cols| unscaled(&random_data(Loss::SquaredError, ROWS, 5, cols, 1));
     let others = [
-        (unscaled(&random_classes(ROWS, 4, 3, 1)), "rows of 4 feature columns"),
-        (unscaled(&random_classes(ROWS, 6, 3, 1)), "rows of 6 feature columns"),
+        (unscaled(&random_classes(ROWS, 4, 3, 1)), "the rows have 4 feature columns"),
+        (unscaled(&random_classes(ROWS, 6, 3, 1)), "the rows have 6 feature columns"),
         (Samples { targets: None, ..samples() }, "the rows have no targets"),
-        (numbers(2), "2 targets a row for a program that takes 3"),
-        (numbers(4), "4 targets a row for a program that takes 3"),
+        (numbers(2), "the rows have 2 targets each, but the program takes 3"),
+        (numbers(4), "the rows have 4 targets each, but the program takes 3"),
         (
             Samples {
                 targets: Some(Targets::Classes { labels: vec![3; ROWS], names: vec![] }),
                 ..samples()
             },
-            "class 3 for a program of 3 classes",
+            "class 3 is out of range for a program with 3 classes",
         ),
     ];
     for device in devices("rows of another shape") {
@@ -212,11 +209,14 @@ fn a_session_takes_rows_of_its_net_only_and_evaluates_those_with_targets() {
             let mut session = Session::new(device.boxed(), plan, objective).unwrap();
             session.set_weights(&spec().net, &initial_weights(&spec())).unwrap();
             let none = Preprocessing::none(&data);
-            refused(session.upload(unscaled(&other), &none), "rows of 4 feature columns");
+            refused(session.upload(unscaled(&other), &none), "the rows have 4 feature columns");
             let of_numbers = Preprocessing::none(&numbers);
-            refused(session.upload(unscaled(&numbers), &of_numbers), "2 targets a row");
+            refused(
+                session.upload(unscaled(&numbers), &of_numbers),
+                "the rows have 2 targets each",
+            );
             let alone = none.features(data.features_shared()).unwrap();
-            refused(session.upload(alone.clone(), &of_numbers), "a preprocessing of 2 targets");
+            refused(session.upload(alone.clone(), &of_numbers), "the preprocessing has 2 targets");
             let alone = session.upload(alone, &none).unwrap();
             refused(session.evaluate(&alone), "the rows have no targets");
             let mut rows = 0;
@@ -283,10 +283,7 @@ fn features_are_bytes_where_a_program_augments_them() {
         let plan = plan::plain(&spec, BATCH, Purpose::Train);
         let data = device.start(&plan.program, &samples());
         let routine = plan.program.routines.step.clone();
-        refused(
-            device.run(routine.clone(), data, &[step()]).block_on(),
-            "a program that takes bytes",
-        );
+        refused(device.run(routine.clone(), data, &[step()]).block_on(), "the program takes bytes");
         let data = device.upload(Arc::new(bytes.clone())).block_on().unwrap();
         device.run(routine, data, &[step()]).block_on().unwrap();
     }

@@ -191,7 +191,7 @@ fn a_gpu_refuses_what_only_the_cpu_fuses() {
         }
         let error =
             Gpu::open(0).unwrap().load(Arc::new(program)).block_on().unwrap_err().to_string();
-        assert!(error.contains("GPUs have no kernel for"), "{feature}: {error}");
+        assert!(error.contains("GPUs have no kernel"), "{feature}: {error}");
         refused += 1;
     }
     assert!(refused >= 10, "{refused}");

@@ -10,7 +10,7 @@ fn a_net_is_trained_measured_used_and_looked_at() {
     let place = Place::new();
     let trained = place.ok("train --device cpu --epochs 4");
     assert!(trained.stderr.contains("device: CPU (cpu, f32,"), "{}", trained.stderr);
-    assert!(trained.stderr.contains(": asked for\n"), "why it was taken: {}", trained.stderr);
+    assert!(trained.stderr.contains(": as requested\n"), "why it was taken: {}", trained.stderr);
     assert_eq!(trained.stderr.matches("epoch ").count(), 4, "{}", trained.stderr);
     assert!(!trained.stderr.contains('\u{1b}'), "no control characters without a terminal");
     assert!(trained.stdout.contains("wgrad predict runs/digits-1"), "{}", trained.stdout);
@@ -287,7 +287,7 @@ fn a_trained_net_is_timed_against_its_floor() {
     let place = Place::new();
     place.ok("train moons --device cpu --epochs 1 --layers 8:tanh --batch-size 50 --out here");
     let told = place.ok("bench here --device cpu --seconds 0.1");
-    assert!(told.stdout.contains("a step of 50 rows"), "{}", told.stdout);
+    assert!(told.stdout.contains("per step of 50 rows"), "{}", told.stdout);
     let line = &place.ok("bench here --device cpu --seconds 0.1 --json").json()[0];
     let number = |key: &str| line[key].as_f64().unwrap_or_else(|| panic!("{key} in {line}"));
     let parts = [

@@ -190,14 +190,14 @@ fn an_ensemble_that_makes_no_sense_is_refused_with_the_way_out() {
     let place = Place::of_defaults();
     place.write("t.csv", classes(60));
     for (options, says) in [
-        ("--member 2", "--member 2 without --ensemble"),
+        ("--member 2", "--member 2 needs --ensemble"),
         ("--ensemble 3 --member 4", "counted from 1 to 3"),
         ("--ensemble 3 --folds 4", "--folds cannot be used with --ensemble 3"),
         ("--ensemble 3:folds --validation 0.2", "--folds cannot be used with --validation"),
-        ("--ensemble 1:folds", "an ensemble of 1 nets by folds: at least 2"),
+        ("--ensemble 1:folds", "an ensemble by folds needs at least 2 nets, not 1"),
         ("--ensemble 0:folds", "5:folds"),
-        ("--ensemble 0", "an ensemble of 0 nets: at least 1"),
-        ("--ensemble 1001", "an ensemble of 1001 nets: at most"),
+        ("--ensemble 0", "an ensemble cannot have 0 nets"),
+        ("--ensemble 1001", "an ensemble of 1001 nets is too large: at most"),
         ("--ensemble many", "not a number of nets"),
         ("--ensemble 3 --memory-limit 1K", "--memory-limit"),
     ] {
@@ -230,7 +230,7 @@ fn a_small_table_gets_the_nets_of_three_folds_and_says_why() {
     }
     let plan = place.ok("train t.csv --device cpu --dry-run");
     for says in [
-        "about 1500 steps of a batch",
+        "about 1500 steps, within",
         "40 rows for training of each net, 20 rows for validation",
         "1 step of 40 rows in each of 100 epochs, for each of 3 nets",
     ] {

@@ -442,8 +442,8 @@ fn what_cannot_be_exported_or_imported_is_refused_by_name() {
     place.ok(&format!("{train} --layers 4:relu --ensemble 2 --out two"));
     for (args, code, what) in [
         ("export sine -o net.safetensors", 2, "sine"),
-        ("export two --bare -o net.onnx", 2, "ensemble of 2 nets"),
-        ("export sine -o net.xyz", 2, "doesn't tell the format"),
+        ("export two --bare -o net.onnx", 2, "an ensemble (2 nets)"),
+        ("export sine -o net.xyz", 2, "can't be inferred"),
         ("export nowhere -o net.onnx", 3, "there is no model"),
         ("import data.csv --out run", 3, "safetensors"),
         ("import nothing.onnx --out run", 3, "nothing.onnx"),

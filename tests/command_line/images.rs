@@ -110,7 +110,7 @@ fn dark_images_of_16_bits_and_images_in_alpha_alone_are_learnt() {
         let ran =
             place.ok(&format!("train {run}-set --device cpu --quiet --epochs 20 --out {run}"));
         let range = format!(
-            "note: {run}-set: 40 of 40 images have 16 bits per channel, kept: their values range from 0 to {most} of 65535"
+            "note: {run}-set: 40 of 40 images have 16 bits per channel, which are kept: their values range from 0 to {most} of 65535"
         );
         assert!(ran.stderr.contains(&range), "{}", ran.stderr);
         assert_eq!(accuracy(&place, run, &format!("{run}-set")), 1.0);
@@ -149,7 +149,7 @@ fn images_that_are_all_alike_are_said_to_be_and_nothing_else_is_blamed() {
     let said = &ran.stderr;
     let warnings: Vec<&str> = said.lines().filter(|line| line.starts_with("warning:")).collect();
     let [warning] = warnings[..] else { panic!("{said}") };
-    assert!(warning.contains("all 36 training images are alike, black"), "{said}");
+    assert!(warning.contains("all 36 training images are the same, black"), "{said}");
     for false_advice in ["learning rate", "units", "--lr"] {
         let notes: Vec<&str> = said.lines().filter(|line| line.starts_with("note:")).collect();
         assert!(notes.iter().all(|note| !note.contains(false_advice)), "{said}");

@@ -90,7 +90,7 @@ fn nothing_is_replaced_and_bad_data_are_named() {
     place.write("people.csv", people());
     place.write("here.toml", "mine");
     for (args, code, text) in [
-        ("init people.csv -o here.toml", 2, "here.toml exists already"),
+        ("init people.csv -o here.toml", 2, "here.toml already exists"),
         ("init people.csv -o here.yaml", 2, "use the extension .toml"),
         ("init", 2, "name a data set or a file"),
         ("init -", 2, "standard input"),
@@ -117,10 +117,10 @@ fn training_says_in_its_first_lines_what_it_concluded_and_why() {
     let said = first("--out run");
     let lines: Vec<&str> = said.lines().take(4).collect();
     assert!(lines[0].starts_with("data: people"), "{said}");
-    assert_eq!(lines[1], "columns: 2 of 4 learned from, as 4 inputs: visits, town");
+    assert_eq!(lines[1], "columns: 2 of 4 used, as 4 inputs: visits, town");
     assert_eq!(lines[2], "left out: key (an identifier)");
     let split = first("--out grouped --split group:town");
-    let left_out = "left out: key (an identifier), town (decides the split)";
+    let left_out = "left out: key (an identifier), town (determines the split)";
     assert!(split.contains(left_out), "{split}");
     assert_eq!(
         lines[3],
@@ -136,7 +136,7 @@ fn training_says_in_its_first_lines_what_it_concluded_and_why() {
 
     let columns = place.read("run/columns.txt");
     let plan = place.ok("train people.csv --device cpu --epochs 1 --dry-run").stdout;
-    assert!(columns.starts_with("columns    4, 2 of them learned from as 4 inputs\n"), "{columns}");
+    assert!(columns.starts_with("columns    4, 2 of them used as 4 inputs\n"), "{columns}");
     assert!(plan.contains(&columns), "the same as --dry-run shows: {columns}\n{plan}");
     // It is a part of the run: --force replaces it with the run.
     place.ok("train people.csv --device cpu --epochs 1 --quiet --out run --force");

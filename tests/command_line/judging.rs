@@ -67,7 +67,7 @@ fn numbers_are_judged_in_their_own_units_beside_the_mean() {
     let note = "a linear model is better (RMSE ";
     let texts = [note, "the net's", "--layers none trains one"];
     assert!(texts.iter().all(|text| shown.stderr.contains(text)), "{}", shown.stderr);
-    assert!(shown.stderr.contains("these are the rows that the net was trained on (plane)"));
+    assert!(shown.stderr.contains("these rows (plane) include those that the net was trained on"));
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn splits_that_make_no_sense_are_refused_with_what_to_do() {
         ("train sales.csv --split grup:customer", 2, &["unknown split"]),
         ("train sales.csv --split time:kind2", 2, &["kind2"]),
         ("train sales.csv --split time:customer", 3, &["line 2", "customer", "is not a time"]),
-        ("train sales.csv --split column:customer", 3, &["is not part of the data", "row 1"]),
+        ("train sales.csv --split column:customer", 3, &["is not the name of a part", "row 1"]),
         (
             "train sales.csv --split column:part --validation 0.2",
             2,

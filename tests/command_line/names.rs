@@ -124,7 +124,7 @@ fn momentum_and_beta1_are_for_their_own_optimizers() {
         ("--optimizer nesterov --beta1 0.9", "give --momentum instead of --beta1"),
         ("--optimizer sgd --beta1 0.9", "has no β₁"),
         ("--beta1 1.5", "β₁ of 1.5"),
-        ("--momentum 0.9 --beta1 0.8", "both --momentum and --beta1"),
+        ("--momentum 0.9 --beta1 0.8", "--momentum cannot be used with --beta1"),
     ] {
         let refused = place.run(&format!("train xor {options}"));
         assert_eq!(refused.code, 2, "{options}: {}", refused.stderr);

@@ -318,7 +318,7 @@ fn formats_that_make_no_sense_are_refused() {
         ("--format npy", "standard output"),
         ("--keep id -o out.npy", "--keep"),
         ("--on-error pass", "known: stop, skip"),
-        ("-o data.csv", "replace their own data"),
+        ("-o data.csv", "overwrite their input"),
     ] {
         let refused = place.run(&format!("predict run data.csv --device cpu {args}"));
         assert_eq!(refused.code, 2, "{args}: {}", refused.stderr);

@@ -136,7 +136,7 @@ fn a_report_of_numbers_has_residuals_and_goes_on_without_the_data() {
     assert_eq!(json["curves"][0]["points"].as_array().unwrap().len(), 3);
     std::fs::remove_file(place.path("plane.csv")).unwrap();
     let ran = place.ok("report run --plots plots");
-    assert!(ran.stderr.contains("warning: the report is made from the run's own files"));
+    assert!(ran.stderr.contains("warning: the report uses only the files of the run"));
     assert_eq!(ran.stdout.trim(), "run/report.html");
     let (without, html) = report(&place, "run");
     assert_eq!(metrics(&without, "validation").len(), metrics(&json, "validation").len());
@@ -319,10 +319,10 @@ fn data_that_grew_or_shrank_since_training_are_refused_and_the_rest_is_told() {
     let lines: Vec<&str> = rows.lines().collect();
     let options = "--epochs 2 --layers 4 --device cpu --quiet";
     for (name, more, trained) in [
-        ("one", "", "where the run had 54"),
-        ("nets", "--ensemble 3:folds", "where the run had 60"),
-        ("seeds", "--ensemble 2", "where the run had 54"),
-        ("folds", "--folds 3", "where the run had 54"),
+        ("one", "", "but the run had 54"),
+        ("nets", "--ensemble 3:folds", "but the run had 60"),
+        ("seeds", "--ensemble 2", "but the run had 54"),
+        ("folds", "--folds 3", "but the run had 54"),
     ] {
         place.write("plane.csv", &rows);
         place.ok(&format!("train plane.csv {more} {options} --out {name}"));
@@ -330,7 +330,7 @@ fn data_that_grew_or_shrank_since_training_are_refused_and_the_rest_is_told() {
         for (length, now) in [(31, "30 rows"), (2, "1 row")] {
             place.write("plane.csv", lines[..length].join("\n") + "\n");
             let ran = place.ok(&format!("report {name} --device cpu"));
-            let says = "warning: the report is made from the run's own files alone: ";
+            let says = "warning: the report uses only the files of the run: ";
             assert!(ran.stderr.contains(says), "{name} {now}: {}", ran.stderr);
             let (after, html) = report(&place, name);
             // Of folds they lie in folds.json.
@@ -341,13 +341,13 @@ fn data_that_grew_or_shrank_since_training_are_refused_and_the_rest_is_told() {
             }
             assert!(html.contains("could not be used again"));
             if length == 31 {
-                let says = ["the data changed since training: ", trained];
+                let says = ["the data have changed since training: ", trained];
                 assert!(says.iter().all(|says| ran.stderr.contains(says)), "{}", ran.stderr);
             }
         }
         place.write("plane.csv", format!("{rows}1,2,3\n"));
         let ran = place.ok(&format!("report {name} --device cpu"));
-        assert!(ran.stderr.contains("the data changed since training: "), "{}", ran.stderr);
+        assert!(ran.stderr.contains("the data have changed since training: "), "{}", ran.stderr);
     }
 }
 
@@ -417,7 +417,8 @@ fn a_run_that_was_interrupted_has_a_report_that_says_so() {
     assert_eq!(points.last().unwrap()["epoch"].as_u64(), Some(epochs));
     let says = format!("interrupted after {} epochs", wgrad::base::words::thousands(epochs as f64));
     assert!(
-        html.contains(&says) && html.contains("wgrad report run makes the report from what exists"),
+        html.contains(&says)
+            && html.contains("wgrad report run builds the report from what exists"),
         "{says}"
     );
     assert!(place.read("run/README.md").contains(&says));
@@ -425,7 +426,7 @@ fn a_run_that_was_interrupted_has_a_report_that_says_so() {
     // Made again it has all that a report has, and still says so.
     place.ok("report run --device cpu");
     let (json, html) = report(&place, "run");
-    assert!(html.contains(&says) && !html.contains("makes the report from"));
+    assert!(html.contains(&says) && !html.contains("builds the report from"));
     has_sections(&html, &["columns"]);
     assert!(json["influence"]["columns"].as_array().is_some_and(|columns| columns.len() == 2));
     // Resumed to its end, nothing is said of it.

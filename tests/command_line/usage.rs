@@ -34,7 +34,7 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
         ("train --loss huber(x)", &["parameter of huber", "write for example huber(1)"]),
         ("train --warmup lots", &["where: --warmup lots", "2epochs"]),
         ("train --no-shuffle=maybe", &["\"maybe\" is neither true nor false"]),
-        ("train --lr", &["--lr without a value"]),
+        ("train --lr", &["--lr needs a value"]),
         ("train --epoch 3", &["unknown option --epoch", "did you mean --epochs?"]),
         ("train digits moons", &["unexpected argument 'moons'"]),
         ("train --ema 0.9 --swa 0.1", &["--swa", "cannot be used with", "--ema"]),
@@ -44,7 +44,7 @@ fn a_wrong_value_is_named_with_its_option_and_an_example() {
         ("predict runs/a", &["missing: DATA", "- reads standard input"]),
         ("check-gradients --threshold low", &["where: --threshold low", "for example 1e-5"]),
         ("completions tcsh", &["known: bash"]),
-        ("train --warmup 500 --epochs 1", &["a warmup of 500 steps in a run of 26"]),
+        ("train --warmup 500 --epochs 1", &["a warmup of 500 steps doesn't fit in a run of 26"]),
         (
             "train --lr 1 --optimizer lbfgs --l1 0.1 --ema 0.9",
             &["lbfgs cannot be used with --l1 and --ema"],
@@ -63,7 +63,7 @@ fn a_value_that_nobody_typed_is_named_with_where_it_comes_from() {
     let of = |variable, text| [(variable, text)];
     let texts = ["\"ten\" is not a whole number", "where: WGRAD_EPOCHS=ten in the environment"];
     refused(&place, "train", &of("WGRAD_EPOCHS", "ten"), &texts);
-    let texts = ["a learning rate of -1"];
+    let texts = ["invalid learning rate: -1"];
     refused(&place, "train", &of("WGRAD_LR", "-1"), &texts);
     refused(
         &place,
@@ -187,7 +187,7 @@ fn a_run_that_is_gone_on_with_says_why_it_takes_its_device() {
     let ran = place.ok("train --resume run --epochs 2 --quiet");
     assert!(ran.stderr.contains("the run was started on it"), "{}", ran.stderr);
     let ran = place.ok("train --resume run --epochs 3 --quiet --device cpu");
-    assert!(ran.stderr.contains("asked for"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("as requested"), "{}", ran.stderr);
 }
 
 #[test]

@@ -114,12 +114,12 @@ fn binary_files_that_are_cut_or_lie_are_refused() {
     let parquet = parquet([("a", array.clone()), ("y", array)]);
     for len in [4, 11, parquet.len() / 2, parquet.len() - 1] {
         place.write("cut.parquet", &parquet[..len]);
-        refuses(&place, "cut.parquet", &["cut short or damaged", "where: cut.parquet"]);
+        refuses(&place, "cut.parquet", &["truncated or damaged", "where: cut.parquet"]);
     }
     place.write("cut.arrow", b"ARROW1\0\0rubbish");
-    refuses(&place, "cut.arrow", &["cut short or damaged", "where: cut.arrow"]);
+    refuses(&place, "cut.arrow", &["truncated or damaged", "where: cut.arrow"]);
     place.write("cut.npz", b"PK\x03\x04rubbish");
-    refuses(&place, "cut.npz", &["cut short or damaged", "where: cut.npz"]);
+    refuses(&place, "cut.npz", &["truncated or damaged", "where: cut.npz"]);
     place.write("pictures/cat/1.png", b"\x89PNG\r\n\x1a\nrubbish");
     place.write("pictures/dog/1.png", b"no image at all");
     refuses(&place, "pictures", &["not a readable image", "where: pictures/"]);

@@ -235,7 +235,7 @@ fn inputs_that_are_the_same_in_all_rows_are_named_as_the_cause() {
     let y = npy("|u1", "(40,)", false, &(0..40).map(|i| i % 2).collect::<Vec<_>>());
     place.write("same.npz", zip(&[("x.npy", &x), ("y.npy", &y)]));
     let ran = place.ok("train same.npz --device cpu --epochs 40 --layers 8:relu --out run");
-    let cause = "warning: all 36 training images are alike, of one color";
+    let cause = "warning: all 36 training images are the same, of one color";
     assert!(ran.stderr.contains(cause), "{}", ran.stderr);
     for lie in ["learning rate", "--lr", "dead", "saturated", "vanish"] {
         assert!(!ran.stderr.contains(lie), "{lie}: {}", ran.stderr);

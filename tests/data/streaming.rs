@@ -314,8 +314,8 @@ fn a_table_larger_than_the_limit_is_trained_on_and_judged_as_a_whole() {
     for (options, text) in [
         ("--folds 3", "--folds cannot be used with a table larger"),
         ("--split stratified", "a stratified split needs classes"),
-        ("--fold 1", "--fold 1 without --folds"),
-        ("--memory-limit 1", "not a size of memory"),
+        ("--fold 1", "--fold 1 needs --folds"),
+        ("--memory-limit 1", "not a memory size"),
     ] {
         let train = if options.contains("limit") { "train long.csv" } else { train };
         let refused = place.run(&format!("{train} {options}"));

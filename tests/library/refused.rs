@@ -60,7 +60,7 @@ fn settings_that_make_no_sense_are_refused_by_their_names() {
     let data = builder().validation_data((&x, 2), &y);
     said(&fails(data), &["40 labels for 20 rows", "validation_data"]);
     let both = builder().validation_fraction(0.1).validation_data(&x, &y);
-    said(&fails(both), &["both validation_data and validation_fraction"]);
+    said(&fails(both), &["validation_data cannot be used with validation_fraction"]);
     for (what, broken) in [
         ("learning_rate", builder().learning_rate(f32::NAN)),
         ("dropout", builder().dropout(2.0)),

@@ -111,7 +111,7 @@ fn smoothed_targets_have_the_numerical_gradient() {
         (spec.seed, spec.label_smoothing) = (1, 0.2);
         if !loss.takes_smoothing() {
             let error = spec.check().unwrap_err().to_string();
-            assert!(error.contains("label smoothing with"), "{error}");
+            assert!(error.contains("label smoothing cannot be used with"), "{error}");
             continue;
         }
         spec.check().unwrap();
@@ -134,7 +134,7 @@ fn mixed_rows_have_the_numerical_gradient() {
         let mut spec = Spec::new(net, loss);
         (spec.seed, spec.mixup) = (1, Some(2.0));
         if loss == Loss::Hinge {
-            assert!(spec.check().unwrap_err().to_string().contains("one class for each row"));
+            assert!(spec.check().unwrap_err().to_string().contains("one class per row"));
             continue;
         }
         spec.check().unwrap();

@@ -66,7 +66,7 @@ fn other_options_are_refused() {
     let (first, second) = (train(0.01), train(0.02));
     let ran = start(&place, &[(1, first.as_str()), (1, second.as_str())]).end(SOON);
     assert_eq!(errors(&ran.stderr).len(), 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("rank 1 was given other options"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("rank 1 was given different options"), "{}", ran.stderr);
     assert_eq!(ran.code, 2, "{}", ran.stderr);
 }
 
@@ -96,7 +96,7 @@ fn ranks_that_are_asked_to_end_leave_a_checkpoint() {
     if resumed.code == 0 {
         assert!(weights(&place.path("run")) == weights(&place.path("whole")));
     } else {
-        assert!(resumed.stderr.contains("the run has done"), "{}", resumed.stderr);
+        assert!(resumed.stderr.contains("the run has already trained for"), "{}", resumed.stderr);
     }
 }
 

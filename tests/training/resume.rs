@@ -352,7 +352,7 @@ fn what_would_make_another_run_of_it_is_refused() {
     refused("--resume run --layers 5", 2, "started with --layers 4:relu");
     refused("--resume run --optimizer sgd", 2, "started with --optimizer adam");
     refused("other.csv --resume run", 2, "--resume can't change it to --data");
-    refused("--resume run --epochs 1", 2, "the run has done 2 epochs");
+    refused("--resume run --epochs 1", 2, "the run has already trained for 2 epochs");
     refused("--resume none", 3, "there is no run none");
     refused("--resume run --force", 2, "cannot be used with --force");
     place.ok("train data.csv --resume run --epochs 2 --layers 4:relu");

@@ -207,7 +207,7 @@ impl<T: Gemm> Cpu<T> {
         if needed > available {
             let (needed, available) = (mebibytes(needed), mebibytes(available));
             return Err(Error::device(format!(
-                "the run needs {needed}, the memory available is {available}"
+                "the run needs {needed}, but only {available} of memory is available"
             ))
             .help("choose a smaller --batch-size or smaller --layers"));
         }

@@ -235,7 +235,7 @@ fn limits(adapter: &wgpu::Adapter) -> wgpu::Limits {
 
 /// The error for a device whose shaders have no f16.
 pub(super) fn no_f16(name: &str) -> Error {
-    Error::device(format!("{name} has no f16 in its shaders (the feature shader-f16)"))
+    Error::device(format!("{name} doesn't support f16 in shaders (feature shader-f16)"))
         .help("choose another device, see wgrad devices, or omit --precision f16")
 }
 

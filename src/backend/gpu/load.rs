@@ -17,10 +17,10 @@ impl Gpu {
         check::constants(&program)?;
         if let Some(op) = program.ops.iter().find(|op| !op.runs_on_gpus()) {
             return Err(Error::usage(
-                "an op of the CPU's fused programs, which GPUs have no kernel for",
+                "an op of the CPU's fused programs, for which GPUs have no kernel",
             )
             .at(program.describe(op))
-            .help("plan the program by the fusion that this backend offers"));
+            .help("plan the program with the traits of this backend"));
         }
         self.check_bindings(&program)?;
         let buffers = self.allocate(&program).await?;

@@ -25,8 +25,10 @@ pub(super) async fn create(
     let error = scope.pop();
     match error.await {
         None => Ok(buffer),
-        Some(_) => Err(Error::device(format!("the device has no {} for {what}", mebibytes(bytes)))
-            .help("choose a smaller --batch-size, smaller --layers, or --device cpu")),
+        Some(_) => {
+            Err(Error::device(format!("the device can't allocate {} for {what}", mebibytes(bytes)))
+                .help("choose a smaller --batch-size, smaller --layers, or --device cpu"))
+        }
     }
 }
 
@@ -36,7 +38,7 @@ pub(super) fn check(limit: &str, what: &str, bytes: u64, largest: u64) -> Result
         return Ok(());
     }
     let (needed, largest) = (mebibytes(bytes), mebibytes(largest));
-    Err(Error::device(format!("{what} needs {needed}, the device's {limit} is {largest}"))
+    Err(Error::device(format!("{what} needs {needed}, but the device's {limit} is {largest}"))
         .help("choose a smaller --batch-size, smaller --layers, fewer rows, or --device cpu"))
 }
 

@@ -285,7 +285,7 @@ fn innermost(error: &dyn std::error::Error) -> String {
 fn cannot_compile(kernel: &Kernel, said: &str) -> Error {
     // FXC and DXC say "error X3507: ..." and "error: ..." after a place, and warnings before.
     let is_error = |line: &&str| line.contains("error X") || line.contains("error:");
-    let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it doesn't say why");
+    let first = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason was given");
     let telling = said.lines().find(is_error).unwrap_or(first).trim();
     let mut what = format!("the device can't compile the kernel {}: {telling}", kernel.entry);
     if said.lines().count() > 1 {

@@ -155,7 +155,7 @@ impl Session {
         let (targets, scaled) = (program.tensor(self.plan.unit).cols, preprocessing.targets.cols());
         if preprocessing.classes.is_none() && scaled != targets {
             return Err(Error::usage(format!(
-                "a preprocessing of {scaled} targets for a net of {targets}"
+                "the preprocessing has {scaled} targets, but the net has {targets}"
             )));
         }
         Ok(())
@@ -297,13 +297,13 @@ impl Session {
         for HostTensor { name, shape, values } in tensors {
             let id = program.find(name).ok_or_else(|| {
                 Error::data(format!("the program has no tensor {name}"))
-                    .help("it was written for another net or another optimizer")
+                    .help("it was written for a different net or optimizer")
             })?;
             let t = program.tensor(id);
             let expected = [t.rows.rows(program.batch), t.cols];
             if *shape != expected {
                 return Err(Error::data(format!("{name} is {shape:?}, not {expected:?}"))
-                    .help("it was written for another net or another optimizer"));
+                    .help("it was written for a different net or optimizer"));
             }
             self.backend.write(id, Values::F32(values)).block_on()?;
             let layer = self.plan.layers.iter().find(|layer| layer.weight == id);

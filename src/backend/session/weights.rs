@@ -1,6 +1,7 @@
 //! The parameters of a net in host memory.
 
 use crate::base::error::{Error, Result};
+use crate::base::words::count;
 use crate::kernels::tensor::TensorId;
 use crate::math::matrix::Matrix;
 use crate::math::random::{Random, Stream};
@@ -87,8 +88,8 @@ impl NormWeights {
 pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
     if weights.len() != net.layers.len() {
         return Err(Error::usage(format!(
-            "weights of {} layers for a net of {}",
-            weights.len(),
+            "the weights have {}, but the net has {}",
+            count(weights.len(), "layer"),
             net.layers.len()
         ))
         .help("give as many layers with --layers as the weights have, the output layer included"));
@@ -117,7 +118,7 @@ pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
         let expected: Vec<_> = embeddings.iter().map(|e| (e.values, e.dims)).collect();
         if tables != expected {
             return Err(Error::usage(format!(
-                "tables of embeddings {tables:?}, but the net needs {expected:?}"
+                "the embedding tables are {tables:?}, but the net needs {expected:?}"
             ))
             .at(format!("layer {}", l + 1))
             .help("give --embed and --embedding-dims as the weights were trained with"));
@@ -127,7 +128,7 @@ pub(super) fn check_shapes(net: &Net, weights: &[LayerWeights]) -> Result<()> {
             norm.into_iter().flat_map(|n| n.named().map(|(name, v)| (name, v.len()))).collect()
         };
         if lengths(layer.norm.as_ref()) != lengths(expected.as_ref()) {
-            return Err(Error::usage("the weights are of another normalization than the net's")
+            return Err(Error::usage("the weights and the net have different normalizations")
                 .at(format!("layer {}", l + 1))
                 .help("give --norm as the weights were trained with"));
         }

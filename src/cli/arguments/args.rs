@@ -11,7 +11,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// Trains feed-forward neural nets on any GPU and on the CPU, and verifies the results on your machine.
+/// Trains feed-forward neural nets on any GPU or CPU, and verifies the results on your machine.
 #[derive(Debug, Parser)]
 #[command(
     name = "wgrad",
@@ -31,7 +31,7 @@ pub(in crate::cli) enum Command {
     Train(Box<TrainArgs>),
     /// Evaluate a trained net on data
     Evaluate(EvaluateArgs),
-    /// Write predictions, one line for each row of the data
+    /// Write predictions, one line per row of data
     Predict(PredictArgs),
     /// List the runs in this directory, newest first
     Runs(RunsArgs),
@@ -65,15 +65,15 @@ pub(in crate::cli) struct ModelArgs {
     /// Run directory or model file
     #[arg(value_name = "RUN", value_parser = run_path())]
     pub run: PathBuf,
-    #[arg(help = format!("{DATA_HELP}; if a set has a test part, only that part is used"))]
+    #[arg(help = format!("{DATA_HELP}; for a set with a test part, only that part is used"))]
     pub data: String,
-    /// Directory searched for the files of known data sets before they are downloaded
+    /// Directory to search for known data sets before downloading them
     #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Random seed of generated data sets [default: 0, as in training]
+    /// Random seed for generated data sets [default: 0, as in training]
     #[arg(long, env = "WGRAD_SEED", value_name = "N", value_parser = crate::files::config::seed)]
     pub seed: Option<u64>,
-    /// Rows with unknown categories: warn, or error with exit code 3
+    /// Unknown categories: warn, or stop with an error (exit code 3)
     #[arg(long, value_name = "warn|error", default_value = "warn")]
     pub unknown: OnUnknown,
     #[command(flatten)]
@@ -87,10 +87,10 @@ pub(in crate::cli) struct EvaluateArgs {
     /// Write the metrics as one JSON object
     #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Target columns, by name or number from 1 [default: as in training]
+    /// Target columns, by name or 1-based number [default: as in training]
     #[arg(long, env = "WGRAD_TARGET", value_name = "COLS")]
     pub target: Vec<ColumnNames>,
-    /// Rows without a target: error refuses them, drop leaves them out [default: as in training]
+    /// Rows without a target: drop them, or stop with an error [default: as in training]
     #[arg(long, env = "WGRAD_MISSING_TARGET", value_name = "drop|error")]
     pub missing_target: Option<MissingTarget>,
     #[command(flatten)]
@@ -99,13 +99,13 @@ pub(in crate::cli) struct EvaluateArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReportArgs {
-    /// Run directory whose report is rebuilt, or several, which are compared on one page
+    /// Run directory whose report to rebuild, or several to compare on one page
     #[arg(value_name = "RUN", required = true, value_parser = run_path())]
     pub runs: Vec<PathBuf>,
     /// File for the comparison of several runs [default: comparison.html]
     #[arg(short, long, value_name = "FILE", alias = "output")]
     pub out: Option<PathBuf>,
-    /// Also write each plot as SVG and PNG into this directory; for one run
+    /// Also write each plot as SVG and PNG into this directory (for a single run)
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
     #[command(flatten)]
@@ -114,16 +114,16 @@ pub(in crate::cli) struct ReportArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PredictArgs {
-    /// File of the predictions; its extension selects the format [default: standard output]
+    /// Output file; its extension selects the format [default: standard output]
     #[arg(short, long, value_name = "FILE", alias = "output")]
     pub out: Option<PathBuf>,
     /// csv, tsv, jsonl, parquet or npy (only probabilities or values) [default: from the extension]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// Columns to copy in front of the predictions, by name or number; for images, file
+    /// Columns to copy before the predictions, by name or number; images have one, file
     #[arg(long, value_name = "COLS", alias = "keep")]
     pub keep_columns: Vec<ColumnNames>,
-    /// Rows that can't be read: stop with exit code 3, or skip and count them
+    /// Unreadable rows: stop with exit code 3, or skip and count them
     #[arg(long, value_name = "ACTION", default_value = "stop")]
     pub on_error: OnError,
     #[command(flatten)]
@@ -142,10 +142,10 @@ pub(in crate::cli) struct ExportArgs {
     /// Format [default: from the file's extension]
     #[arg(long, value_name = "onnx|pytorch|rust|c|wgsl")]
     pub format: Option<crate::files::export::Format>,
-    /// Export the net without its preprocessing: from prepared features to outputs
+    /// Export the net alone, which then takes preprocessed features
     #[arg(long)]
     pub bare: bool,
-    /// Directory of the files of known data sets; an ONNX file is tested on their rows
+    /// Directory of known data sets, on whose rows an ONNX file is tested
     #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
@@ -158,7 +158,7 @@ pub(in crate::cli) struct ImportArgs {
     /// Run directory to create
     #[arg(short, long, value_name = "DIR", alias = "output")]
     pub out: PathBuf,
-    /// Activation between the layers of a safetensors file, which holds weights only
+    /// Activation between layers, for a safetensors file, which holds only weights
     #[arg(long, value_name = "NAME", default_value = "relu")]
     pub activation: crate::Activation,
     /// Whether outputs are class logits or numbers [default: from an ONNX file's last operation, else

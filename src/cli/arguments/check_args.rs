@@ -14,18 +14,18 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckGradientsArgs {
-    /// Run directory or model file whose weights and data are used; or a data set or file, for a net with
+    /// Run directory or model file whose weights and data to use; or a data set or file, for a net with
     /// random weights [default: digits]
     #[arg(value_name = "RUN|DATA")]
     pub subject: Option<String>,
-    /// Largest relative error that passes
+    /// Largest accepted relative error
     #[arg(
         long,
         default_value_t = crate::proof::gradcheck::Options::default().threshold,
         value_parser = double("1e-5"),
     )]
     pub threshold: f64,
-    /// Step of the central differences, relative to max(1, |parameter|)
+    /// Step size of central differences, relative to max(1, |parameter|)
     #[arg(
         long,
         default_value_t = crate::proof::gradcheck::Options::default().step,
@@ -54,14 +54,14 @@ pub(in crate::cli) struct CheckGradientsArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct VerifyArgs {
-    /// Data whose shapes are verified: a data set, a file or a directory [default: digits]
+    /// Data set, file or directory that determines the shapes to verify [default: digits]
     #[arg(value_name = "DATA")]
     pub source: Option<String>,
     /// Verify checkpoints instead of kernels: an interrupted and resumed run must reproduce the weights of
     /// an uninterrupted one, bit for bit
     #[arg(long, alias = "resume")]
     pub checkpoints: bool,
-    /// Print every result instead of the worst three
+    /// Print all results instead of the worst three
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
@@ -74,20 +74,20 @@ pub(in crate::cli) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct BenchArgs {
-    /// Run directory or model file whose net and data are used; or a data set or file [default: digits]
+    /// Run directory or model file whose net and data to use; or a data set or file [default: digits]
     #[arg(value_name = "RUN|DATA", conflicts_with = "case")]
     pub subject: Option<String>,
-    /// Net of this project's benchmarks, on random data: S64, S128, M, T, H, L, or product
+    /// Benchmark net, on random data: S64, S128, M, T, H, L, or product
     #[arg(long, value_name = "CASE")]
     pub case: Option<String>,
     /// Write "ready", then measure once for each line of standard input: to take turns with other
     /// programs
     #[arg(long, hide = true)]
     pub serve: bool,
-    /// Seconds to measure
+    /// Duration of the measurement in seconds
     #[arg(long, default_value_t = 2.0, value_parser = double("5"))]
     pub seconds: f64,
-    /// Step program: fused kernels, or plain, one kernel for each operation [default: fused]
+    /// Kernels of a training step: fused, or plain (one per operation) [default: fused]
     #[arg(long, value_name = "fused|plain")]
     pub plan: Option<crate::net::spec::PlanKind>,
     #[command(flatten)]

@@ -93,19 +93,19 @@ fn variables() -> impl Iterator<Item = (String, String)> {
 /// The options of `train` that `-h` shows, in this order: the most used ones. Each with a name for its value
 /// and a help text that fit half a screen; `--help` has more.
 const COMMON: [(&str, &str, &str); 15] = [
-    ("target", "COLS", "Target columns, by name or number [default: last]"),
+    ("target", "COLS", "Target columns, by name or 1-based number [default: last]"),
+    ("task", "TASK", "classification, regression or multilabel [default: inferred]"),
+    ("ignore", "COLS", "Ignore these columns"),
     (
-        "task",
-        "TASK",
-        "classification, regression or multilabel [default: from the target's values]",
+        "validation",
+        "PART",
+        "Fraction of rows held out, or a file [default: 0.1; small tables: 3 folds]",
     ),
-    ("ignore", "COLS", "Leave these columns out"),
-    ("validation", "PART", "Fraction held out, or a file [default: 0.1; small tables: 3 folds]"),
-    ("preset", "NAME", "quick, strong or best: settings that suit the data"),
+    ("preset", "NAME", "Speed against accuracy: quick, strong or best"),
     (
         "layers",
         "LAYERS",
-        "Hidden layers, as in 128:relu,64:tanh [default: 128; 128,128 for tables]",
+        "Hidden layers, such as 128:relu,64:tanh [default: 128; 128,128 for tables]",
     ),
     ("epochs", "N", "Passes over the training set [default: depends on the data]"),
     ("lr", "RATE", "Learning rate [default: depends on optimizer and data]"),
@@ -113,7 +113,7 @@ const COMMON: [(&str, &str, &str); 15] = [
     ("seed", "N", "Random seed [default: 0]"),
     ("device", "DEVICE", "auto, cpu, gpu, or a GPU's number or name [default: auto]"),
     ("out", "DIR", "Run directory [default: runs/DATA-N]"),
-    ("config", "FILE", "File of options, as wgrad init writes it"),
+    ("config", "FILE", "TOML file of options, such as one from wgrad init"),
     ("resume", "RUN", "Resume an interrupted run"),
     ("dry-run", "", "Show what would be trained, and exit"),
 ];

@@ -15,11 +15,10 @@ pub(super) fn run_path() -> impl TypedValueParser<Value = PathBuf> {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RunsArgs {
-    /// Directory that holds the runs, or a run, whose folds or nets are listed [default: runs, and the
-    /// current directory]
+    /// Directory of runs, or a run whose folds or nets to list [default: runs and the current directory]
     #[arg(value_name = "DIR")]
     pub directory: Option<PathBuf>,
-    /// Write a JSON line for each run
+    /// Write one JSON line per run
     #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
 }
@@ -64,7 +63,7 @@ pub(in crate::cli) struct CompletionsArgs {
     /// Shell to print completions for, or man for man pages
     #[arg(value_name = "SHELL|man")]
     pub what: Completed,
-    /// Directory for the man pages, one for each command [default: wgrad(1) to standard output]
+    /// Directory for man pages, one per command [default: print wgrad(1)]
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

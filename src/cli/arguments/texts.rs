@@ -1,14 +1,14 @@
 //! Help texts beyond those of single options.
 
-pub(super) const HELP: &str = "wgrad COMMAND -h lists the most used options of a command, --help all of them.\n\nExamples:\n  \
-    wgrad train                                       the bundled digits\n  \
-    wgrad train houses.csv --target price --dry-run   what would be trained\n  \
+pub(super) const HELP: &str = "wgrad COMMAND -h lists the most common options of a command, --help all of them.\n\nExamples:\n  \
+    wgrad train                                       train on the bundled digits\n  \
+    wgrad train houses.csv --target price --dry-run   show what would be trained\n  \
     wgrad train houses.csv --target price\n  \
     wgrad predict runs/houses-1 new.csv -o prices.csv\n  \
-    wgrad runs                                        the runs so far";
+    wgrad runs                                        list the runs so far";
 
 pub(super) const DATA_HELP: &str = "Data set (digits, housing, mnist, fashion-mnist, spiral, moons, xor), table \
-    (CSV, TSV, JSON lines, Parquet, Arrow, NPY, NPZ, also compressed), directory of images or IDX files, \
+    (CSV, TSV, JSON lines, Parquet, Arrow, NPY, NPZ; may be compressed), directory of images or IDX files, \
     or - for standard input";
 
 pub(super) const SHORT_DATA_HELP: &str = "digits, housing, mnist, fashion-mnist, spiral, moons or xor; a table (CSV, \
@@ -32,7 +32,7 @@ Losses:        for classes: cross-entropy, focal(γ), hinge, kl-divergence,
 Augmentation:  shift(PIXELS), rotation(DEGREES), scale(FRACTION), shear(DEGREES), elastic(α,σ),
                noise(VALUE), cutout(PIXELS), joined by +
 Splits:        random, stratified (same class proportions), group:COL (equal values stay
-               together), time:COL (the latest), column:COL (train, validation or test)
+               together), time:COL (the latest rows), column:COL (train, validation or test)
 
 Examples:
   wgrad train
@@ -40,14 +40,14 @@ Examples:
   wgrad train houses.csv --target price --layers 64,32 --lr 0.003
   wgrad train houses.csv --target price --preset strong";
 
-pub(super) const EXPORT_HELP: &str = "An ONNX file has one input per data column, of its name and shape (N, 1), \
-    double for numbers and string for text; its outputs are probabilities and label, or value. Before it is \
+pub(super) const EXPORT_HELP: &str = "An ONNX file has one input per data column, with the column's name and shape (N, 1): \
+    double for numbers, string for text. Its outputs are probabilities and label, or value. Before the file is \
     written, another runtime (tract) runs it, and its predictions are compared with those of wgrad predict.\n\n\
     Examples:\n  \
     wgrad export runs/houses-1 -o houses.onnx\n  \
     wgrad export runs/houses-1 -o houses.c";
 
-pub(super) const INIT_HELP: &str = "The file sets data and target, shows the recognized columns, and lists \
-    the most used options, with values that suit the data, as comments.\n\nExamples:\n  \
+pub(super) const INIT_HELP: &str = "The file sets the data and target, describes the recognized columns, and lists \
+    the most common options as comments, with values that suit the data.\n\nExamples:\n  \
     wgrad init houses.csv --target price -o houses.toml\n  \
     wgrad train --config houses.toml";

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub(in crate::cli) struct TrainArgs {
     #[arg(value_name = "DATA", help = format!("{DATA_HELP} [default: digits]"))]
     pub source: Option<String>,
-    /// TOML file of options, such as config.toml of another run or what wgrad init writes
+    /// TOML file of options, such as config.toml of another run or a file written by wgrad init
     #[arg(long, env = "WGRAD_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Show the columns, the net, the settings and the estimated training time, and exit
@@ -32,13 +32,13 @@ pub(in crate::cli) struct TrainArgs {
         conflicts_with_all = ["force", "dry_run", "find_lr", "config"],
     )]
     pub resume: Option<PathBuf>,
-    /// Replace the run directory of --out if it exists
+    /// Replace the run directory given by --out if it exists
     #[arg(long)]
     pub force: bool,
     /// Write events as JSON lines to standard output
     #[arg(long, env = "WGRAD_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
-    /// Show no progress
+    /// Don't show progress
     #[arg(short, long, env = "WGRAD_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
     /// Show full-screen curves, layers and throughput, with keys to pause, save and stop

@@ -25,14 +25,14 @@ pub(in crate::cli) fn error(found: &clap::Error) -> Option<Error> {
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => return None,
         ErrorKind::InvalidValue if value.as_deref().is_none_or(str::is_empty) => {
-            Error::usage(format!("{option} without a value"))
+            Error::usage(format!("{option} needs a value"))
                 .help(format!("write {}", argument.replace(['<', '>'], "")))
         }
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let value = value.unwrap_or_default();
             wrong_value(found, option, &value).at(place(option, &value))
         }
-        ErrorKind::NoEquals => Error::usage(format!("{option} without ="))
+        ErrorKind::NoEquals => Error::usage(format!("{option} needs = before its value"))
             .help(format!("write {option}, or {option}=false")),
         ErrorKind::UnknownArgument => {
             let near = text(ContextKind::SuggestedArg);

@@ -161,8 +161,8 @@ fn describe(line: &Line<'_>, spec: &Spec, ceilings: &Ceilings, floor: &Floor) ->
     let pace = &line.pace;
     let micro = |seconds: f64| format!("{:>10.1} µs", seconds * 1e6);
     let mut text = format!(
-        "{}: {} samples/s, {:.1} µs a step of {} rows ({:.1} to {:.1} in the middle half), {:.1} GFLOP/s; first step after {:.0} ms\n\
-         lower bounds of a step, from the speed of this device measured just now:\n",
+        "{}: {} samples/s, {:.1} µs per step of {} rows (quartiles {:.1} and {:.1}), {:.1} GFLOP/s; first step after {:.0} ms\n\
+         lower bounds on the time of a step, from speeds of this device measured just now:\n",
         line.case,
         thousands(pace.samples_per_second),
         pace.step_seconds * 1e6,

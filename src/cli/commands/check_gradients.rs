@@ -47,9 +47,9 @@ struct Line<'a> {
 /// Checks a trained net on the data of its run, unless other data are given.
 fn of_run(run: &Path, given: TrainConfig, options: &Options) -> Result<Report> {
     if given.net != NetConfig::default() {
-        return Err(Error::usage("options of a net together with a trained net")
+        return Err(Error::usage("options of the net cannot be used with a trained net")
             .at(run.display())
-            .help("leave out the net's options, or RUN"));
+            .help("omit these options, or RUN"));
     }
     let trained = Trained::open(run)?;
     let config = given.or(trained.config()?.unwrap_or_default());
@@ -74,7 +74,7 @@ fn describe(report: &Report) -> String {
     if let Some(worst) = &report.worst {
         text += &format!(
             "worst       {}[{}, {}]\nanalytic    {:e}\nnumerical   {:e}\n\
-             error       {:.1e}, allowed are {:e} and the rounding error, here {:.1e}\n",
+             error       {:.1e}, tolerance {:e} plus the rounding error, here {:.1e}\n",
             worst.tensor,
             worst.row,
             worst.col,

@@ -15,7 +15,7 @@ pub(in crate::cli) fn completions(args: &CompletionsArgs) -> Result<ExitCode> {
     let mut script = Vec::new();
     match (args.what.shell(), &args.out) {
         (Some(_), Some(_)) => {
-            return Err(Error::usage("--out with completions")
+            return Err(Error::usage("--out cannot be used with shell completions")
                 .help("redirect standard output; --out is for man pages"));
         }
         (Some(shell), None) => {

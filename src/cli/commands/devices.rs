@@ -33,7 +33,7 @@ pub(in crate::cli) fn devices(args: &DevicesArgs) -> Result<ExitCode> {
         false => "cpu",
         true => "the fastest of the CPU and the GPUs, measured on part of the work",
     };
-    text += &format!("\n--device auto takes {taken}\n");
+    text += &format!("\n--device auto uses {taken}\n");
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }

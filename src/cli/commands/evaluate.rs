@@ -50,7 +50,7 @@ pub(in crate::cli) fn evaluate(args: &EvaluateArgs) -> Result<ExitCode> {
     let seen = !is_test_part && trained.is_of(&args.model);
     if seen {
         say(format_args!(
-            "note: these are the rows that the net was trained on ({}), with those held out: the metrics say little about new data",
+            "note: these rows ({}) include those that the net was trained on: the metrics say little about new data",
             data.name()
         ));
     }

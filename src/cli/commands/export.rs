@@ -53,7 +53,7 @@ fn check_name(path: &Path, format: Format) -> Result<()> {
     if is_directory && format == Format::Pytorch || Format::of(path).is_ok_and(|of| of == format) {
         return Ok(());
     }
-    Err(Error::usage(format!("{} as the name of an export as {}", path.display(), format.name()))
+    Err(Error::usage(format!("{} is not a valid name for an export to {}", path.display(), format.name()))
         .help("use the extension of the format: .onnx, .safetensors, .rs, .c or .wgsl; for PyTorch it can be a directory"))
 }
 
@@ -90,7 +90,7 @@ fn pytorch_paths(path: &Path) -> Result<(PathBuf, PathBuf)> {
     let is_foreign =
         std::fs::read_to_string(&readme).is_ok_and(|text| !text.starts_with(pytorch::TITLE));
     if is_foreign {
-        return Err(Error::usage(format!("{} exists already", readme.display()))
+        return Err(Error::usage(format!("{} already exists", readme.display()))
             .help("give a new directory: a README is written next to the weights"));
     }
     Ok((weights, readme))

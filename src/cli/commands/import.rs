@@ -16,7 +16,7 @@ pub(in crate::cli) fn import(args: &ImportArgs) -> Result<ExitCode> {
         Some(other) => return Err(unknown("task", other, &["classification", "regression"])),
     };
     if args.out.symlink_metadata().is_ok() {
-        let what = format!("{} exists already", args.out.display());
+        let what = format!("{} already exists", args.out.display());
         return Err(Error::usage(what).help("choose another --out"));
     }
     let model = import::read(&args.file, &Options { activation: args.activation, outputs })?;

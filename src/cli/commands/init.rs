@@ -50,7 +50,7 @@ pub(in crate::cli) fn init(args: InitArgs) -> Result<ExitCode> {
         check_file(file, args.force)?;
     }
     if name == "-" {
-        return Err(Error::usage("standard input as the data of a config file")
+        return Err(Error::usage("a config file can't refer to standard input")
             .help("name a file: training reads the data again"));
     }
     let given = TrainConfig { data, text: args.text, ..TrainConfig::default() };
@@ -74,13 +74,15 @@ pub(in crate::cli) fn init(args: InitArgs) -> Result<ExitCode> {
 /// Refuses a name that isn't that of a TOML file, and an existing file.
 fn check_file(file: &Path, force: bool) -> Result<()> {
     if file.symlink_metadata().is_ok() && !force {
-        return Err(Error::usage(format!("{} exists already", file.display()))
+        return Err(Error::usage(format!("{} already exists", file.display()))
             .help("choose another file with -o, or replace it with --force"));
     }
     match file.extension().is_some_and(|extension| extension == "toml") {
         true => Ok(()),
-        false => Err(Error::usage(format!("{} as the name of a config file", file.display()))
-            .help("use the extension .toml")),
+        false => {
+            Err(Error::usage(format!("{} is not a valid name for a config file", file.display()))
+                .help("use the extension .toml"))
+        }
     }
 }
 
@@ -133,7 +135,7 @@ fn config(job: &Job, mut given: TrainConfig, file: Option<&Path>) -> Result<Stri
             text += &format!("\n{}#{name} = [\"COLUMN\"]\n", help(name));
         }
     }
-    text += "\n# The most used options, with the values chosen for these data:\n";
+    text += "\n# The most common options, with the values chosen for these data:\n";
     let resolved = job.config.to_table()?;
     let chosen: BTreeMap<&str, [&str; 2]> = job
         .choices

@@ -70,13 +70,11 @@ fn format(args: &PredictArgs) -> Result<Format> {
         return Err(Error::usage(
             "--keep-columns cannot be used with a NumPy array, which holds numbers of one type",
         )
-        .help(
-            "write Parquet, or leave out --keep-columns: the rows are in the order of the data",
-        ));
+        .help("write Parquet, or omit --keep-columns: the rows are in the order of the data"));
     }
     if format == Format::Npy && args.out.is_none() {
-        return Err(Error::usage("a NumPy array on standard output").help(
-            "its header holds its length, which is known only at the end: give a file with -o",
+        return Err(Error::usage("a NumPy array can't be written to standard output").help(
+            "its header contains its length, which is known only at the end: give a file with -o",
         ));
     }
     Ok(format)
@@ -86,7 +84,7 @@ fn refuse_own_data(path: &Path, data: &str) -> Result<()> {
     let same = |path: &Path| std::fs::canonicalize(path).ok();
     if same(path).is_some() && same(path) == same(Path::new(data)) {
         return Err(Error::usage(format!(
-            "the predictions would replace their own data, {}",
+            "the predictions would overwrite their input, {}",
             path.display()
         ))
         .help("give another file with -o"));

@@ -27,7 +27,7 @@ const COMPARISON: &str = "comparison.html";
 pub(in crate::cli) fn report(args: &ReportArgs) -> Result<ExitCode> {
     if let [run] = &args.runs[..] {
         if args.out.is_some() {
-            return Err(Error::usage("-o with one run").help(
+            return Err(Error::usage("-o cannot be used with a single run").help(
                 "name several runs for a comparison; the report of one is in its directory",
             ));
         }
@@ -39,13 +39,13 @@ pub(in crate::cli) fn report(args: &ReportArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if args.plots.is_some() {
-        return Err(Error::usage("--plots with several runs").help("name one run"));
+        return Err(Error::usage("--plots cannot be used with several runs").help("name one run"));
     }
     let reports: Vec<RunReport> =
         args.runs.iter().map(|run| read_or_make(args, run)).collect::<Result<_>>()?;
     let file = args.out.clone().unwrap_or_else(|| COMPARISON.into());
     if file.extension().is_none_or(|extension| extension != "html") {
-        return Err(Error::usage(format!("{} as the name of a page", file.display()))
+        return Err(Error::usage(format!("{} is not a valid name for a page", file.display()))
             .help("use the extension .html for a comparison"));
     }
     let html = comparison(&reports);
@@ -71,7 +71,7 @@ fn one(args: &ReportArgs, run: &Path) -> Result<RunReport> {
         Ok(report) => report,
         Err(error) => {
             say(format_args!(
-                "warning: the report is made from the run's own files alone: {}",
+                "warning: the report uses only the files of the run: {}",
                 error.brief()
             ));
             report_files::without_data(run, &trained, &error.brief())

@@ -28,7 +28,7 @@ pub(in crate::cli) fn verify(args: Box<VerifyArgs>) -> Result<ExitCode> {
     let is_auto = matches!(job.config.device.device, None | Some(Device::Auto));
     if is_auto && opened.device == Device::Cpu && gpu::adapters().iter().any(|a| !a.is_software) {
         say(
-            "note: this run is trained on the CPU, and verified there: --device gpu verifies the GPU",
+            "note: such a run is trained on the CPU, and is verified there: --device gpu verifies the GPU",
         );
     }
     let backend = opened.backend;

@@ -108,14 +108,14 @@ pub(in crate::cli) fn after_training(
 /// Makes a report. The run is finished and saved: not even a panic may turn it into a failure.
 pub(in crate::cli) fn guarded<T>(make: impl FnOnce() -> Result<T>) -> Result<T> {
     let made = catch_unwind(AssertUnwindSafe(make));
-    made.unwrap_or_else(|_| Err(Error::failed("a bug of wgrad, reported above")))
+    made.unwrap_or_else(|_| Err(Error::failed("a bug in wgrad, reported above")))
 }
 
 /// The report; says why there is none.
 pub(in crate::cli) fn warn_of(made: Result<Made>, directory: &Path) -> Option<Made> {
     made.map_err(|error| {
         say(format_args!(
-            "warning: no report was made: {}; once that is fixed: wgrad report {}",
+            "warning: no report was written: {}; once that is fixed: wgrad report {}",
             error.brief(),
             directory.display()
         ));
@@ -136,7 +136,7 @@ pub(in crate::cli) fn of_run(
         not_computed.push(left_out(
             "baselines, test metrics, importance and partial dependence of columns",
             &format!(
-                "the run was interrupted; wgrad report {} makes the report from what exists",
+                "the run was interrupted; wgrad report {} builds the report from what exists",
                 run.directory.path().display()
             ),
         ));

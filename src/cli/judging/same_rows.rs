@@ -22,7 +22,7 @@ pub(in crate::cli) fn check_rows(directory: &Path, parts: &[&str], job: &Job) ->
     let now = job.rows().0;
     match then.map(|then| then as usize) {
         Some(then) if then != now => Err(Error::data(format!(
-            "the data changed since training: {} to train on, where the run had {}",
+            "the data have changed since training: they have {} to train on, but the run had {}",
             count(now, "row"),
             thousands(then as f64)
         ))

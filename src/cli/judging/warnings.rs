@@ -119,8 +119,7 @@ pub(in crate::cli) fn images_alike(training: &Dataset) -> Option<String> {
     };
     is_alike.then(|| {
         format!(
-            "all {} training images are alike, {each}: nothing can be learned from them; look at the \
-             files and at --image-size and --image-color",
+            "all {} training images are the same, {each}: nothing can be learned from them; check the files, --image-size and --image-color",
             thousands(training.rows() as f64)
         )
     })
@@ -171,8 +170,7 @@ fn twins(job: &Job, name: &str, data: &Dataset) -> Option<String> {
     let found = overlap(&job.training, data)?;
     let (row, twin) = found.example;
     Some(format!(
-        "{} {} also in the training data, such as row {} of the one and row {} \
-         of the other part: the metrics are better than they would be on new rows",
+        "{} {} also in the training data, such as row {} (training row {}): the metrics are better than they would be on new rows",
         part(found.rows, data.rows(), &format!("{name} row")),
         verb(found.rows, ["is", "are"]),
         row + 1,
@@ -234,23 +232,22 @@ fn balance(job: &Job) -> Option<String> {
             let name = names.get(class)?;
             if share == 1.0 {
                 return Some(format!(
-                    "every training row is of class {name:?}: nothing is learned; split otherwise"
+                    "all training rows are of class {name:?}: nothing can be learned; use another --split"
                 ));
             }
             (share >= UNBALANCED).then(|| {
                 format!(
-                    "{:.1}% of the training rows are of class {name:?}: accuracy says little, look \
-                     at balanced accuracy and F1{}",
+                    "{:.1}% of the training rows are of class {name:?}: accuracy says little; look at balanced accuracy and F1{}",
                     share * 100.0,
                     match job.config.data.class_weight {
-                        None => "; --class-weight balanced makes the others count",
+                        None => "; --class-weight balanced gives the other classes the same weight",
                         Some(_) => "",
                     }
                 )
             })
         }
         Targets::Numbers(m) if m.rows() > 1 && m.iter_rows().all(|row| row == m.row(0)) => {
-            Some("the target is the same in every training row: split otherwise".into())
+            Some("the target is the same in every training row: use another --split".into())
         }
         _ => None,
     }

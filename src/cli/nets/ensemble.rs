@@ -123,8 +123,10 @@ fn introduce(args: &TrainArgs, nets: &Nets) -> Vec<String> {
 /// Refuses nets distributed over ranks without checkpoints, from which rank 0 collects them.
 fn check_collectable(run: &RunConfig) -> Result<()> {
     match ranks::are_several() && run.keep_checkpoints == Some(0) {
-        true => Err(Error::usage("--keep-checkpoints 0 with an --ensemble over several ranks")
-            .help("omit it: the nets of the other ranks are collected by their checkpoints")),
+        true => Err(Error::usage(
+            "--keep-checkpoints 0 cannot be used with --ensemble on several ranks",
+        )
+        .help("omit it: the nets of the other ranks are collected by their checkpoints")),
         false => Ok(()),
     }
 }

@@ -40,14 +40,16 @@ pub(in crate::cli) fn train(args: &TrainArgs, mut source: Source, k: usize) -> R
     }
     if args.dry_run {
         warn(&warnings(last));
-        say(format_args!("{k} folds, then a net on all rows, of which some choose its epoch:"));
+        say(format_args!(
+            "{k} folds, then a net on all rows, some of which are held out to choose its epoch:"
+        ));
         return plan_ahead::show(last, None, args.json);
     }
     announce(args, job);
     if let (Some(split), false) = (&job.config.run.split, args.quiet || args.json) {
         let chosen = match last.rows().1 {
             0 => "",
-            _ => "; a tenth of the training rows of each net choose its epoch",
+            _ => "; each net holds out a tenth of its training rows to choose its epoch",
         };
         say(format_args!("folds: {k}, {split}, then a net on all rows{chosen}"));
     }

@@ -51,7 +51,7 @@ pub(in crate::cli) fn follows() -> bool {
 /// Refuses what only a single process can do.
 pub(in crate::cli) fn refuse(what: &str) -> Result<()> {
     match are_several() {
-        true => Err(Error::usage(format!("{what} over several ranks"))
+        true => Err(Error::usage(format!("{what} cannot be used with several ranks"))
             .help("start it without mpirun and srun")),
         false => Ok(()),
     }

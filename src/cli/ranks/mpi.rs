@@ -11,7 +11,7 @@ static JOINED: OnceLock<Mpi> = OnceLock::new();
 
 pub(super) fn start([started, _]: [usize; 2]) -> Result<()> {
     let mpi = Mpi::start(end_quietly)
-        .ok_or_else(|| Error::failed("MPI was started before, or has ended"))?;
+        .ok_or_else(|| Error::failed("MPI is already initialized, or has been finalized"))?;
     let found = mpi.size();
     if found != started {
         let what = format!("{started} processes were started, but MPI knows {found}");

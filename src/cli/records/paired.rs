@@ -60,7 +60,10 @@ fn both(
     second: &HeldOutRows,
 ) -> std::result::Result<(usize, BTreeMap<&'static str, Difference>), String> {
     if first.data != second.data {
-        return Err(format!("they hold out rows of {} and {}", first.data, second.data));
+        return Err(format!(
+            "they hold out rows of different data, {} and {}",
+            first.data, second.data
+        ));
     }
     let places: HashMap<usize, usize> =
         second.rows.iter().enumerate().map(|(place, row)| (*row, place)).collect();
@@ -112,7 +115,7 @@ pub(super) fn show(all: &[Paired<'_>]) -> Result<()> {
         add("rows", found.iter().map(|pair| Some(count(pair.rows?, "row"))).collect());
         Grid { names, rows }.print()?;
         print(
-            "the intervals cover the choice of the rows; another --seed changes the metrics too\n",
+            "the intervals reflect the choice of rows; a different --seed changes the metrics too\n",
         )?;
     }
     for Paired { run, from, why, .. } in all {
@@ -177,7 +180,10 @@ mod tests {
         let apart = both(&first, &numbers(95..300, |_| 0.0)).unwrap_err();
         assert_eq!(apart, "both hold out the same 5 rows, fewer than 20");
         let other = HeldOutRows { data: "b".into(), ..numbers(0..100, |_| 0.0) };
-        assert_eq!(both(&first, &other).unwrap_err(), "they hold out rows of a and b");
+        assert_eq!(
+            both(&first, &other).unwrap_err(),
+            "they hold out rows of different data, a and b"
+        );
         let mut changed = numbers(0..100, |_| 0.0);
         changed.truth = Targets::Numbers(Matrix::from_fn(100, 1, |_, _| 7.0));
         assert_eq!(both(&first, &changed).unwrap_err(), "they have different targets");

@@ -89,7 +89,7 @@ pub(in crate::cli) fn describe_columns(job: &Job, columns: &Option<Vec<ColumnRep
     };
     let inputs = columns.iter().map(|c| c.inputs).sum();
     let first = format!(
-        "columns    {}, {} of them learned from as {}",
+        "columns    {}, {} of them used as {}",
         columns.len(),
         columns.iter().filter(|c| c.inputs > 0).count(),
         count(inputs, "input")
@@ -123,7 +123,7 @@ pub(in crate::cli) fn learned_from(job: &Job) -> Option<String> {
         more => format!(" and {more} more"),
     };
     Some(format!(
-        "{} of {} learned from, as {}: {}{more}",
+        "{} of {} used, as {}: {}{more}",
         learned.len(),
         table.columns().len(),
         count(inputs, "input"),
@@ -142,7 +142,7 @@ pub(in crate::cli) fn left_out(job: &Job) -> Option<String> {
     let name = |c: &&Column| {
         // The conclusion of "300 different texts in 300 rows: an identifier".
         let why = match c.role {
-            Role::Reserved => "decides the split",
+            Role::Reserved => "determines the split",
             _ => c.why.rsplit(": ").next().unwrap_or_default(),
         };
         format!("{} ({why})", c.name)

@@ -127,7 +127,7 @@ pub(in crate::cli) fn show(job: &Job, ensemble: Option<Ensemble>, json: bool) ->
             human(memory.data)
         ),
         format!("time       about {}, measured on a few steps", duration(seconds)),
-        "nothing was trained: leave out --dry-run to start\n".into(),
+        "nothing was trained: omit --dry-run to train\n".into(),
     ];
     let lines: Vec<&str> = text.iter().map(String::as_str).filter(|t| !t.is_empty()).collect();
     print(&lines.join("\n"))?;

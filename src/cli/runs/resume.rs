@@ -47,8 +47,11 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
 
     let at = begun.position();
     if given.run.epochs.is_some_and(|epochs| epochs < at.epoch) {
-        return Err(Error::usage(format!("the run has done {}", count(at.epoch, "epoch")))
-            .help("give at least as many --epochs, or omit --epochs"));
+        return Err(Error::usage(format!(
+            "the run has already trained for {}",
+            count(at.epoch, "epoch")
+        ))
+        .help("give at least as many --epochs, or omit --epochs"));
     }
     let ended = begun.ended.filter(|ending| !goes_on(*ending, &given, at));
     let last = events.as_ref().and_then(WholeLines::last_event);

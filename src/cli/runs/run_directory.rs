@@ -150,7 +150,7 @@ impl RunDirectory {
     fn lines(&self, name: &str) -> Result<WholeLines> {
         let path = self.path.join(name);
         let other = || {
-            Error::usage("the file is a link or not a regular file")
+            Error::usage("the file is a symbolic link, or not a regular file")
                 .at(path.display())
                 .help("replace the link by the file itself: --resume would truncate it")
         };
@@ -257,13 +257,13 @@ impl Write for WholeLines {
 
 /// Refuses to replace what isn't a run, or a run without `force`.
 fn replaceable(out: &Path, force: bool) -> Result<()> {
-    let exists = |what: &str| Error::usage(format!("{} exists{what}", out.display()));
+    let exists = |what: &str| Error::usage(format!("{} {what}", out.display()));
     if !force {
-        return Err(exists(" already")
+        return Err(exists("already exists")
             .help("choose another --out, or replace the existing run with --force"));
     }
     let no_run = |what: String| {
-        Err(exists(&format!(", and it is not a run: {what}")).help("choose another --out"))
+        Err(exists(&format!("exists, and it is not a run: {what}")).help("choose another --out"))
     };
     if !out.symlink_metadata().is_ok_and(|m| m.is_dir()) {
         return no_run("it is not a directory".into());

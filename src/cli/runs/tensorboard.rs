@@ -48,7 +48,7 @@ fn try_out(place: &Path) -> Result<()> {
     tried.map_err(|error| {
         let at = nearest.unwrap_or(place).display();
         Error::failed(format!(
-            "no event files can be written in {}: {}",
+            "event files can't be written in {}: {}",
             place.display(),
             error.kind()
         ))

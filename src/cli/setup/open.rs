@@ -94,8 +94,7 @@ impl Trained {
         if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx")) {
             let what = format!("{} is an ONNX file, not a run of wgrad", file.display());
             return Err(Error::data(what).help(format!(
-                "name the run that it was exported from; onnxruntime runs the file, and wgrad import {} --out DIR \
-                 makes a run of a net of dense layers",
+                "name the run that it was exported from; onnxruntime runs the file, and wgrad import {} --out DIR imports a net of dense layers",
                 file.display()
             )));
         }

@@ -50,7 +50,7 @@ impl FromStr for Decimal {
         match text {
             "." | "point" => Ok(Decimal::Point),
             "," | "comma" => Ok(Decimal::Comma),
-            _ => Err(Error::usage(format!("{text:?} is not a decimal mark"))
+            _ => Err(Error::usage(format!("{text:?} is not a decimal separator"))
                 .help("give . or , (or point, comma)")),
         }
     }
@@ -89,7 +89,7 @@ impl FromStr for Separator {
             (_, &[byte]) if !byte.is_ascii_alphanumeric() && !b"\"\r\n\0".contains(&byte) => {
                 Ok(Separator(byte))
             }
-            _ => Err(Error::usage(format!("{text:?} is not a separator of cells"))
+            _ => Err(Error::usage(format!("{text:?} is not a field separator"))
                 .help("give one ASCII character, such as ; or |, or tab, space")),
         }
     }

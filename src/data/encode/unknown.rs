@@ -189,7 +189,7 @@ impl UnknownCategories {
         let filled = self.columns.values().filter(|tally| tally.filled > 0);
         filled.map(|Tally { column, filled, .. }| {
             format!(
-                "{column}: {} {} no value, which no training row lacked: the median of the training rows is used",
+                "{column}: {} {} no value, although no value was missing in training: the median of the training rows is used",
                 part(*filled, self.rows, "row"),
                 verb(*filled, ["has", "have"])
             )

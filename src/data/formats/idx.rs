@@ -148,7 +148,7 @@ fn read_declared(stream: ByteStream, header: usize, declared: u64, what: &str) -
 
 fn truncated(declared: &str, present: u64) -> Error {
     Error::data(format!("the file declares {declared}, but holds only {present} bytes"))
-        .help("the file is cut short or its header is wrong: copy or download it again")
+        .help("the file is truncated or its header is wrong: copy or download it again")
 }
 
 fn trailing(declared: &str, extra: &str) -> Error {
@@ -274,8 +274,8 @@ pub(in crate::data) mod tests {
     fn sizes_that_lie_allocate_nothing() {
         for shape in [&[u32::MAX, u32::MAX, u32::MAX][..], &[u32::MAX, 28, 28], &[3_000_000]] {
             let bytes = idx_bytes(8, shape, &[0; 16]);
-            assert!(refusal(&bytes).contains("cut short or its header is wrong"));
-            assert!(refusal(&gzip(&bytes)).contains("cut short or its header is wrong"));
+            assert!(refusal(&bytes).contains("truncated or its header is wrong"));
+            assert!(refusal(&gzip(&bytes)).contains("truncated or its header is wrong"));
         }
     }
 

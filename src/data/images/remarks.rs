@@ -116,7 +116,7 @@ impl Tally {
             line("note", text);
         }
         if self.turned > 0 {
-            let text = format!("{} turned or mirrored", of_all(self.turned));
+            let text = format!("{} rotated or mirrored", of_all(self.turned));
             line("note", format!("{text} according to their EXIF orientation"));
         }
         self.describe_depth(shape, is_given, &mut line);
@@ -151,7 +151,7 @@ impl Tally {
             let range = self.range.map_or(String::new(), |(least, most)| {
                 format!(": their values range from {least} to {most} of 65535")
             });
-            let text = format!("{images} 16 bits per channel, kept{range}");
+            let text = format!("{images} 16 bits per channel, which are kept{range}");
             let others = match sixteen < all {
                 true => "; those of 8 bits are multiplied by 257",
                 false => "",

@@ -53,7 +53,7 @@ impl StoredWriter {
         // Bytes are also numbers.
         let same = Form { bytes: form.bytes, ..found.clone() } == *form;
         if !same || form.bytes && !found.bytes {
-            return Err(Error::data("later rows have another type than the first ones")
+            return Err(Error::data("later rows have a different type from the first ones")
                 .at(data.name())
                 .help("a column that first held only whole numbers from 0 to 255 may hold others later: name it in --numeric"));
         }

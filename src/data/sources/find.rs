@@ -101,7 +101,7 @@ pub(super) fn find_in(source: Source, options: &DataOptions) -> Result<Found> {
     }
     if npy::is_zip(stream.head()) {
         if matches!(source, Source::Entry(..)) {
-            let error = Error::data("a zip file within a zip file").at(path.display());
+            let error = Error::data("the zip file contains another zip file").at(path.display());
             return Err(error.help("unpack it with `unzip`, and give the file in it"));
         }
         let fail = |e: Error| e.at(path.display());

@@ -99,7 +99,7 @@ pub(super) fn pair(images: ByteStream, options: &DataOptions) -> Result<Dataset>
 
 /// The error for an array of images without labels.
 pub(super) fn without_classes(path: &Path) -> Error {
-    Error::data("images without their classes")
+    Error::data("the images have no classes")
         .at(path.display())
         .help("save them with their labels: numpy.savez(FILE, x=images, y=labels)")
 }

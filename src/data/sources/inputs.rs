@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(*kept, [Arc::new(StringArray::from(vec!["1", "8"])) as ArrayRef]);
         let faults: Vec<String> = faults.iter().map(Error::brief).collect();
         for (fault, what) in faults.iter().zip([
-            ("a row of 1 cell,", "line 2)"),
+            ("the row has 1 cell,", "line 2)"),
             ("\"x\" is not", "line 3, column 2)"),
             ("missing", "line 4, column 1)"),
             ("1e300 overflows f32", "line 5, column 2)"),

@@ -63,7 +63,7 @@ impl Data {
     pub(in crate::data) fn column_of(&self, column: &str) -> Result<(&Frame, usize, &Values)> {
         let table = self.table().ok_or_else(|| {
             Error::usage(format!(
-                "a split by the column {column:?}, but {} is not a table",
+                "cannot split by the column {column:?}: {} is not a table",
                 self.name()
             ))
             .help("use --split random or stratified")

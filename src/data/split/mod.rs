@@ -104,7 +104,7 @@ impl Subset {
             other => {
                 let known = ["train", "validation", "test"];
                 let hint = nearest(other, known).map_or(String::new(), |n| format!("{n}? "));
-                Err(Error::data(format!("{name:?} is not part of the data"))
+                Err(Error::data(format!("{name:?} is not the name of a part"))
                     .help(format!("{hint}known: {}", known.join(", "))))
             }
         }
@@ -302,8 +302,11 @@ fn held_out_count(rows: usize, fraction: f64) -> Result<usize> {
     if fraction > 0.0 && fraction < 1.0 && held_out > 0 && held_out < rows {
         return Ok(held_out);
     }
-    Err(Error::usage(format!("a validation fraction of {fraction} of {}", count(rows, "row")))
-        .help("choose a fraction that leaves rows for both parts, or 0 for no validation"))
+    Err(Error::usage(format!(
+        "a validation fraction of {fraction} cannot be used for {}",
+        count(rows, "row")
+    ))
+    .help("choose a fraction that leaves rows for both parts, or 0 for no validation"))
 }
 
 /// `0..n` in the random order of a stream of `seed`.

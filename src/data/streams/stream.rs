@@ -209,7 +209,7 @@ fn no_bytes(path: &Path) -> Error {
 
 /// The error for a zip file that can't be read.
 pub(in crate::data) fn damaged_zip(error: &dyn std::fmt::Display) -> Error {
-    Error::data(format!("the zip file is cut short or damaged: {error}"))
+    Error::data(format!("the zip file is truncated or damaged: {error}"))
         .help("copy or download it again; `unzip -t` tests it")
 }
 
@@ -313,7 +313,7 @@ pub(in crate::data) fn read_error(path: &Path, error: &io::Error) -> Error {
     // With these three kinds the decompressor reports invalid compressed bytes.
     match error.kind() {
         InvalidData | InvalidInput | UnexpectedEof => {
-            Error::data("the compressed file is cut short or damaged")
+            Error::data("the compressed file is truncated or damaged")
                 .at(format!("{} ({error})", path.display()))
                 .help("copy or download it again; `gzip -t` tests it")
         }

@@ -74,8 +74,7 @@ impl Sentinel {
         let value = number_text(self.value);
         let rows = rows(self.rows);
         format!(
-            "column {name}: {value} ({rows}) stands out from all other values, like a mark for a \
-             missing value: if it is one, use --missing {value}"
+            "column {name}: {value} ({rows}) stands out from all other values, like a missing-value marker: if it is one, use --missing {value}"
         )
     }
 }
@@ -151,8 +150,7 @@ fn of_dates(name: &str, texts: &Texts, dates: &Dates) -> Vec<String> {
     let is_far = |word: &str| time::seconds(word, &dates.format).is_some_and(time::is_far_future);
     if let Some((word, count)) = counted(texts).find(|(word, _)| is_far(word)) {
         all.push(format!(
-            "column {name}: {word} ({}) looks like a mark for a missing date: use --missing \
-             {word:?} if it is one",
+            "column {name}: {word} ({}) looks like a marker of missing dates: use --missing {word:?} if it is one",
             rows(count)
         ));
     }

@@ -127,8 +127,10 @@ pub(in crate::data) fn roles(
         for place in places("column", names)? {
             if roles[place].1 != Said::Nothing && roles[place].1 != said {
                 let name = &header.names[place];
-                return Err(Error::usage(format!("the column {name:?} can't be both"))
-                    .help("name it in one of --categorical and --numeric"));
+                return Err(Error::usage(format!(
+                    "the column {name:?} can't be both categorical and numeric"
+                ))
+                .help("name it in one of --categorical and --numeric"));
             }
             roles[place].1 = said;
         }

@@ -141,7 +141,7 @@ fn no_such_class(name: &str, rows: usize, names: &[String]) -> Error {
     let more = if names.len() > 20 { ", …" } else { "" };
     let (count, them) = match rows {
         1 => (String::new(), "the row"),
-        rows => (format!(", which {rows} rows are of"), "these rows"),
+        rows => (format!(", the class of {rows} rows"), "these rows"),
     };
     Error::data(format!("the model has no class {name:?}{count}")).help(format!(
         "{hint}it is trained on {listed}{more}: correct the class, remove {them}, or train on rows of this class too"

@@ -1,5 +1,5 @@
-//! Model files: safetensors with the net, its provenance and its preprocessing. And
-//! checkpoints, from which a run is resumed (`state`, `store`, `writer`).
+//! Model files: safetensors with the net, its provenance and its preprocessing; and checkpoints,
+//! from which a run is resumed (`state`, `store`, `writer`).
 
 mod file;
 mod state;
@@ -102,8 +102,8 @@ pub fn load_weights(path: &Path, net: &Net) -> Result<Vec<LayerWeights>> {
     let tensors = Tensors::parse(&bytes).map_err(|e| not_safetensors(&e));
     let weights = tensors.and_then(|tensors| {
         if count_members(&tensors) > 1 {
-            return Err(Error::usage("weights of an ensemble of nets")
-                .help("take those of one of its nets: RUN/net-1/model.safetensors"));
+            return Err(Error::usage("these are the weights of an ensemble")
+                .help("use those of one of its nets: RUN/net-1/model.safetensors"));
         }
         let (prefixes, of) = (prefixes(&tensors, ""), String::new());
         Weights { tensors: &tensors, prefixes, of, in_model: false }.of(net)
@@ -268,8 +268,8 @@ impl OldColumns {
 /// The metadata under `key`, as JSON.
 fn required<T: DeserializeOwned>(metadata: &HashMap<String, String>, key: &str) -> Result<T> {
     let text = metadata.get(key).ok_or_else(|| {
-        Error::data(format!("not a model of wgrad: its metadata have no {key}"))
-            .help("give a file that wgrad train wrote; weights from elsewhere go in with --init")
+        Error::data(format!("not a model of wgrad: its metadata has no {key}"))
+            .help("give a file written by wgrad train; to start from other weights, use --init")
     })?;
     serde_json::from_str(text).map_err(|e| {
         Error::data(format!("{key} in the metadata can't be read: {e}"))
@@ -293,7 +293,7 @@ impl Weights<'_> {
         let (found, layers) = (self.prefixes.len(), net.layers.len());
         if found > layers {
             let extra = &self.prefixes[layers];
-            let what = format!("it has a tensor {extra}.weight, the net {layers} layers");
+            let what = format!("it has a tensor {extra}.weight, but the net has {layers} layers");
             return Err(self.misfit(what));
         }
         let prefix = |l: usize| self.prefixes.get(l).cloned().unwrap_or(format!("layers.{l}"));
@@ -321,7 +321,7 @@ impl Weights<'_> {
         };
         let extra = format!("{}embeddings.{}.weight", self.of, embeddings.len());
         if self.tensors.tensor(&extra).is_some() {
-            return Err(self.misfit(format!("it has a tensor {extra}, which the net has not")));
+            return Err(self.misfit(format!("it has a tensor {extra}, which the net doesn't have")));
         }
         embeddings.iter().enumerate().map(table).collect()
     }
@@ -341,7 +341,7 @@ impl Weights<'_> {
         match self.in_model {
             true => Error::data(what).help("the file was modified: train again"),
             false => Error::usage(what).help(
-                "make the net as the weights are, with --layers (hidden ones) and --bias none where there are no biases; matrices are (out, in)",
+                "make the net match the weights, with --layers (hidden layers) and --bias none if there are no biases; matrices are (out, in)",
             ),
         }
     }
@@ -354,7 +354,7 @@ impl Weights<'_> {
             names.sort_unstable();
             names.truncate(12);
             let has = format!(
-                "there is no tensor {name}; the first of those in it: {}",
+                "there is no tensor {name}; the first tensors in the file are {}",
                 names.join(", ")
             );
             self.misfit(has)

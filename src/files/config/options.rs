@@ -13,32 +13,32 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 options! {
-    /// The data, and what is learned from them.
+    /// The data, and which columns are features and targets.
     #[command(next_help_heading = "Data")]
     DataConfig {
         /// Data set, file or directory; usually given as the argument DATA
         #[arg(hide = true, value_name = "DATA")]
         data: String,
 
-        /// Directory searched for the files of known data sets before they are downloaded
+        /// Directory to search for known data sets before downloading them
         #[arg(value_name = "DIR")]
         data_dir: PathBuf,
 
-        /// Target columns, by name or number from 1; quote a name with a comma: '"a, b",c' [default: last]
+        /// Target columns, by name or 1-based number; quote names with commas: '"a, b",c' [default: last]
         #[arg(value_name = "COLS")]
         #[serde(with = "names")]
         target: Vec<ColumnNames>,
 
-        /// classification, regression or multilabel [default: from the target's values]
+        /// classification, regression or multilabel [default: inferred from the target]
         #[arg(value_name = "TASK")]
         task: Task,
 
-        /// Learn from these columns only [default: all but the target]
+        /// Use only these columns as features [default: all but the target]
         #[arg(value_name = "COLS")]
         #[serde(with = "names")]
         columns: Vec<ColumnNames>,
 
-        /// Leave these columns out
+        /// Ignore these columns
         #[arg(value_name = "COLS")]
         #[serde(with = "names")]
         ignore: Vec<ColumnNames>,
@@ -63,7 +63,7 @@ options! {
         #[serde(with = "names")]
         one_hot: Vec<ColumnNames>,
 
-        /// Hash these categorical columns into 128 shared inputs, two for each category
+        /// Hash these categorical columns into 128 shared inputs, two per category
         #[arg(value_name = "COLS")]
         #[serde(with = "names")]
         hash: Vec<ColumnNames>,
@@ -77,7 +77,7 @@ options! {
         #[arg(value_name = "N", value_parser = whole("8"))]
         embedding_dims: usize,
 
-        /// Class weights in the training loss: balanced, or for example yes=3,no=1 (others: 1)
+        /// Class weights in the training loss: balanced, or a list such as yes=3,no=1 (other classes: 1)
         #[arg(value_name = "WEIGHTS")]
         class_weight: ClassWeight,
 
@@ -85,11 +85,11 @@ options! {
         #[arg(value_name = "COL")]
         sample_weight: String,
 
-        /// Rows without a target: error refuses them, drop leaves them out [default: error]
+        /// Rows without a target: drop them, or stop with an error [default: error]
         #[arg(value_name = "drop|error")]
         missing_target: MissingTarget,
 
-        /// Rows of DATA that can't be read: stop with exit code 3, or skip them, up to 5% [default: stop]
+        /// Unreadable rows of DATA: stop with exit code 3, or skip them, up to 5% [default: stop]
         #[arg(value_name = "stop|skip")]
         on_error: OnError,
 
@@ -98,16 +98,16 @@ options! {
         #[arg(value_name = "SCALING")]
         scaling: Scaling,
 
-        /// Resize images, as in 28x28 [default: their own size, or 32x32 where sizes differ]
+        /// Size to resize images to, such as 28x28 [default: their own size, or 32x32 if sizes differ]
         #[arg(value_name = "WxH")]
         image_size: ImageSize,
 
-        /// Channels of images: grey, rgb, grey-alpha or rgba [default: what the images use]
+        /// Image channels: grey, rgb, grey-alpha or rgba [default: as in the images]
         #[arg(value_name = "CHANNELS", alias = "image-colour")]
         #[serde(alias = "image-colour")]
         image_color: Colour,
 
-        /// Random seed of weights, order, split and generated data [default: 0]
+        /// Random seed for weights, shuffling, split and generated data [default: 0]
         #[arg(value_name = "N", value_parser = seed)]
         seed: u64,
     }
@@ -117,20 +117,20 @@ options! {
     /// The net and the objective.
     #[command(next_help_heading = "Net")]
     NetConfig {
-        /// Hidden layers, such as 128:relu,64:tanh, or none; 8:relu*4+tanh*4 mixes both
-        /// [default: 128; 128,128 for tables]
+        /// Hidden layers, such as 128:relu,64:tanh, or none; 8:relu*4+tanh*4 mixes activations [default: 128;
+        /// 128,128 for tables]
         #[arg(value_name = "LAYERS")]
         layers: HiddenLayers,
 
-        /// Activation of hidden layers for which --layers names none [default: relu]
+        /// Activation of hidden layers without one in --layers [default: relu]
         #[arg(value_name = "NAME")]
         activation: Units,
 
-        /// Activation of the output layer [default: what the loss requires, mostly identity]
+        /// Activation of the output layer [default: what the loss requires, usually identity]
         #[arg(value_name = "NAME")]
         output_activation: Units,
 
-        /// Sign of the biases: add, subtract or none [default: add]
+        /// Bias convention: add, subtract or none [default: add]
         #[arg(value_name = "BIAS")]
         bias: Bias,
 
@@ -138,7 +138,7 @@ options! {
         #[arg(value_name = "NORM")]
         norm: Norm,
 
-        /// Residual connections that each skip N hidden layers, starting at the first [default: 0, none]
+        /// Residual connections that each skip N hidden layers, starting at the first [default: 0 (none)]
         #[arg(value_name = "N", value_parser = whole("2"))]
         residual: usize,
 
@@ -150,12 +150,13 @@ options! {
         #[arg(value_name = "RATE", value_parser = number("0.2"))]
         input_dropout: f32,
 
-        /// Weight initializer, as in xavier-normal or uniform(0.1) [default: suits the activation;
-        /// xavier-uniform for tables]
+        /// Weight initializer, such as xavier-normal or uniform(0.1) [default: by activation; xavier-uniform
+        /// for tables]
         #[arg(value_name = "NAME")]
         initializer: Init,
 
-        /// Loss, with :total, :mean-batch or :mean, see below [default: cross-entropy or squared-error]
+        /// Loss, optionally with :total, :mean-batch or :mean, see below [default: cross-entropy or
+        /// squared-error]
         #[arg(value_name = "LOSS[:REDUCTION]")]
         loss: Objective,
 

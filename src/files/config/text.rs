@@ -19,7 +19,7 @@ options! {
         #[serde(with = "text")]
         thousands: Grouping,
 
-        /// Separator of cells: one character, tab or space [default: detected]
+        /// Field separator: one character, tab or space [default: detected]
         #[arg(value_name = "CHAR")]
         #[serde(with = "text")]
         separator: Separator,
@@ -28,12 +28,12 @@ options! {
         #[arg(value_name = "yes|no")]
         header: HasHeader,
 
-        /// Values that stand for a missing value, besides empty cells, NA, NaN, NULL, None, - and the like
+        /// Markers of missing values, in addition to empty cells, NA, NaN, NULL, None, - and the like
         #[arg(value_name = "TEXT[,TEXT…]")]
         #[serde(with = "names")]
         missing: Vec<ColumnNames>,
 
-        /// Date format, as in DD/MM/YYYY or %d/%m/%Y [default: detected from all dates of a column]
+        /// Date format, such as DD/MM/YYYY or %d/%m/%Y [default: detected from all dates of a column]
         #[arg(value_name = "FORMAT")]
         #[serde(with = "text")]
         date_format: DateFormat,

@@ -37,7 +37,7 @@ options! {
         #[arg(value_name = "SCHEDULE")]
         schedule: Schedule,
 
-        /// Linear warmup, in steps (500), a fraction of the run (0.05) or epochs (2epochs) [default: 0]
+        /// Linear warmup, in steps (500), epochs (2epochs) or as a fraction of the run (0.05) [default: 0]
         #[arg(value_name = "SPAN")]
         #[serde(with = "text")]
         warmup: Span,
@@ -46,11 +46,11 @@ options! {
         #[arg(value_name = "FACTOR", value_parser = number("0.9"))]
         momentum: f32,
 
-        /// β₁ of adam, related optimizers and lion [default: 0.9]
+        /// β₁ of adam-like optimizers and lion [default: 0.9]
         #[arg(value_name = "FACTOR", value_parser = number("0.9"))]
         beta1: f32,
 
-        /// β₂ of adam, related optimizers and lion, α of rmsprop [default: 0.999; 0.99 for lion and rmsprop]
+        /// β₂ of adam-like optimizers and lion; α of rmsprop [default: 0.999; 0.99 for lion and rmsprop]
         #[arg(value_name = "FACTOR", value_parser = number("0.999"))]
         beta2: f32,
 
@@ -58,18 +58,19 @@ options! {
         #[arg(value_name = "NUMBER", value_parser = number("1e-8"))]
         epsilon: f32,
 
-        /// Momentum or β₁ of a one-cycle schedule: HIGH at the ends, LOW at the peak
+        /// Cycle momentum or β₁ in a one-cycle schedule: HIGH at both ends, LOW at the peak of the learning
+        /// rate
         #[arg(
             value_name = "HIGH,LOW", num_args = 0..=1, require_equals = true,
             default_missing_value = "0.95,0.85"
         )]
         cycle_momentum: MomentumCycle,
 
-        /// Weight decay of weights, not of biases [default: 0]
+        /// Weight decay of the weight matrices [default: 0]
         #[arg(value_name = "FACTOR", value_parser = number("0.01"))]
         weight_decay: f32,
 
-        /// Decay biases, normalization and embeddings too
+        /// Also decay biases, normalization parameters and embeddings
         #[arg(
             num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
             value_parser = BoolishValueParser::new(), hide_possible_values = true,
@@ -80,7 +81,7 @@ options! {
         #[arg(value_name = "NORM", value_parser = number("3"))]
         max_norm: f32,
 
-        /// L1 penalty on weights, not on biases [default: 0]
+        /// L1 penalty; biases are exempt [default: 0]
         #[arg(value_name = "FACTOR", value_parser = number("1e-5"))]
         l1: f32,
 
@@ -104,15 +105,15 @@ options! {
         #[arg(value_name = "DECAY", conflicts_with = "swa", value_parser = number("0.999"))]
         ema: f32,
 
-        /// Evaluate and save the average of the weights over this last fraction of the epochs
+        /// Evaluate and save the average of the weights over the last FRACTION of the epochs
         #[arg(value_name = "FRACTION", value_parser = number("0.25"))]
         swa: f32,
 
-        /// Image augmentation: standard, or as in shift(2)+rotation(10), see below [default: none]
+        /// Image augmentation: standard, or steps such as shift(2)+rotation(10), see below [default: none]
         #[arg(value_name = "STEPS")]
         augment: Augment,
 
-        /// Mixup: convex combinations of pairs of rows, with weight drawn from Beta(α, α) [default: none]
+        /// Mixup: convex combinations of pairs of rows, with weights drawn from Beta(α, α) [default: none]
         #[arg(value_name = "ALPHA", value_parser = number("0.2"))]
         mixup: f32,
 
@@ -120,7 +121,8 @@ options! {
         #[arg(value_name = "ROWS", value_parser = whole("64"))]
         batch_size: usize,
 
-        /// Largest micro-batch; gradients are accumulated up to the batch size [default: what fits the device]
+        /// Largest micro-batch; gradients are accumulated up to the batch size [default: what fits on the
+        /// device]
         #[arg(value_name = "ROWS", value_parser = whole("16"))]
         micro_batch: usize,
 
@@ -128,7 +130,7 @@ options! {
         #[arg(value_name = "f32|f16")]
         precision: Precision,
 
-        /// Initial loss scale of f16, a power of two; it then adapts to overflows [default: 65536]
+        /// Initial loss scale for f16, a power of two; it adapts to overflows [default: 65536]
         #[arg(value_name = "SCALE", value_parser = number("65536"))]
         loss_scale: f32,
     }
@@ -138,22 +140,23 @@ options! {
     /// The length of a run, its evaluation and its directory.
     #[command(next_help_heading = "Run")]
     RunConfig {
-        /// Speed against accuracy: quick, strong or best; other options override it
+        /// Trade-off between speed and accuracy: quick, strong or best; other options override it
         #[arg(value_name = "quick|strong|best")]
         preset: Preset,
 
-        /// Passes over the training set [default: 10; 30 for digits; for tables, by the number of rows]
+        /// Passes over the training set [default: 10; 30 for digits; for tables, depends on the number of
+        /// rows]
         #[arg(value_name = "N", value_parser = whole("10"))]
         epochs: usize,
 
-        /// Fraction of the rows held out for validation, or a file; 0: none [default: 0.1; small tables: see
+        /// Fraction of rows held out for validation (0: none), or a file [default: 0.1; small tables: see
         /// --ensemble]
         #[arg(value_name = "FRACTION|PATH")]
         #[serde(with = "text")]
         validation: HeldOutData,
 
-        /// Test rows for the trained net: a fraction of the rows, drawn first, or a file
-        /// [default: the test part of a known set]
+        /// Test set: a fraction of the rows, split off first, or a file [default: the test part of a known
+        /// data set]
         #[arg(value_name = "FRACTION|PATH")]
         #[serde(with = "text")]
         test: HeldOutData,
@@ -162,7 +165,7 @@ options! {
         #[arg(value_name = "SPLIT")]
         split: Split,
 
-        /// k-fold cross-validation, then a net trained on all rows; each chooses its epoch on a tenth of its
+        /// k-fold cross-validation, then training on all rows; each net selects its epoch on a tenth of its
         /// training rows
         #[arg(value_name = "K", value_parser = whole("5"))]
         folds: usize,
@@ -171,8 +174,8 @@ options! {
         #[arg(value_name = "I", value_parser = whole("1"))]
         fold: usize,
 
-        /// Average N nets; with :folds, each holds out its own fold
-        /// [default: 3:folds for tables up to 30,000 rows]
+        /// Average N nets; with :folds, each holds out a different fold [default: 3:folds for tables up to
+        /// 30,000 rows]
         #[arg(value_name = "N[:folds]")]
         #[serde(with = "text")]
         ensemble: Ensemble,
@@ -185,11 +188,11 @@ options! {
         #[arg(value_name = "temperature|none")]
         calibrate: Calibration,
 
-        /// Safetensors file of initial weights
+        /// Safetensors file with initial weights
         #[arg(value_name = "FILE")]
         init: PathBuf,
 
-        /// Keep the rows in their order instead of shuffling them
+        /// Train on rows in their original order instead of shuffling them
         #[arg(
             num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL",
             value_parser = BoolishValueParser::new(), hide_possible_values = true,
@@ -204,18 +207,18 @@ options! {
         #[arg(value_name = "EPOCHS", value_parser = whole("5"))]
         patience: usize,
 
-        /// Time limit, as in 90s, 10m or 2h; applies to each net of --folds
+        /// Time limit, such as 90s, 10m or 2h; applies to each net of --folds
         #[arg(value_name = "TIME")]
         #[serde(with = "text")]
         time_limit: TimeSpan,
 
-        /// Weights to keep: those of the best epoch or of the last [default: best with validation rows]
+        /// Weights to keep: those of the best or the last epoch [default: best if there are validation rows]
         #[arg(value_name = "best|last", alias = "keep")]
         #[serde(alias = "keep")]
         keep_weights: Keep,
 
-        /// Metric that selects the best epoch, such as f1 or rmse [default: accuracy; for tables
-        /// or numbers, loss]
+        /// Metric that selects the best epoch, such as f1 or rmse [default: accuracy; loss for tables and
+        /// numeric targets]
         #[arg(value_name = "NAME")]
         metric: String,
 
@@ -223,12 +226,12 @@ options! {
         #[arg(value_name = "ACTION")]
         on_divergence: OnDivergence,
 
-        /// Memory limit, such as 256M or 2G; a larger table is trained on in parts, from disk
+        /// Memory limit, such as 256M or 2G; larger tables are encoded to disk and read in parts
         #[arg(value_name = "SIZE")]
         #[serde(with = "text")]
         memory_limit: ByteSize,
 
-        /// Checkpoint interval, as in 60s, 10m or 5epochs [default: 60s]
+        /// Checkpoint interval, such as 60s, 10m or 5epochs [default: 60s]
         #[arg(value_name = "TIME|EPOCHS")]
         #[serde(with = "text")]
         checkpoint_every: Every,
@@ -241,17 +244,17 @@ options! {
         #[arg(short = 'o', value_name = "DIR", alias = "output")]
         out: PathBuf,
 
-        /// Write TensorBoard event files into the run directory, or below DIR
+        /// Write TensorBoard event files into the run directory, or under DIR
         #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "DIR")]
         #[serde(with = "text")]
         tensorboard: EventsDirectory,
 
-        /// Step program: fused kernels, or plain, one kernel for each operation [default: fused]
+        /// Kernels of a training step: fused, or plain (one per operation) [default: fused]
         #[arg(value_name = "fused|plain")]
         plan: PlanKind,
 
-        /// Same weights, bit for bit, for any number of processes: sums N blocks of each batch in order [default:
-        /// by the batch size]
+        /// Bit-identical weights for any number of processes: sum N blocks of each batch in order [default:
+        /// by batch size]
         #[arg(
             num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "N|no",
         )]
@@ -263,12 +266,12 @@ options! {
     /// The device.
     #[command(next_help_heading = "Device")]
     DeviceConfig {
-        /// auto, cpu, gpu, or an adapter's number or name from wgrad devices [default: auto]
+        /// auto, cpu, gpu, or a number or name listed by wgrad devices [default: auto]
         #[arg(value_name = "DEVICE")]
         #[serde(with = "text")]
         device: Device,
 
-        /// CPU threads; the result doesn't depend on their number [default: one per processor]
+        /// Number of CPU threads; doesn't affect the result [default: one per processor]
         #[arg(value_name = "N", value_parser = whole("2"))]
         threads: usize,
     }

@@ -116,10 +116,12 @@ impl FromStr for Ensemble {
         match number.trim().parse() {
             Ok(nets @ 1..=Self::MOST) if nets > 1 || !by_folds => Ok(Ensemble { nets, by_folds }),
             Ok(nets) if by_folds && nets < 2 => {
-                fail(format!("an ensemble of {nets} nets by folds: at least 2"))
+                fail(format!("an ensemble by folds needs at least 2 nets, not {nets}"))
             }
-            Ok(0) => fail("an ensemble of 0 nets: at least 1".into()),
-            Ok(nets) => fail(format!("an ensemble of {nets} nets: at most {}", Self::MOST)),
+            Ok(0) => fail("an ensemble cannot have 0 nets".into()),
+            Ok(nets) => {
+                fail(format!("an ensemble of {nets} nets is too large: at most {}", Self::MOST))
+            }
             Err(_) => fail(format!("{text:?} is not a number of nets")),
         }
     }
@@ -188,7 +190,7 @@ impl FromStr for ByteSize {
             {
                 Ok(ByteSize((number * scale) as u64))
             }
-            _ => Err(Error::usage(format!("{text:?} is not a size of memory"))
+            _ => Err(Error::usage(format!("{text:?} is not a memory size"))
                 .help("write for example 256M or 2G; at least 1M")),
         }
     }

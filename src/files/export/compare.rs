@@ -60,7 +60,7 @@ pub fn compare(description: &Description, expected: &Matrix<f64>, found: &Output
     let shape = |m: &Matrix<f64>| (m.rows(), m.cols());
     let (wanted, given) = (shape(expected), shape(&found.numbers));
     if wanted != given {
-        let what = format!("the exported file gives {given:?} numbers, not {wanted:?}");
+        let what = format!("the exported file returns {given:?} numbers, not {wanted:?}");
         return Err(fault(what, "its outputs".into()));
     }
     let mut largest = 0.0f64;
@@ -72,7 +72,7 @@ pub fn compare(description: &Description, expected: &Matrix<f64>, found: &Output
             let difference = (x - y).abs() / scale;
             if difference.is_nan() || difference > TOLERANCE {
                 let place = format!("row {}, output {}", row + 1, c + 1);
-                return Err(fault(format!("the exported file gives {y}, the model {x}"), place));
+                return Err(fault(format!("the exported file returns {y}, the model {x}"), place));
             }
             largest = largest.max(difference);
         }

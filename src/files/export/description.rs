@@ -149,8 +149,10 @@ impl<'a> Description<'a> {
         if bare.0 {
             if members.len() > 1 {
                 let nets = members.len();
-                return Err(Error::usage(format!("--bare of an ensemble of {nets} nets"))
-                    .help("export one of them, RUN/net-1/model.safetensors, or leave out --bare"));
+                return Err(Error::usage(format!(
+                    "--bare cannot be used with an ensemble ({nets} nets)"
+                ))
+                .help("export one of them, RUN/net-1/model.safetensors, or omit --bare"));
             }
             let inputs = Inputs::Matrix { width: net.inputs, names: Vec::new(), image: None };
             let (quantiles, affine, output) = (None, None, Output::Raw);

@@ -64,8 +64,11 @@ impl Format {
             "rs" => Ok(Format::Rust),
             "c" => Ok(Format::C),
             "wgsl" => Ok(Format::Wgsl),
-            _ => Err(Error::usage(format!("the name {} doesn't tell the format", path.display()))
-                .help("use the extension .onnx, .safetensors, .rs, .c or .wgsl, or give --format")),
+            _ => Err(Error::usage(format!(
+                "the format can't be inferred from the name {}",
+                path.display()
+            ))
+            .help("use the extension .onnx, .safetensors, .rs, .c or .wgsl, or give --format")),
         }
     }
 }

@@ -59,8 +59,10 @@ fn model(parts: Parts, options: &Options) -> Result<Model> {
         embeddings: Vec::new(),
     });
     if classes.is_some() && options.outputs == Some(Outputs::Numbers) {
-        return Err(Error::usage("--task regression for a file whose outputs are probabilities")
-            .help("leave out --task"));
+        return Err(Error::usage(
+            "--task regression cannot be used with a file whose outputs are probabilities",
+        )
+        .help("omit --task"));
     }
     let is_classes = classes.is_some() || options.outputs == Some(Outputs::Classes);
     let count = if below == 1 { 2 } else { below };

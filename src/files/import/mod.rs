@@ -1,4 +1,4 @@
-//! Nets of dense layers from elsewhere: ONNX files and PyTorch's state dicts.
+//! Import of nets of dense layers, from ONNX files and PyTorch's state dicts.
 
 mod chain;
 mod constants;

@@ -54,7 +54,7 @@ impl Format {
             "jsonl" | "ndjson" => Ok(Format::Jsonl),
             "parquet" | "pq" => Ok(Format::Parquet),
             "npy" => Ok(Format::Npy),
-            other => Err(Error::usage(format!("there is no format of predictions .{other}"))
+            other => Err(Error::usage(format!(".{other} is not a format of predictions"))
                 .at(path.display())
                 .help("use the extension .csv, .tsv, .jsonl, .parquet or .npy, or give --format")),
         }

@@ -78,7 +78,7 @@ mod tests {
         assert!(!line(&choices).contains("lr "), "{}", line(&choices));
         assert!(line(&choices).contains("epochs 10, initializer"), "{}", line(&choices));
         let text = block(&choices);
-        assert!(text.contains("about 500 steps of a batch, 8 to 60 epochs"), "{text}");
+        assert!(text.contains("about 500 steps, within 8 to 60 epochs"), "{text}");
         assert!(text.contains("each net holds out a different part"), "{text}");
         let many = About { rows: 100_000, ..table };
         let text = block(&chosen_for("", &many));

@@ -30,12 +30,14 @@ impl Nets {
         let run = &source.config.run;
         let member = run.member.map_or(String::new(), |member| format!("--member {member}"));
         let Some(ensemble) = run.ensemble.filter(|ensemble| ensemble.nets > 1) else {
-            return Err(Error::usage(format!("{member} without --ensemble"))
+            return Err(Error::usage(format!("{member} needs --ensemble"))
                 .help("give the number of nets with --ensemble"));
         };
         if run.member.is_some_and(|member| !(1..=ensemble.nets).contains(&member)) {
-            return Err(Error::usage(format!("{member} of --ensemble {ensemble}"))
-                .help(format!("its nets are counted from 1 to {}", ensemble.nets)));
+            return Err(Error::usage(format!(
+                "{member} is out of range for --ensemble {ensemble}"
+            ))
+            .help(format!("its nets are counted from 1 to {}", ensemble.nets)));
         }
         if run.folds.is_some() {
             return Err(Error::usage(format!("--folds cannot be used with --ensemble {ensemble}"))

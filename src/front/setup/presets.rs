@@ -33,7 +33,7 @@ pub(crate) struct About<'a> {
     pub groups: Option<usize>,
     /// Whether the table is larger than the memory limit.
     pub is_streamed: bool,
-    /// Whether the data themselves hold out rows.
+    /// Whether the data have their own held-out rows.
     pub holds_out: bool,
     pub targets: &'a Targets,
 }
@@ -289,7 +289,7 @@ pub(crate) fn why(option: &str, config: &TrainConfig, about: &About<'_>) -> Opti
             let (least, most) = (recipe.least_epochs[is_wide(about)], recipe.most_epochs);
             match recipe.steps(about.targets) {
                 0 => format!("the same number for every table with {}", preset?),
-                steps => format!("about {steps} steps of a batch, {least} to {most} epochs"),
+                steps => format!("about {steps} steps, within {least} to {most} epochs"),
             }
         }
         ("ensemble", Kind::Table) if takes_folds(config, about) && recipe.nets > 1 => {
@@ -367,7 +367,7 @@ fn unsuited_to_folds(config: &TrainConfig, about: &About<'_>) -> Option<String> 
     }
     let others = [
         (about.is_streamed, "the table is larger than --memory-limit"),
-        (about.holds_out, "the data themselves hold out rows"),
+        (about.holds_out, "the data have their own held-out rows"),
         (about.rows > FOLDED, "there are enough rows to hold some out"),
         (about.rows < LEAST_FOLDED, "there are too few rows for folds"),
         (about.groups.is_some_and(|groups| groups < 2), "all rows are in one group"),

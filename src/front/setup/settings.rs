@@ -1,6 +1,7 @@
 //! The net and the settings from the options and the data.
 
 use crate::base::error::{Error, Result, nearest};
+use crate::base::words::count;
 use crate::data::{Dataset, ImageShape, Predictions, Targets};
 use crate::files::config::{HiddenLayers, StepConfig, TrainConfig};
 use crate::math::activation::Activation;
@@ -79,7 +80,7 @@ pub(super) fn check_warmup(spec: &Spec, rows: usize) -> Result<()> {
     if warmup <= length.total {
         return Ok(());
     }
-    Err(Error::usage(format!("a warmup of {warmup} steps in a run of {}", length.total))
+    Err(Error::usage(format!("a warmup of {warmup} steps doesn't fit in a run of {}", length.total))
         .at(format!("--warmup {}", spec.warmup))
         .help("the learning rate would never be reached: give fewer steps, a fraction of the run such as 0.05, or more --epochs"))
 }
@@ -93,11 +94,11 @@ fn image_shape(training: &Dataset) -> Result<[u32; 3]> {
             Ok([width, height, colour.channels() as u32])
         }
         None if training.is_image() && side * side == features => Ok([side, side, 1]),
-        None => {
-            Err(Error::usage("augmentation of data that are not images").at(training.name()).help(
+        None => Err(Error::usage("augmentation cannot be used: the data are not images")
+            .at(training.name())
+            .help(
                 "it is for folders of images, MNIST and tables of square images: omit --augment",
-            ))
-        }
+            )),
     }
 }
 
@@ -152,8 +153,8 @@ fn net(
         && net.layers.iter().all(|layer| layer.skip == 0)
     {
         return Err(Error::usage(format!(
-            "residual blocks of {depth} layers in a net of {} hidden ones",
-            net.layers.len() - 1
+            "residual blocks of {depth} layers don't fit in a net with {}",
+            count(net.layers.len() - 1, "hidden layer")
         ))
         .at("--residual")
         .help(format!(
@@ -203,7 +204,9 @@ pub(crate) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
     }
     if let Some(beta1) = beta1 {
         if momentum.is_some() {
-            return Err(Error::usage("both --momentum and --beta1").help("omit one of them"));
+            return Err(
+                Error::usage("--momentum cannot be used with --beta1").help("omit one of them")
+            );
         }
         spec.optimizer = spec.optimizer.with_beta1(*beta1)?;
     }
@@ -234,9 +237,8 @@ pub(crate) fn spec(net: Net, objective: Objective, config: &mut TrainConfig) -> 
         (Some(decay), None) => Averaging::Ema { decay },
         (None, Some(fraction)) => Averaging::Swa { fraction },
         (Some(_), Some(_)) => {
-            return Err(
-                Error::usage("both --ema and --swa").help("use only one average of the weights")
-            );
+            return Err(Error::usage("--ema cannot be used with --swa")
+                .help("use only one average of the weights"));
         }
     };
     spec.batch_size = *batch_size.get_or_insert(spec.batch_size);
@@ -309,7 +311,7 @@ fn has_metric(data: &Dataset, loss: Loss, metric: &str) -> bool {
 fn check_stop_at(config: &TrainConfig, judged: &Judged) -> Result<()> {
     let Some(stop_at) = &config.run.stop_at else { return Ok(()) };
     if judged.held_out.judged().is_none() {
-        return Err(Error::usage("--stop-at without validation or test data").help(
+        return Err(Error::usage("--stop-at needs validation or test data").help(
             "give --validation or --test: metrics on training rows say nothing about unseen rows",
         ));
     }
@@ -322,7 +324,7 @@ fn check_stop_at(config: &TrainConfig, judged: &Judged) -> Result<()> {
 fn resolve_stopping(config: &mut TrainConfig, spec: &mut Spec, judged: &Judged) -> Result<()> {
     let (run, has_validation) = (&mut config.run, judged.held_out.validation.is_some());
     let wants = |what: &str| {
-        Err(Error::usage(format!("{what} without validation data"))
+        Err(Error::usage(format!("{what} needs validation data"))
             .help("hold some rows out with --validation"))
     };
     match (has_validation, run.patience, run.keep_weights) {

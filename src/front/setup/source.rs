@@ -291,7 +291,7 @@ impl Source {
         };
         let test = match (given, own(&subsets.test)?) {
             (Some(_), Some(_)) => {
-                return Err(Error::usage("both --test and test rows in --split")
+                return Err(Error::usage("--test cannot be used with test rows in --split")
                     .help("omit --test, or mark no rows as test"));
             }
             (other, marked) => other.or(marked),

@@ -108,7 +108,7 @@ fn of_rows(subsets: Subsets, rows: &[usize]) -> Subsets {
 
 /// The error for one fold without the number of folds.
 pub(super) fn without_folds(fold: usize) -> Error {
-    Error::usage(format!("--fold {fold} without --folds"))
+    Error::usage(format!("--fold {fold} needs --folds"))
         .help("give the number of folds with --folds")
 }
 
@@ -123,7 +123,7 @@ fn one_fold(config: &mut TrainConfig, data: &Data, fold: usize, k: usize) -> Res
     let folds = folds(config, data, k)?;
     match fold.checked_sub(1).and_then(|i| folds.get(i)) {
         Some(held_out) => fold_subsets(config, data, held_out),
-        None => Err(Error::usage(format!("--fold {fold} of --folds {k}"))
+        None => Err(Error::usage(format!("--fold {fold} is out of range for --folds {k}"))
             .help(format!("folds are counted from 1 to {k}"))),
     }
 }
@@ -150,9 +150,9 @@ pub(crate) fn fold_subsets(
         return Ok(Subsets { test: held_out.to_vec(), ..subsets });
     }
     if is_watched || run.keep_weights == Some(Keep::Best) {
-        return Err(Error::usage("--patience, --stop-at or --keep-weights best with too few rows")
+        return Err(Error::usage("too few rows for --patience, --stop-at or --keep-weights best")
             .at(format!("the {} training rows of a fold", rows.len()))
-            .help("leave it out: a tenth of these rows can't be held out to compare epochs"));
+            .help("omit the option: a tenth of these rows can't be held out to compare epochs"));
     }
     run.keep_weights = Some(Keep::Last);
     Ok(Subsets { training: rows, validation: held_out.to_vec(), test: Vec::new() })

@@ -38,14 +38,16 @@ impl Averaging {
     pub fn check(self) -> Result<()> {
         match self {
             Averaging::Ema { decay } if !(decay > 0.0 && decay < 1.0) => {
-                Err(Error::usage(format!("an average of weights with decay {decay}"))
+                Err(Error::usage(format!("invalid decay of the weight average: {decay}"))
                     .at("--ema")
                     .help("give a number between 0 and 1, usually 0.99 to 0.9999"))
             }
             Averaging::Swa { fraction } if !(fraction > 0.0 && fraction <= 1.0) => {
-                Err(Error::usage(format!("an average over {fraction} of the run"))
-                    .at("--swa")
-                    .help("give a number above 0 and at most 1, usually 0.25"))
+                Err(Error::usage(format!(
+                    "invalid fraction of the run for the weight average: {fraction}"
+                ))
+                .at("--swa")
+                .help("give a number above 0 and at most 1, usually 0.25"))
             }
             _ => Ok(()),
         }

@@ -68,7 +68,7 @@ impl Optimizer {
             Optimizer::Sgd
             | Optimizer::Adagrad { .. }
             | Optimizer::Rprop { .. }
-            | Optimizer::Lbfgs => error("leave out --beta1, or choose --optimizer adam"),
+            | Optimizer::Lbfgs => error("omit --beta1, or choose --optimizer adam"),
             _ if !(0.0..1.0).contains(&value) => {
                 Err(Error::usage(format!("a β₁ of {value} is not in [0, 1)")))
             }
@@ -101,7 +101,7 @@ impl Optimizer {
             | Optimizer::Lbfgs
             | Optimizer::Rprop { .. } => {
                 return Err(Error::usage(format!("{self} has no β₂"))
-                    .help("leave out --beta2, or choose --optimizer adam"));
+                    .help("omit --beta2, or choose --optimizer adam"));
             }
         };
         *place = value;
@@ -114,7 +114,7 @@ impl Optimizer {
     /// When the rule has no denominator that could be 0, or ε is not a number above 0.
     pub fn with_epsilon(mut self, value: f32) -> Result<Self> {
         if !(value > 0.0 && value.is_finite()) {
-            return Err(Error::usage(format!("an ε of {value}")).help("it must be above 0"));
+            return Err(Error::usage(format!("invalid ε: {value}")).help("it must be above 0"));
         }
         let place = match &mut self {
             Optimizer::Adam { epsilon, .. }
@@ -133,7 +133,7 @@ impl Optimizer {
             | Optimizer::Lbfgs
             | Optimizer::Rprop { .. } => {
                 return Err(Error::usage(format!("{self} has no ε"))
-                    .help("leave out --epsilon, or choose --optimizer adam"));
+                    .help("omit --epsilon, or choose --optimizer adam"));
             }
         };
         *place = value;

@@ -33,7 +33,7 @@ impl GradientEdits {
         for (name, value) in [("L1 penalty", self.l1), ("gradient noise", self.noise)] {
             if !value.is_finite() || value < 0.0 {
                 return Err(
-                    Error::usage(format!("a {name} of {value}")).help("it must be 0 or more")
+                    Error::usage(format!("invalid {name}: {value}")).help("it must be 0 or more")
                 );
             }
         }
@@ -43,7 +43,7 @@ impl GradientEdits {
             ("--clip-global-norm", self.clip_global_norm),
         ] {
             if let Some(limit) = limit.filter(|limit| !limit.is_finite() || *limit <= 0.0) {
-                return Err(Error::usage(format!("a limit of {limit} for the gradient"))
+                return Err(Error::usage(format!("invalid gradient limit: {limit}"))
                     .at(name)
                     .help("it must be above 0; omit it for no clipping"));
             }

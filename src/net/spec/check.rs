@@ -24,14 +24,16 @@ impl Spec {
         self.net.check()?;
         self.stopping.check()?;
         if self.batch_size == 0 {
-            return Err(Error::usage("a batch of 0 rows").help("--batch-size must be at least 1"));
+            return Err(
+                Error::usage("invalid batch size: 0").help("--batch-size must be at least 1")
+            );
         }
         self.check_augment()?;
         self.check_batches()?;
         for (name, value) in [("learning rate", self.lr), ("weight decay", self.weight_decay)] {
             if !value.is_finite() || value < 0.0 {
                 return Err(
-                    Error::usage(format!("a {name} of {value}")).help("it must be 0 or more")
+                    Error::usage(format!("invalid {name}: {value}")).help("it must be 0 or more")
                 );
             }
         }
@@ -44,14 +46,16 @@ impl Spec {
                 .help("its line search needs the unchanged loss: omit the other option (set a preset's to 0 or none), or choose another --optimizer"));
         }
         if matches!(self.averaging, Averaging::Swa { .. }) && self.has_batch_norm() {
-            return Err(Error::usage("an average over epochs with batch normalization")
-                .at("--swa")
-                .help("averaged weights have no batch statistics: use --ema, or --norm layer"));
+            return Err(Error::usage(
+                "an average over epochs cannot be used with batch normalization",
+            )
+            .at("--swa")
+            .help("averaged weights have no batch statistics: use --ema, or --norm layer"));
         }
         if let Some(limit) = self.max_norm
             && !(limit.is_finite() && limit > 0.0)
         {
-            return Err(Error::usage(format!("a largest norm of {limit}"))
+            return Err(Error::usage(format!("invalid max-norm: {limit}"))
                 .help("--max-norm must be above 0, usually 1 to 4"));
         }
         self.check_precision()?;
@@ -65,17 +69,16 @@ impl Spec {
     /// Refuses micro-batches without rows, and batches that batch normalization can't take.
     fn check_batches(&self) -> Result<()> {
         if self.micro_batch == Some(0) {
-            return Err(
-                Error::usage("micro-batches of 0 rows").help("--micro-batch must be at least 1")
-            );
+            return Err(Error::usage("invalid micro-batch size: 0")
+                .help("--micro-batch must be at least 1"));
         }
         if self.batch_size == 1 && self.has_batch_norm() {
-            return Err(Error::usage("batch normalization over batches of one row")
+            return Err(Error::usage("batch normalization cannot be used with batches of one row")
                 .at("--norm batch")
                 .help("one row has no variance: use a larger --batch-size, or --norm layer"));
         }
         if self.accumulates() && self.has_batch_norm() {
-            return Err(Error::usage("batch normalization with micro-batches")
+            return Err(Error::usage("batch normalization cannot be used with micro-batches")
                 .at("--micro-batch")
                 .help("its statistics would be those of micro-batches: use --norm layer, or omit --micro-batch"));
         }
@@ -91,7 +94,7 @@ impl Spec {
         let largest = LARGEST as usize;
         if features != self.net.inputs || width.max(height) > largest || features == 0 {
             return Err(Error::usage(format!(
-                "images of {width} × {height} × {colours} for a net of {} inputs",
+                "images of {width} × {height} × {colours} don't fit a net with {} inputs",
                 self.net.inputs
             ))
             .at("--augment")
@@ -101,7 +104,7 @@ impl Spec {
         }
         let side = width.min(height) as f32;
         if augment.shift > side / 2.0 || augment.cutout >= side {
-            return Err(Error::usage(format!("{augment} of images of {width} × {height}"))
+            return Err(Error::usage(format!("{augment} is too large for images of {width} × {height}"))
                 .at("--augment")
                 .help("little would be left of them: shift by at most half a side, and cover less than a side"));
         }
@@ -130,18 +133,18 @@ impl Spec {
     fn check_mixup(&self) -> Result<()> {
         let Some(alpha) = self.mixup else { return Ok(()) };
         if !(alpha > 0.0 && alpha.is_finite()) {
-            return Err(Error::usage(format!("mixup with an α of {alpha}"))
+            return Err(Error::usage(format!("invalid α of mixup: {alpha}"))
                 .at("--mixup")
                 .help("it must be above 0, usually 0.1 to 0.4"));
         }
         if self.objective.loss == Loss::Hinge {
-            return Err(Error::usage("mixup with the loss hinge")
+            return Err(Error::usage("mixup cannot be used with the loss hinge")
                 .at("--mixup")
-                .help("hinge takes one class for each row: use cross-entropy"));
+                .help("hinge takes one class per row: use cross-entropy"));
         }
         if self.accumulates() && !self.rows_at_a_time().is_multiple_of(2) {
             return Err(Error::usage(format!(
-                "mixup with micro-batches of {} rows",
+                "mixup cannot be used with micro-batches of {} rows",
                 self.rows_at_a_time()
             ))
             .at("--micro-batch")
@@ -162,7 +165,7 @@ impl Spec {
             return fail(what, "use --schedule one-cycle, or omit it");
         }
         if self.optimizer.momentum().is_none() {
-            let what = format!("a momentum cycle of {}", self.optimizer);
+            let what = format!("a momentum cycle cannot be used with {}", self.optimizer);
             return fail(
                 what,
                 "it has no momentum, or more than one: use momentum, nesterov, adam or a related optimizer, or rmsprop with --momentum",
@@ -176,19 +179,20 @@ impl Spec {
         let (loss, smoothing) = (self.objective.loss, self.label_smoothing);
         loss.check()?;
         if !(0.0..1.0).contains(&smoothing) {
-            return Err(Error::usage(format!("a label smoothing of {smoothing}"))
+            return Err(Error::usage(format!("invalid label smoothing: {smoothing}"))
                 .help("--label-smoothing must be at least 0 and below 1, usually 0.1"));
         }
         if smoothing > 0.0 && !loss.takes_smoothing() {
-            return Err(Error::usage(format!("label smoothing with the loss {}", loss.name()))
+            return Err(Error::usage(format!("label smoothing cannot be used with the loss {}", loss.name()))
                 .help("smoothing is for classes: use cross-entropy, binary-cross-entropy, focal or binary-focal"));
         }
         if loss == Loss::GaussianNll && !self.net.outputs().is_multiple_of(2) {
-            return Err(Error::usage(format!("gaussian-nll over {} outputs", self.net.outputs()))
-                .at("the output layer")
-                .help(
-                    "each target needs two outputs: its mean and the logarithm of its variance",
-                ));
+            return Err(Error::usage(format!(
+                "gaussian-nll needs an even number of outputs, not {}",
+                self.net.outputs()
+            ))
+            .at("the output layer")
+            .help("each target needs two outputs: its mean and the logarithm of its variance"));
         }
         Ok(())
     }

@@ -48,8 +48,8 @@ impl Spec {
         self.mixed.check()?;
         match self.needs_f32() {
             Some(what) if self.precision == Precision::F16 => {
-                Err(Error::usage(format!("--precision f16 with {what}"))
-                    .help("that can only be trained in f32: omit one of the two"))
+                Err(Error::usage(format!("--precision f16 cannot be used with {what}"))
+                    .help("this requires f32: omit one of the two"))
             }
             _ => Ok(()),
         }

@@ -107,7 +107,7 @@ impl Screen {
         let fail = |e: std::io::Error| {
             restore();
             Error::failed(format!("cannot set up the terminal for --dashboard: {e}"))
-                .help("leave out --dashboard")
+                .help("omit --dashboard")
         };
         restore_before_panics();
         IS_TAKEN.store(true, Ordering::SeqCst);

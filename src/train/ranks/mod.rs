@@ -1,8 +1,9 @@
 //! Data-parallel training: several processes, called ranks, train one net together. Each computes the gradient of its
 //! part of every batch; the gradients are summed over all ranks between the backward pass and the update.
 //!
-//! [`Ranks`] is what a trainer needs of its transport. [`Alone`] is a single process, [`threads()`] are threads of
-//! this process, and `mpi` (feature `mpi`) are the processes that `mpirun` or `srun` started.
+//! [`Ranks`] is the transport that a trainer uses: [`Alone`] for a single process, [`threads()`]
+//! for threads of this process, and `mpi` (feature `mpi`) for the processes started by `mpirun` or
+//! `srun`.
 
 mod parts;
 mod threads;

@@ -55,10 +55,8 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<End> {
         if validation.is_none() && self.spec.stopping.compares() {
-            return Err(Error::usage(
-                "keeping the best epoch, or patience, without validation data",
-            )
-            .help("hold some rows out with --validation"));
+            return Err(Error::usage("keeping the best epoch, and patience, need validation data")
+                .help("hold some rows out with --validation"));
         }
         self.check_intact()?;
         self.for_training()?;

@@ -49,11 +49,11 @@ impl Trainer {
 pub(super) fn check(spec: &Spec, reduction: Reduction, size: usize) -> Result<()> {
     let Reduction::Reproducible { blocks } = reduction else { return Ok(()) };
     if !blocks.is_power_of_two() || blocks > 1 << 16 {
-        return Err(Error::usage(format!("{blocks} blocks of a batch"))
-            .help("their number must be a power of two, at most 65536"));
+        return Err(Error::usage(format!("invalid number of blocks: {blocks}"))
+            .help("it must be a power of two, at most 65536"));
     }
     if size > blocks {
-        return Err(Error::usage(format!("{size} ranks for {blocks} blocks of a batch")).help(
+        return Err(Error::usage(format!("{size} ranks are too many for {blocks} blocks of a batch")).help(
             format!(
                 "start at most as many ranks as blocks, or split batches into more with --reproducible={}",
                 size.next_power_of_two()
@@ -63,7 +63,7 @@ pub(super) fn check(spec: &Spec, reduction: Reduction, size: usize) -> Result<()
     let rows = spec.batch_size.div_ceil(blocks).next_multiple_of(multiple(spec));
     match spec.micro_batch {
         Some(most) if most < rows => Err(Error::usage(format!(
-            "micro-batches of {most} rows for blocks of {rows}"
+            "micro-batches of {most} rows are too small for blocks of {rows}"
         ))
         .help(format!(
             "split batches into more blocks with --reproducible={}",
@@ -81,17 +81,18 @@ pub(super) fn hellos(ranks: &mut dyn Ranks, own: &Hello) -> Result<Vec<Hello>> {
         .iter()
         .enumerate()
         .map(|(rank, bytes)| {
-            serde_json::from_slice(bytes)
-                .map_err(|_| Error::failed(format!("rank {rank} runs another version of wgrad")))
+            serde_json::from_slice(bytes).map_err(|_| {
+                Error::failed(format!("rank {rank} runs a different version of wgrad"))
+            })
         })
         .collect::<Result<_>>()?;
     let first = &all[0];
     for (rank, hello) in all.iter().enumerate() {
         let what = match hello {
-            _ if hello.version != first.version => "runs another version of wgrad",
-            _ if hello.settings != first.settings => "was given other options",
-            _ if hello.rows != first.rows => "has other training rows",
-            _ if hello.weights != first.weights => "starts from other weights",
+            _ if hello.version != first.version => "runs a different version of wgrad",
+            _ if hello.settings != first.settings => "was given different options",
+            _ if hello.rows != first.rows => "has different training rows",
+            _ if hello.weights != first.weights => "starts from different weights",
             _ => continue,
         };
         return Err(Error::usage(format!("rank {rank} {what} than rank 0")).help(

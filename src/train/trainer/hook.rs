@@ -209,7 +209,7 @@ impl Trainer {
         }
         if self.spec.precision != Precision::F32 || self.spec.optimizer == Optimizer::Lbfgs {
             let what = format!(
-                "{what} in mixed precision or with lbfgs, whose steps have no point between gradient and update"
+                "{what} cannot be used in mixed precision or with lbfgs, whose steps have no point between gradient and update"
             );
             return Err(Error::usage(what).help("train in f32, with another --optimizer"));
         }

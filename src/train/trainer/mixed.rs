@@ -60,8 +60,10 @@ pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) ->
     let batch = samples.rows();
     let widest = spec.net.shapes().map(|(units, inputs)| units.max(inputs)).max();
     if widest.unwrap_or(0).max(batch) > dense::TERMS {
-        return Err(Error::device("--precision f16 for layers or batches beyond 65,536")
-            .help("sums of that length lose precision: train in f32"));
+        return Err(Error::device(
+            "--precision f16 doesn't support layers or batches beyond 65,536",
+        )
+        .help("sums of that length lose precision: train in f32"));
     }
     if let Gate::Chosen(multiplier) = spec.mixed.gate {
         if !offered.contains(&multiplier) {
@@ -88,7 +90,7 @@ pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) ->
         }
     }
     let Some(&first) = right.first() else {
-        let error = Error::device(format!("{} has no f16", backend.info()));
+        let error = Error::device(format!("{} doesn't support f16", backend.info()));
         return Err(wrong.unwrap_or(error));
     };
     if right.len() == 1 && spec.mixed.gate == Gate::SelfTestOnly {
@@ -217,7 +219,7 @@ impl Work<'_> {
                 (Err(error), _) => return Err(error),
             }
         }
-        taken.ok_or_else(|| Error::device(format!("{} has no f16", backend.info())))
+        taken.ok_or_else(|| Error::device(format!("{} doesn't support f16", backend.info())))
     }
 
     /// Seconds of a step in a precision, without the first: the least of several series.

@@ -57,7 +57,10 @@ pub(super) fn check_batch(spec: &Spec, rows: usize) -> Result<()> {
     if !spec.optimizer.needs_full_batch() || spec.batch_size >= rows {
         return Ok(());
     }
-    let what = format!("{} on batches of {} of {rows} rows", spec.optimizer, spec.batch_size);
+    let what = format!(
+        "{} cannot be used with batches of {} of {rows} rows",
+        spec.optimizer, spec.batch_size
+    );
     Err(Error::usage(what).help(format!(
         "its steps need the gradient over all rows: use --batch-size {rows}, or another --optimizer"
     )))
@@ -76,7 +79,7 @@ pub(super) fn check_images(
         .at(training.name())
         .help("augmentation needs pixels as bytes: choose another --scaling, or omit --augment")),
         Features::F32(_) if spec.augment.is_some() => {
-            Err(Error::usage("augmentation of numbers that are not bytes")
+            Err(Error::usage("augmentation needs features that are bytes")
                 .at(training.name())
                 .help("it is for images, whose pixels are from 0 to 255: omit --augment"))
         }
@@ -90,7 +93,7 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
     let inputs = preprocessing.features.cols();
     if spec.net.inputs != inputs {
         return Err(Error::usage(format!(
-            "the net takes {} inputs, the data have {inputs} feature columns",
+            "the net takes {} inputs, but the data have {inputs} feature columns",
             spec.net.inputs
         ))
         .at("layer 1")
@@ -104,30 +107,30 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
     let targets = loss.targets(outputs);
     match &preprocessing.classes {
         None if loss.is_for_classes()
-            && !(preprocessing.labels.is_some() && loss.is_for_labels()) => Err(Error::usage(format!("{} with a regression target", loss.name()))
+            && !(preprocessing.labels.is_some() && loss.is_for_labels()) => Err(Error::usage(format!("{} cannot be used with a regression target", loss.name()))
             .help("use squared-error, absolute-error, huber, log-cosh, quantile, gaussian-nll or poisson; or --task classification if the target is a class")),
         None if targets != preprocessing.targets.cols() => {
             let needed = match loss {
                 Loss::GaussianNll => "a mean and a variance for each of them",
                 _ => "one for each of them",
             };
-            Err(Error::usage(format!("the net gives {outputs} outputs, the data have {} target columns", preprocessing.targets.cols()))
+            Err(Error::usage(format!("the net has {outputs} outputs, but the data have {} target columns", preprocessing.targets.cols()))
                 .at("the output layer")
                 .help(needed))
         }
         None if outputs == 1 && matches!(loss, Loss::KlDivergence | Loss::Cosine) => {
-            Err(Error::usage(format!("{} of a single number, from which nothing can be learned", loss.name()))
+            Err(Error::usage(format!("{} of a single number is constant", loss.name()))
                 .at("the output layer")
                 .help("a fraction or a direction needs several numbers: name several targets, or use squared-error"))
         }
         Some(_) if matches!(loss, Loss::GaussianNll | Loss::Poisson) => {
-            Err(Error::usage(format!("{} with classes", loss.name()))
+            Err(Error::usage(format!("{} cannot be used with classes", loss.name()))
                 .help("use cross-entropy; or --task regression if the target is a number"))
         }
         Some(classes) if !fits_classes(outputs, classes.len()) => {
-            Err(Error::usage(format!("the net gives {outputs} outputs, the data have {} classes", classes.len()))
+            Err(Error::usage(format!("the net has {outputs} outputs, but the data have {} classes", classes.len()))
                 .at("the output layer")
-                .help("one output for each class, or a single one for two classes"))
+                .help("give one output per class, or a single one for two classes"))
         }
         Some(_) if outputs == 1 && loss.link() == Link::Softmax => {
             Err(Error::usage(format!("{} over a single output is always 0", loss.name()))
@@ -135,12 +138,12 @@ pub(super) fn check_task(spec: &Spec, preprocessing: &Preprocessing) -> Result<(
                 .help("use two outputs, or the loss binary-cross-entropy"))
         }
         Some(_) if outputs == 1 && loss == Loss::Cosine => {
-            Err(Error::usage("cosine over a single output, from which nothing can be learned")
+            Err(Error::usage("cosine over a single output is constant")
                 .at("the output layer")
                 .help("use two outputs, or the loss binary-cross-entropy"))
         }
         Some(_) if loss.link() == Link::Identity && !ends_within_unit(spec) => {
-            Err(Error::usage(format!("{} with classes, and outputs that are not probabilities", loss.name()))
+            Err(Error::usage(format!("{} with classes needs outputs that are probabilities", loss.name()))
                 .at("the output layer")
                 .help("use the loss cross-entropy; or --output-activation sigmoid or softmax, whose outputs are between 0 and 1; or --task regression if the target is a number"))
         }
@@ -153,7 +156,7 @@ pub(super) fn check_weights(spec: &Spec, samples: &Samples) -> Result<()> {
     if spec.mixup.is_none() || samples.weights.is_none() {
         return Ok(());
     }
-    Err(Error::usage("mixup of weighted rows")
+    Err(Error::usage("mixup cannot be used with weighted rows")
         .at("--mixup")
         .help("omit it, or --class-weight and --sample-weight"))
 }

@@ -257,7 +257,7 @@ fn dimensions_that_do_not_fit_are_refused_in_words() {
         says(set(&short), &["layers.0.bias has 3 values", "needs 4", "layer 1"]);
         let unbiased = [layer(4, 3, 4), layer(2, 4, 0)];
         says(set(&unbiased), &["layers.1.bias has 0 values", "needs 2", "--bias none"]);
-        says(set(&good[..1]), &["weights of 1 layers for a net of 2"]);
+        says(set(&good[..1]), &["the weights have 1 layer, but the net has 2"]);
         let more = session.backend_mut().write(weight, Values::F64(&[0.0; 65])).block_on();
         says(more, &["65 values for layers.0.weight, which has 12"]);
 
@@ -271,6 +271,6 @@ fn dimensions_that_do_not_fit_are_refused_in_words() {
         };
         train(3, 2).unwrap();
         says(train(5, 2), &["the net takes 3 inputs", "5 feature columns", "layer 1"]);
-        says(train(3, 1), &["the net gives 2 outputs", "1 target columns"]);
+        says(train(3, 1), &["the net has 2 outputs", "1 target columns"]);
     });
 }

@@ -24,7 +24,7 @@ fn ranks_that_train_something_else_are_named() {
     };
     let rows = with(&|j| j.training = random_classes(77, 7, 3, 9));
     let options = with(&|j| j.spec.lr = 0.5);
-    for (errors, said) in [(rows, "other training rows"), (options, "other options")] {
+    for (errors, said) in [(rows, "different training rows"), (options, "different options")] {
         for error in errors {
             assert!(error.contains("rank 1") && error.contains(said), "{error}");
         }
@@ -49,7 +49,10 @@ fn what_cant_be_cut_is_refused() {
     let two = Reduction::Reproducible { blocks: 2 };
     for trained in job.run(3, two, |_| cpu32(1).boxed(), None) {
         let error = trained.unwrap_err().to_string();
-        assert!(error.contains("3 ranks for 2 blocks") && error.contains("=4"), "{error}");
+        assert!(
+            error.contains("3 ranks are too many for 2 blocks") && error.contains("=4"),
+            "{error}"
+        );
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) fn fault(format: Format, error: &ArrowError) -> Error {
             let text = other.to_string();
             match LACKS.iter().any(|lack| text.contains(lack)) {
                 true => lacks(format, &text),
-                false => Error::data(format!("the {name} file is cut short or damaged: {text}"))
+                false => Error::data(format!("the {name} file is truncated or damaged: {text}"))
                     .help("copy or download it again"),
             }
         }

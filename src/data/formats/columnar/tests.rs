@@ -452,7 +452,7 @@ fn what_a_decoder_lacks_is_not_called_damage() {
     let io = std::io::Error::from_raw_os_error(5);
     let io = said(of_parquet(ParquetError::External(Box::new(io))));
     assert!(io.contains("can't be read") && !io.contains("damaged"), "{io}");
-    assert!(said(of_parquet(ParquetError::EOF("x".into()))).contains("cut short or damaged"));
+    assert!(said(of_parquet(ParquetError::EOF("x".into()))).contains("truncated or damaged"));
     let x = batch(vec![("x", arc(Int64Array::from(vec![1, 2])))]);
     let mut encrypted = as_parquet(&x, Compression::SNAPPY);
     let end = encrypted.len() - 1;

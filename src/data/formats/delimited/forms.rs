@@ -108,8 +108,7 @@ fn doubts(open: &[(&str, NumberForm)]) -> Vec<String> {
             (_, Some(_)) => ["1,234", "1234", "1.234", ",", "--decimal ."],
         };
         format!(
-            "column {name}: {cell} is read as {read}, but could mean {other}: --decimal {decimal} reads \
-             it so, {right} confirms this reading"
+            "column {name}: {cell} is read as {read}, but could mean {other}: --decimal {decimal} selects that, {right} confirms the current reading"
         )
     };
     let mut all: Vec<String> = open.iter().take(NAMED).map(doubt).collect();

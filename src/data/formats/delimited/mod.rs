@@ -321,7 +321,7 @@ impl Delimited {
         match wrong {
             Wrong::Ragged(found) => {
                 let cells = count(*found, "cell");
-                Error::data(format!("a row of {cells}, but the first row has {cols}"))
+                Error::data(format!("the row has {cells}, but the first row has {cols}"))
                     .at(row)
                     .help(
                         "give every row the same number of cells, and quote cells that contain a separator",

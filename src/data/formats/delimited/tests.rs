@@ -106,7 +106,7 @@ fn every_row_knows_its_line() {
 #[test]
 fn bad_rows_are_named_with_file_line_column_and_cure() {
     let text = refusal("a,b,y\n1,2,3\n4,5\n");
-    assert!(text.contains("a row of 2 cells, but the first row has 3"), "{text}");
+    assert!(text.contains("the row has 2 cells, but the first row has 3"), "{text}");
     assert!(text.contains("where: dir/t.csv, line 3\n"), "{text}");
     assert!(refusal("a,b\n1,2\n1,2,3,4\n").contains("a row of 4 cells"));
     assert!(refusal("a,b\n\"1\",2\n1,2,\"3\"\n").contains("a row of 3 cells"));

@@ -110,7 +110,7 @@ impl Head {
             "the header declares {} elements of {width} bytes, but {what}",
             self.sizes()
         ))
-        .help("the file is cut short or damaged: copy or download it again"))
+        .help("the file is truncated or damaged: copy or download it again"))
     }
 }
 

@@ -28,7 +28,7 @@ pub(in crate::data) struct NpzSet {
 impl NpzSet {
     /// The error for images without targets.
     pub(in crate::data) fn without_targets(&self) -> Error {
-        Error::data("images without their classes").at(&self.listed).help(LOOKED_FOR)
+        Error::data("the images have no classes").at(&self.listed).help(LOOKED_FOR)
     }
 }
 
@@ -94,7 +94,7 @@ pub(in crate::data) fn read_npz(source: &Source, task: Task, budget: Budget) -> 
     let mut part = |part: Part| arrays.part(&entries, part, task, &mut notes).map_err(with_names);
     let [training, validation, test] = parts.map(|p| p.map(&mut part).transpose());
     let (validation, test) = (validation?, test?);
-    let training = training?.ok_or_else(|| Error::failed("a set without a training part"))?;
+    let training = training?.ok_or_else(|| Error::failed("the data set has no training part"))?;
     Ok(NpzSet { training, validation, test, notes, listed })
 }
 
