@@ -6,6 +6,7 @@ use crate::base::clock::Instant;
 use crate::base::error::Result;
 use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
+use crate::math::optim::Optimizer;
 use crate::train::event::{Ending, Flow, Observer, Progress};
 use crate::train::snapshot::Position;
 use std::time::Duration;
@@ -125,6 +126,16 @@ impl Trainer {
         };
         let is_run = |i: &usize| !self.detours.skipped.contains(&number(*i));
         (0..count).filter(is_run).map(step).collect()
+    }
+
+    /// Takes steps on the training rows.
+    pub(super) fn take_steps(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
+        self.check_intact()?;
+        self.for_training()?;
+        if self.spec.optimizer == Optimizer::Lbfgs {
+            return steps.iter().try_for_each(|step| self.lbfgs_step(run, step));
+        }
+        self.run_steps_of(run, steps)
     }
 
     /// Runs steps, each in as many micro-batches as its batch has.

@@ -1,11 +1,13 @@
 //! The training loop, with the one step counter.
 //!
-//! `start` draws weights, `run` computes the parameters of each step, `fit` runs epochs, `epoch` the steps of
+//! `start` plans and loads the program, `run` computes the parameters of each step, `fit` runs epochs
+//! and sets the learning rate, `epoch` takes the steps of
 //! one, `hook` exposes gradients before the update, `ranks` joins other ranks, `greeting` compares these,
 //! `data_parallel` sums gradients over them, `shard` shares the update between them, `sync_batch_norm` the statistics
 //! of batch normalization, `keep` compares epochs, and takes and restores checkpoints,
 //! `averaging` averages weights, `lbfgs` takes the steps that the host drives, `stream` feeds rows that aren't
-//! in memory, `sample` shows single steps to observers and applies their changes of the learning rate, `report`
+//! in memory and tells which rows are on the device,
+//! `sample` shows single steps to observers and applies their changes of the learning rate, `report`
 //! computes metrics that aren't sums over rows, `doctor` returns to a good state when a loss isn't finite and
 //! `diagnosis` finds the cause, `learnt` checks whether anything was learned, `mixed` whether a device trains
 //! in mixed precision, `loss_scale` reports its overflows.
@@ -44,7 +46,6 @@ use crate::data::Fingerprint;
 use crate::data::{Dataset, Preprocessing, Samples};
 use crate::kernels::Step;
 use crate::kernels::tensor::HostTensor;
-use crate::math::optim::Optimizer;
 use crate::math::optim::lbfgs::Pair;
 use crate::math::schedule::Plateau;
 use crate::net::metrics::Metrics;
@@ -362,16 +363,6 @@ impl Trainer {
         self.at.step += count as u64;
         self.good = LastGood::unknown();
         Ok(())
-    }
-
-    /// Takes steps on the training rows.
-    fn take_steps(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
-        self.check_intact()?;
-        self.for_training()?;
-        if self.spec.optimizer == Optimizer::Lbfgs {
-            return steps.iter().try_for_each(|step| self.lbfgs_step(run, step));
-        }
-        self.run_steps_of(run, steps)
     }
 
     /// Rows of a set with that mean weight, ready for the device.
