@@ -7,12 +7,15 @@ use crate::base::error::Result;
 use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
 use crate::math::optim::Optimizer;
+use crate::plan::program::Program;
 use crate::train::event::{Ending, Flow, Observer, Progress};
 use crate::train::snapshot::Position;
 use std::time::Duration;
 
 /// The interval at which observers are called, in seconds.
 const PIECE_SECONDS: f64 = 0.05;
+/// The work of the first piece of an epoch, in floating-point operations, unless a step has more.
+const FIRST_PIECE: f64 = 4e9;
 
 /// The result of running an epoch, or a part of it.
 pub(super) struct Stretch {
@@ -22,6 +25,13 @@ pub(super) struct Stretch {
     pub loss: f64,
     /// The time spent in observers, such as in a pause.
     pub waited: Duration,
+}
+
+/// The steps of the first piece of an epoch, by their work; later ones follow the time that steps take.
+pub(super) fn first_piece(program: &Program, batch: usize) -> usize {
+    let ops = program.ops[program.routines.step.clone()].iter();
+    let flops: f64 = ops.map(|op| program.flops(op, batch)).sum();
+    (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize
 }
 
 impl Trainer {
@@ -69,20 +79,10 @@ impl Trainer {
                 self.fit_piece(piece, asked.elapsed().as_secs_f64());
             }
 
-            let rows = (self.at.within - first) * run.batch;
-            let pace =
-                rows.min(run.rows) as f64 / begin.elapsed().saturating_sub(waited).as_secs_f64();
-            let left = run.total().saturating_sub(self.at.step);
+            let rows = ((self.at.within - first) * run.batch).min(run.rows);
+            let seconds = begin.elapsed().saturating_sub(waited).as_secs_f64();
             let told = Instant::now();
-            let flow = observer.progress(&Progress {
-                epoch: self.at.epoch + 1,
-                epochs: self.spec.epochs,
-                step: self.at.step,
-                steps: run.total(),
-                loss,
-                samples_per_second: pace,
-                seconds_left: left as f64 * run.batch as f64 / pace,
-            });
+            let flow = observer.progress(&self.progress(run, loss, rows as f64 / seconds));
             waited += told.elapsed();
             ended = ending_of(flow).or_else(|| self.out_of_time(run));
             ended = self.ending_as_first(ended)?;
@@ -102,6 +102,20 @@ impl Trainer {
             }
         }
         Ok(Some(Stretch { ended, loss, waited }))
+    }
+
+    /// The progress of a run that takes `pace` rows per second.
+    fn progress(&self, run: &Run, loss: Option<f64>, pace: f64) -> Progress {
+        let left = run.total().saturating_sub(self.at.step);
+        Progress {
+            epoch: self.at.epoch + 1,
+            epochs: self.spec.epochs,
+            step: self.at.step,
+            steps: run.total(),
+            loss,
+            samples_per_second: pace,
+            seconds_left: left as f64 * run.batch as f64 / pace,
+        }
     }
 
     /// Runs the next `count` steps of the epoch, without skipped ones: all of them on

@@ -2,8 +2,7 @@
 //! the spec says otherwise, runs steps of this net faster than in f32.
 
 use super::run::Run;
-use crate::backend::session::initial_weights;
-use crate::backend::session::{self, LayerWeights};
+use crate::backend::session::{self, LayerWeights, initial_weights};
 use crate::backend::{Backend, Values, ValuesMut};
 use crate::base::clock::Instant;
 use crate::base::error::{Error, Result};
@@ -50,12 +49,28 @@ const WORTH_IT: f64 = 0.95;
 /// other bits, and two runs shouldn't differ by chance.
 const CLEARLY: f64 = 1.5;
 
-/// Tests `backend` for mixed precision by the spec's gate, with `samples`, a batch
-/// of the run; programs and rows that it held are dropped.
+/// The test results of a device for training in mixed precision, with the first rows of `training` as a batch; none
+/// in f32. Programs and rows that it held are dropped.
 ///
 /// # Errors
 /// When it supports only f32, computes incorrectly, or isn't faster, with the measurement.
-pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) -> Result<Admission> {
+pub(super) fn admission(
+    spec: &Spec,
+    training: &Dataset,
+    preprocessing: &Preprocessing,
+    mean_weight: Option<f64>,
+    backend: &mut dyn Backend,
+) -> Result<Option<Admission>> {
+    if spec.precision == Precision::F32 {
+        return Ok(None);
+    }
+    let batch: Vec<usize> = (0..spec.batch_size.min(training.rows())).collect();
+    let samples = preprocessing.samples_of(&training.select(&batch), mean_weight)?;
+    admit(spec, samples, backend).map(Some)
+}
+
+/// Tests `backend` for mixed precision by the spec's gate, with `samples`, a batch of the run.
+fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) -> Result<Admission> {
     let offered = backend.open_mixed().block_on()?;
     let batch = samples.rows();
     let widest = spec.net.shapes().map(|(units, inputs)| units.max(inputs)).max();
