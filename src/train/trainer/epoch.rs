@@ -134,9 +134,9 @@ impl Trainer {
         let ((first, window), rows) = (self.window(run), self.training.rows);
         let order = run.order(rows, window);
         let number = |i: usize| self.at.step + i as u64;
-        let step = |i: usize| Step {
-            lr: self.lr(run, number(i)),
-            ..run.step(self.at.within - first + i, rows, number(i), &order)
+        let step = |i: usize| {
+            let lr = self.lr(run, number(i));
+            run.step(self.at.within - first + i, rows, number(i), &order, lr)
         };
         let is_run = |i: &usize| !self.detours.skipped.contains(&number(*i));
         (0..count).filter(is_run).map(step).collect()
@@ -198,7 +198,7 @@ impl Trainer {
         self.steps_at_hand(&run)?;
         let ((first, window), rows) = (self.window(&run), self.training.rows);
         let order = run.order(rows, window);
-        let step = Step { lr, ..run.step(self.at.within - first, rows, self.at.step, &order) };
+        let step = run.step(self.at.within - first, rows, self.at.step, &order, lr);
         self.take_steps(&run, &[step])?;
         self.at.within += 1;
         self.at.step += 1;

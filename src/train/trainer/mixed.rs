@@ -8,7 +8,6 @@ use crate::base::clock::Instant;
 use crate::base::error::{Error, Result};
 use crate::base::wait::BlockOn as _;
 use crate::data::{Dataset, Features, Preprocessing, Samples, Targets};
-use crate::kernels::Step;
 use crate::kernels::mixed::{BLOCKS, Multiplier};
 use crate::kernels::products::dense;
 use crate::math::activation::Activation;
@@ -252,7 +251,8 @@ impl Work<'_> {
         let run = Run::new(spec, self.batch);
         let order = run.order(self.batch, 0);
         let mut time = |count: usize| -> Result<f64> {
-            let steps: Vec<Step> = (0..count).map(|_| run.step(0, self.batch, 0, &order)).collect();
+            let step = run.step(0, self.batch, 0, &order, run.lr(0));
+            let steps = vec![step; count];
             let begin = Instant::now();
             backend.run(plan.program.routines.step.clone(), data, &steps).block_on()?;
             // Reading waits for the steps.

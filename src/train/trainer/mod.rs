@@ -335,7 +335,10 @@ impl Trainer {
     pub fn queue_steps(&mut self, count: usize) -> Result<()> {
         let run = Run::new(self.spec.clone(), self.training.rows);
         let order = run.order(run.rows, self.at.epoch as u64);
-        let step = |i: usize| run.step(i % run.steps, run.rows, self.at.step + i as u64, &order);
+        let step = |i: usize| {
+            let done = self.at.step + i as u64;
+            run.step(i % run.steps, run.rows, done, &order, run.lr(done))
+        };
         let steps: Vec<Step> = (0..count).map(step).collect();
         self.take_steps(&run, &steps)?;
         self.at.step += count as u64;
