@@ -18,7 +18,7 @@ const PIECE_SECONDS: f64 = 0.05;
 const FIRST_PIECE: f64 = 4e9;
 
 /// The result of running an epoch, or a part of it.
-pub(super) struct Stretch {
+pub(super) struct EpochPart {
     /// What ended the epoch early.
     pub ended: Option<Ending>,
     /// The mean loss over its rows so far.
@@ -42,7 +42,7 @@ impl Trainer {
         run: &Run,
         observer: &mut dyn Observer,
         reads: usize,
-    ) -> Result<Option<Stretch>> {
+    ) -> Result<Option<EpochPart>> {
         let [reads] = self.as_first([reads as f64])?;
         let reads = (reads as usize).max(1);
         if self.at.within == 0 {
@@ -101,7 +101,7 @@ impl Trainer {
                 return self.treat(run, observer, loss).map(|()| None);
             }
         }
-        Ok(Some(Stretch { ended, loss, waited }))
+        Ok(Some(EpochPart { ended, loss, waited }))
     }
 
     /// The progress of a run that takes `pace` rows per second.

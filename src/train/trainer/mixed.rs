@@ -161,7 +161,7 @@ fn self_test_in(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()>
     // Every kind of op, with Z and A in one tensor and in two.
     let mut nets = vec![(67, [37, 70, 33, 5].to_vec())];
     if multiplier != Multiplier::Fma {
-        // Sums of many stretches.
+        // Sums of many segments.
         nets.push((97, [41, 12_300, 9].to_vec()));
     }
     for (rows, widths) in nets {
@@ -236,10 +236,10 @@ impl Work<'_> {
 
     /// Seconds of a step in a precision, without the first: the least of several series.
     fn seconds(&self, precision: Precision, backend: &mut dyn Backend) -> Result<f64> {
-        /// The least time of a series, and the most of all of them.
-        const STRETCH: f64 = 0.02;
-        const ALL: f64 = 0.5;
-        const STRETCHES: usize = 5;
+        /// The least seconds of a series, the most of all of them, and their number.
+        const LEAST: f64 = 0.02;
+        const MOST: f64 = 0.5;
+        const SERIES: usize = 5;
         let spec = Spec { precision, ..self.spec.clone() };
         let plan = plan::plan(&spec, self.batch, Purpose::Train, backend.traits());
         backend.unload();
@@ -262,14 +262,14 @@ impl Work<'_> {
         time(1)?;
         let begin = Instant::now();
         let (mut count, mut least) = (1, f64::INFINITY);
-        let mut stretches = 0;
-        while stretches < STRETCHES && (stretches == 0 || begin.elapsed().as_secs_f64() < ALL) {
+        let mut series = 0;
+        while series < SERIES && (series == 0 || begin.elapsed().as_secs_f64() < MOST) {
             let seconds = time(count)?;
             least = least.min(seconds);
-            if seconds * (count as f64) < STRETCH && count < 1 << 12 {
+            if seconds * (count as f64) < LEAST && count < 1 << 12 {
                 count *= 2;
             } else {
-                stretches += 1;
+                series += 1;
             }
         }
         backend.forget(data);
