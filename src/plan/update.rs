@@ -5,7 +5,7 @@
 use super::tensors::Tensors;
 use crate::kernels::optim::combine::Factors;
 use crate::kernels::optim::edits::Edit;
-use crate::kernels::optim::vector_norm::STRETCH;
+use crate::kernels::optim::vector_norm::CHUNK;
 use crate::kernels::products::matmul::Form;
 use crate::kernels::tensor::{Extent, Role, TensorId};
 use crate::math::optim::lbfgs::HISTORY;
@@ -185,8 +185,8 @@ fn newton_schulz(x: TensorId, [gram, square, next]: [TensorId; 3], wide: bool) -
 /// The partial sums and the norm of `x`.
 fn norm_tensors(p: &mut Program, x: TensorId) -> [TensorId; 2] {
     let name = p.tensor(x).name.clone();
-    let stretches = p.len(x).div_ceil(STRETCH);
+    let chunks = p.len(x).div_ceil(CHUNK);
     let one = Extent::Fixed(1);
-    let partial = p.add(format!("{name}.squares"), Role::Transient, one, stretches);
+    let partial = p.add(format!("{name}.squares"), Role::Transient, one, chunks);
     [partial, p.add(format!("{name}.norm"), Role::Transient, one, 1)]
 }

@@ -138,8 +138,8 @@ fn by_definition(
         };
         let rows: Vec<usize> = (0..features.len() / place.features).filter(asks).collect();
         let of_row = |row: usize| gradient[row * inputs + at + i % dims];
-        let of_stretch = |rows: Vec<usize>| sum(rows.into_iter().map(of_row).collect());
-        let of_part = |part: Vec<_>| sum(part.into_iter().map(of_stretch).collect());
+        let of_chunk = |rows: Vec<usize>| sum(rows.into_iter().map(of_row).collect());
+        let of_part = |part: Vec<_>| sum(part.into_iter().map(of_chunk).collect());
         sum(groups(&rows).into_iter().map(of_part).collect())
     };
     (0..values * dims).map(element).collect()

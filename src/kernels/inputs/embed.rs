@@ -76,7 +76,7 @@ pub static EMBED_GRADIENT: Kernel = Kernel {
 /// Rows of the batch that a workgroup reads at a time, and its invocations.
 const TILE: usize = 256;
 
-/// Rows of the batch that one launch of [`EMBED_GRADIENT`] sums, a multiple of the stretch: some drivers
+/// Rows of the batch that one launch of [`EMBED_GRADIENT`] sums, a multiple of the chunk: some drivers
 /// silently end loops after 65,535 iterations, nested loops counted together.
 const ROWS_PER_LAUNCH: usize = 1 << 15;
 
@@ -195,7 +195,7 @@ pub fn reference<T: Real>(place: Place, features: &[T], table: &[T], x: &mut [T]
 /// The CPU reference of [`EMBED_GRADIENT`] for the rows `which` of a table: features: (rows, features),
 /// gradient: (rows, n_0), out: (as many as `which`, dims).
 ///
-/// The rows of one category are summed in stretches, so that the rounding errors of a long sum don't
+/// The rows of one category are summed in chunks, so that the rounding errors of a long sum don't
 /// grow with its length.
 pub fn gradient<T: Real>(
     place: Place,
@@ -216,13 +216,13 @@ pub fn gradient<T: Real>(
     }
 }
 
-/// out += the sum of the rows of a gradient with one index, in stretches.
+/// out += the sum of the rows of a gradient with one index, in chunks.
 fn sum_rows<T: Real>(place: Place, rows: &[(usize, usize)], gradient: &[T], out: &mut [T]) {
-    const STRETCH: usize = 64;
+    const CHUNK: usize = 64;
     let mut sums = vec![T::zero(); place.dims];
-    for stretch in rows.chunks(STRETCH) {
+    for chunk in rows.chunks(CHUNK) {
         sums.fill(T::zero());
-        for (_, row) in stretch {
+        for (_, row) in chunk {
             let first = row * place.inputs + place.at;
             let row = &gradient[first..first + place.dims];
             sums.iter_mut().zip(row).for_each(|(s, &g)| *s += g);

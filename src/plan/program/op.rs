@@ -222,7 +222,7 @@ ops! {
         "column sums", "{out} = {}Σ_rows {delta}" with if *sign < 0.0 { "−" } else { "" };
         launches |on| sums::launches(*delta, *out, on.cols(*delta), *sign, on.program.batch);
 
-        /// norm = ‖x‖₂: (1, 1); partial: a partial sum for each stretch of x.
+        /// norm = ‖x‖₂: (1, 1); partial: a partial sum for each chunk of x.
         VectorNorm { reads x, writes partial, writes norm }
         "norm", "{norm} = ‖{x}‖";
         launches |on| vector_norm::launches([*x, *partial, *norm], on.program.len(*x), on.largest);
