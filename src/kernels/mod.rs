@@ -56,7 +56,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &inputs::mixup::MIXUP,
         &fused::gradient::SUM_UPDATE,
         &loss::output::OUTPUT,
-        &loss::output::OUTPUT_STRETCHES,
+        &loss::output::OUTPUT_PARTIAL_SUMS,
         &layers::nonfinite::NONFINITE,
         &common::random::UNIFORM,
         &common::random::PERMUTATION,

@@ -181,7 +181,7 @@ pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
     const SHORTEST: usize = 256;
     let blocks: usize = shapes.iter().map(|[n, k]| n.div_ceil(32) * k.div_ceil(32)).sum();
     let parts = ENOUGH.div_ceil(blocks.max(1)).min(batch / SHORTEST).max(1);
-    // Whole stretches.
+    // Whole segments.
     batch.div_ceil(parts).next_multiple_of(64)
 }
 

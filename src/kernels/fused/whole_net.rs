@@ -368,7 +368,7 @@ pub fn launch(op: &WholeNet, batch: usize, storage: Storage, place: Place<'_>) -
     let inputs = place(op.x).1;
     let flag = |set: bool| f64::from(u8::from(set));
     let (loss, outputs) = (op.loss.as_ref(), place(input).1);
-    let mut overrides = BLOCKS[size].short_stretches();
+    let mut overrides = BLOCKS[size].short_overrides();
     overrides.extend([
         ("BYTES", flag(storage.bytes)),
         ("CLASSES", flag(storage.classes)),

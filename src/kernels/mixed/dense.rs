@@ -71,7 +71,7 @@ pub fn launch_dense(op: &Dense, [n, k]: [usize; 2], result: Precision, block: Ch
     Launch {
         kernel: &kernels[place],
         overrides,
-        uniform: Uniform { n: n as u32, k: k as u32, stretches: 1, bias_sign }.bytes(),
+        uniform: Uniform { n: n as u32, k: k as u32, segments: 1, bias_sign }.bytes(),
         args: vec![
             Arg::Tensor(op.input),
             Arg::Tensor(op.weight),

@@ -98,7 +98,7 @@ pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
     let parts = wanted.min(MOST / parameters.max(1));
     match parts {
         0 | 1 => batch,
-        // A multiple of the stretch.
+        // A multiple of the segment.
         parts => batch.div_ceil(parts).next_multiple_of(64),
     }
 }

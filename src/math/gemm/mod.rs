@@ -2,9 +2,10 @@
 //! activation where a layer has them.
 //!
 //! B is read in panels of as many columns as two vectors hold, one row after the other; a tile of
-//! eight rows of C stays in registers during the loop over the inner dimension (Goto and van de Geijn, 2008,
-//! "Anatomy of high-performance matrix multiplication"). Every element of C is a running sum over
-//! stretches of the inner dimension that are always the same, so how C is tiled changes no bit of it.
+//! eight rows of C stays in registers during the loop over the inner dimension (Goto and van de
+//! Geijn, 2008, "Anatomy of high-performance matrix multiplication"). Every element of C is a
+//! running sum over segments of the inner dimension that don't depend on the tiling, so the tiling
+//! of C changes no bit of it.
 
 mod kernel;
 mod operands;

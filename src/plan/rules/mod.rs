@@ -16,7 +16,7 @@
 //! | kept gradients | δᵀ A, Σ δ | `Backward` by weights, without an update | otherwise |
 //! | beside | two `Backward` | one | neither touches what the other writes, nor does an op between |
 //! | parts | updates over a long batch | `Backward` of parts, `SumUpdate` | all parameters have an update |
-//! | stretches | the last `Dense`, `Output` | both with stretches | splitting the sums pays |
+//! | split k | the last `Dense`, `Output` | both with partial sums | the sums are long, and blocks of Z few |
 //! | A in the place of Z | `Dense` | `Dense` with one tensor | all that read Z need σ′, which follows from A |
 //!
 //! Before these, `whole net` and the rules after it ([`whole_net`], [`whole_update`]) fuse a whole routine, if
@@ -254,7 +254,7 @@ impl Routine {
             if let Ok(Some(step)) = updated {
                 self.parts(step);
             }
-            self.stretches();
+            self.split_k();
         }
         self.a_for_z();
     }

@@ -114,7 +114,7 @@ impl Routine {
             functions: first.functions.clone(),
             z: first.z,
             a: first.a,
-            stretches: None,
+            partial_sums: None,
             overflows: None,
         };
         let net = WholeNet { from: 1, ..(**net).clone() };
