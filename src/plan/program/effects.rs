@@ -58,7 +58,7 @@ impl Program {
     }
 
     /// Elements `range` of a tensor.
-    pub(super) fn stretch(&self, tensor: TensorId, range: Range<usize>) -> Slice {
+    pub(super) fn slice(&self, tensor: TensorId, range: Range<usize>) -> Slice {
         // Saturates, like sizes beyond any machine.
         let at = |i: usize| self.tensor(tensor).offset.saturating_add(i);
         Slice { tensor, range: at(range.start)..at(range.end) }
@@ -84,12 +84,12 @@ impl Program {
         states: &[TensorId],
         range: &Range<usize>,
     ) -> Vec<Task> {
-        let stretch = |id: TensorId| self.stretch(id, range.clone());
+        let slice = |id: TensorId| self.slice(id, range.clone());
         let changed = [&[w], kept(rule, states)].concat();
         vec![Task {
-            reads: vec![stretch(g)],
+            reads: vec![slice(g)],
             writes: vec![],
-            changes: changed.into_iter().map(stretch).collect(),
+            changes: changed.into_iter().map(slice).collect(),
         }]
     }
 
@@ -105,7 +105,7 @@ impl Program {
         for w in layer.parameters() {
             changes.push(self.whole(w));
             let place = self.range(w, 0);
-            changes.extend(states.iter().map(|&state| self.stretch(state, place.clone())));
+            changes.extend(states.iter().map(|&state| self.slice(state, place.clone())));
         }
         let reads = [layer.delta, layer.input].map(|id| self.whole(id)).to_vec();
         Task { reads, writes: vec![], changes }
@@ -119,7 +119,7 @@ impl Program {
             let at = move |part: usize, i: usize| part.saturating_mul(row).saturating_add(i);
             (0..count).map(move |part| at(part, place.start)..at(part, place.end))
         });
-        let writes = writes.map(|range| self.stretch(sums, range)).collect();
+        let writes = writes.map(|range| self.slice(sums, range)).collect();
         let reads = [layer.delta, layer.input].map(|id| self.whole(id)).to_vec();
         Task { reads, writes, changes: vec![] }
     }

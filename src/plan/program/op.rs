@@ -237,7 +237,7 @@ ops! {
         Update { given rule: Rule, changes w, reads g, changes state: [TensorId; 3], given range: Range<usize> }
         "update", "{w} by {} with {g}" with rule.optimizer;
         touches |program| program.step(*rule, *w, *g, state, range);
-        launches |on| on.stretches(range.len(), |start, len| {
+        launches |on| on.in_parts_of(range.len(), |start, len| {
             optimizer::launch(*rule, [*w, *g], *state, range.start + start, len)
         });
 
@@ -247,7 +247,7 @@ ops! {
         touches |program| {
             let end = at.saturating_add(program.len(*w));
             let mut tasks = program.task(&[*w, *g], &[*u], &[]);
-            tasks[0].changes.extend(state.iter().map(|id| program.stretch(*id, *at..end)));
+            tasks[0].changes.extend(state.iter().map(|id| program.slice(*id, *at..end)));
             tasks
         };
         launches |on| on.in_parts(*w, |start, len| {

@@ -51,7 +51,7 @@ impl Routine {
         let left = others.iter().filter(|i| !taken.contains(i));
         let left = left.flat_map(|&i| self.nodes[i].writes.iter());
         let whole = self.whole(g);
-        let left = stretches(left.filter(|slice| self.overlap(slice, &whole)));
+        let left = merged(left.filter(|slice| self.overlap(slice, &whole)));
         let updates = layers.into_iter().map(|layer| {
             self.backward_by_weights(layer.gradient, OptimizerStep { rule, state }, None)
         });
@@ -207,7 +207,7 @@ impl Routine {
 }
 
 /// Slices of one buffer, merged where only padding is between them.
-fn stretches<'a>(slices: impl Iterator<Item = &'a Slice>) -> Vec<Range<usize>> {
+fn merged<'a>(slices: impl Iterator<Item = &'a Slice>) -> Vec<Range<usize>> {
     let mut ranges: Vec<_> = slices.map(|slice| slice.range.clone()).collect();
     ranges.sort_by_key(|range| range.start);
     let mut merged: Vec<Range<usize>> = Vec::new();

@@ -36,7 +36,7 @@ fn with(program: &Program, mut task: Task, op: &GradientUpdate) -> Task {
     let (of_parameters, of_state): (Vec<_>, Vec<_>) =
         task.changes.into_iter().partition(|s| program.tensor(s.tensor).buffer == home);
     let places = || of_parameters.iter().map(|slice| slice.range.clone());
-    let all = |id: TensorId| places().map(move |place| program.stretch(id, place));
+    let all = |id: TensorId| places().map(move |place| program.slice(id, place));
     let collected = with.collected.into_iter().flat_map(all);
     let average = with.average.into_iter().flat_map(|(_, average)| all(average));
     let mut changes = Vec::from_iter(of_state.into_iter().chain(collected).chain(average));
