@@ -19,8 +19,9 @@
 //! | split k | the last `Dense`, `Output` | both with partial sums | the sums are long, and blocks of Z few |
 //! | A in the place of Z | `Dense` | `Dense` with one tensor | all that read Z need σ′, which follows from A |
 //!
-//! Before these, `whole net` and the rules after it ([`whole_net`], [`whole_update`]) fuse a whole routine, if
-//! [`Traits`] allow it.
+//! Before these, `whole net` and the rules after it ([`whole_net`]; [`whole_update`] on a CPU, [`whole_net_gpu`] on a
+//! GPU) fuse a whole routine, if [`Traits`] allow it. On a GPU that is for nets of up to 150,000 multiplied parameters
+//! ([`fits`](crate::kernels::fused::whole_net::fits)): larger ones continue at `fuse`, with the rules of this table.
 //!
 //! In mixed precision ([`half`]) tensors become f16 after the rules that its kernels support.
 
@@ -33,6 +34,7 @@ mod place;
 mod tests;
 mod updates;
 mod whole_net;
+mod whole_net_gpu;
 mod whole_update;
 
 use super::Plan;
