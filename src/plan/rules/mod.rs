@@ -98,7 +98,7 @@ pub(super) fn derive(plain: Plan, traits: Traits, with_hook: bool) -> Plan {
 }
 
 /// The rule of whole nets and those after it; the reason if a routine isn't that of a net.
-fn whole_nets(plain: Plan, traits: Traits, with_hook: bool) -> Result<Plan, &'static str> {
+fn whole_nets(plain: Plan, traits: Traits, with_hook: bool) -> Result<Plan, Refused> {
     if Lists::is_led_by_host(&plain.program) {
         return Err("the host leads the step");
     }
@@ -186,10 +186,13 @@ impl fmt::Display for Verdict {
 }
 
 /// The outcome of a rule at an op: it fired, or the reason why not; none if the op isn't a candidate.
-type Outcome = Result<(), Option<&'static str>>;
+type Outcome = Result<(), Option<Refused>>;
 
-fn ensure(holds: bool, otherwise: &'static str) -> Outcome {
-    if holds { Ok(()) } else { Err(Some(otherwise)) }
+/// Why ops stay as they are.
+type Refused = &'static str;
+
+fn ensure(holds: bool, otherwise: Refused) -> Result<(), Refused> {
+    if holds { Ok(()) } else { Err(otherwise) }
 }
 
 /// An op with its reads and writes; what it changes in place is in both.

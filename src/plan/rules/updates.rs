@@ -1,6 +1,6 @@
 //! The rules of gradients and updates.
 
-use super::{OptimizerStep, Routine, ensure, no_rule};
+use super::{OptimizerStep, Refused, Routine, ensure, no_rule};
 use crate::kernels::fused::gradient::SumUpdate;
 use crate::kernels::optim::update::ParameterGradient;
 use crate::kernels::products::backward::{Backward, BatchParts, part_rows};
@@ -30,7 +30,7 @@ impl Routine {
     /// reads gradients. Gradients that other ops write are updated by separate ops.
     ///
     /// Returns the step if all parameters are updated this way; the reason if gradients are kept.
-    pub(super) fn updates(&mut self) -> Result<Option<OptimizerStep>, Option<&'static str>> {
+    pub(super) fn updates(&mut self) -> Result<Option<OptimizerStep>, Option<Refused>> {
         let g = self.gradients.ok_or(None)?;
         let all = 0..self.program.len(self.parameters);
         let at = self.nodes.iter().position(

@@ -1,6 +1,6 @@
 //! The rules of a small net on a GPU, after the rule of whole nets: what its two kernels do, or else why not.
 
-use super::Routine;
+use super::{Refused, Routine, ensure};
 use crate::kernels::fused::gradient::{GradientParts, SumUpdate, part_rows};
 use crate::kernels::fused::whole_net::{self, WholeNet};
 use crate::kernels::optim::update::{Companions, GradientUpdate};
@@ -10,17 +10,14 @@ use crate::plan::program::Op;
 impl Routine {
     /// On a GPU: the step of a small net, with the scores beside the gradients. A long batch would leave
     /// too few blocks of gradients: it is split into parts ([`part_rows`]), which another launch sums.
-    pub(super) fn whole_net_on_gpu(&mut self, largest: u64) -> Result<(), &'static str> {
+    pub(super) fn whole_net_on_gpu(&mut self, largest: u64) -> Result<(), Refused> {
         let Op::WholeNet(net) = self.op(0) else { return Ok(()) };
         let net: WholeNet = (**net).clone();
         let (batch, cols) = (self.program.batch, |id| self.cols(id));
         let parameters = self.program.len(self.parameters);
-        if !net.runs_on_gpus() {
-            return Err("its ops are more than the kernel of whole nets does");
-        }
-        if !whole_net::fits(&net, batch, parameters, largest, cols) {
-            return Err("the net is large, or its units have several activations");
-        }
+        ensure(net.runs_on_gpus(), "its ops are more than the kernel of whole nets does")?;
+        let fits = whole_net::fits(&net, batch, parameters, largest, cols);
+        ensure(fits, "the net is large, or its units have several activations")?;
         let inputs = [net.x].into_iter().chain(net.layers.iter().map(|layer| layer.a));
         let shapes = net.layers.iter().zip(inputs);
         let shapes: Vec<_> = shapes
@@ -38,12 +35,7 @@ impl Routine {
     }
 
     /// Fuses the gradients kept by op `at` with the scores, and with the step if nothing else reads them.
-    fn step_on_gpu(
-        &mut self,
-        at: usize,
-        kept: GradientParts,
-        rows: usize,
-    ) -> Result<(), &'static str> {
+    fn step_on_gpu(&mut self, at: usize, kept: GradientParts, rows: usize) -> Result<(), Refused> {
         let (batch, g) = (self.program.batch, kept.parts);
         let tables = self.gradients_of_tables();
         let is_of_tables = |k: &usize| matches!(self.op(*k), Op::EmbedGradient { .. });
@@ -55,9 +47,7 @@ impl Routine {
             }
             _ => None,
         });
-        if step.is_none() && rows < batch {
-            return Err("gradients of a long batch are kept");
-        }
+        ensure(step.is_some() || rows >= batch, "gradients of a long batch are kept")?;
         let sum = self.nodes.iter().enumerate().find_map(|(i, node)| match node.op {
             Op::Accumulate { scores, sums } => Some((i, [scores, sums])),
             _ => None,
