@@ -48,7 +48,7 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     ops.extend(loss(&tensors, false));
     let evaluate = 0..ops.len();
     let mut routines = Routines { predict, evaluate: evaluate.clone(), ..Routines::default() };
-    if tensors.state.is_some() {
+    if tensors.plan.state.is_some() {
         // Training extends the same ops, or starts anew if its forward pass differs.
         let mut start = 0;
         routines.forward = evaluate;

@@ -18,7 +18,7 @@ use crate::plan::program::{Op, Program};
 
 /// The ops after the gradients of a training step; none in a program without gradients.
 pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
-    let Some(state) = tensors.state else { return Vec::new() };
+    let Some(state) = tensors.plan.state else { return Vec::new() };
     let g = tensors.gradients();
     let mut ops = edits(spec, tensors, g);
     let (rule, w) = (tensors.rule, tensors.plan.parameters);

@@ -223,14 +223,8 @@ struct Routine {
 
 impl Routine {
     fn new(plan: &Plan, ops: Vec<Op>) -> Self {
-        let program = plan.program.clone();
-        let state =
-            ["first", "second", "third"].map(|slot| program.find(&format!("optimizer.{slot}")));
-        let state = match state {
-            [Some(first), Some(second), Some(third)] => Some([first, second, third]),
-            _ => None,
-        };
-        let (parameters, gradients) = (plan.parameters, program.find("gradients"));
+        let (program, parameters) = (plan.program.clone(), plan.parameters);
+        let (gradients, state) = (plan.gradients, plan.state);
         let (nodes, verdicts) = (Vec::new(), Vec::new());
         let mut routine = Routine { program, nodes, parameters, gradients, state, verdicts };
         routine.nodes = ops.into_iter().map(|op| routine.node(op)).collect();
