@@ -68,9 +68,10 @@ pub struct Routines {
     pub predict: Range<usize>,
     /// The same, then the loss and the sums.
     pub evaluate: Range<usize>,
-    /// The forward pass as in training: with dropout.
+    /// The forward pass as in training: with dropout. Empty in fused programs.
     pub forward: Range<usize>,
-    /// The same and the backward pass, to the gradients of all parameters.
+    /// The same and the backward pass, to the gradients of all parameters. Empty in fused programs, unless the host
+    /// takes the step, as for L-BFGS.
     pub gradient: Range<usize>,
     /// The gradients, accumulated: for a micro-batch that isn't the last of its batch.
     pub micro_batch: Range<usize>,

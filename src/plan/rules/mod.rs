@@ -117,7 +117,7 @@ fn whole_nets(plain: Plan, traits: Traits, with_hook: bool) -> Result<Plan, Refu
 
 const WHOLE_NET: &str = "whole net";
 
-/// The rules of fused layers.
+/// The plan with all its routines rewritten by the rules of fused layers.
 fn layers(plain: Plan, with_hook: bool) -> Plan {
     let Ok(plan) = rewrite::<Infallible>(plain, with_hook, |routine, trains| {
         routine.fuse(trains);
@@ -235,7 +235,7 @@ impl Routine {
         (self.nodes.into_iter().map(|node| node.op).collect(), self.program)
     }
 
-    /// The rules of fused layers.
+    /// Applies the rules of the table to one routine, in order.
     fn fuse(&mut self, trains: bool) {
         self.dense();
         self.gathered();
