@@ -16,7 +16,7 @@ use crate::kernels::optim::update::{
     Companions, GradientUpdate, NormParameters, ParameterGradient,
 };
 use crate::kernels::products::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
-use crate::kernels::tensor::{Extent, TensorId};
+use crate::kernels::tensor::TensorId;
 use crate::math::optim::Rule;
 use crate::math::vector::Vector;
 use std::sync::LazyLock;
@@ -253,7 +253,7 @@ pub fn launch_update(
         }
         .bytes(),
         args: vec![arena, scores, sums, parameters, first, second, third],
-        grid: Grid::Rows(Extent::Fixed(1 + blocks)),
+        grid: Grid::Groups(1 + blocks),
     }
 }
 
@@ -290,7 +290,7 @@ pub fn launch_parts(
         }
         .bytes(),
         args: vec![arena, scores, sums, of_parts],
-        grid: Grid::Rows(Extent::Fixed(1 + parts * blocks)),
+        grid: Grid::Groups(1 + parts * blocks),
     }
 }
 
@@ -320,7 +320,7 @@ pub fn launch_sum(op: &SumUpdate, [parts, len]: [usize; 2]) -> Launch {
             .map(Arg::Tensor)
             .chain(op.scores.map_or([Arg::Unused; 2], |scores| scores.map(Arg::Tensor)))
             .collect(),
-        grid: Grid::Rows(Extent::Fixed(len.div_ceil(64) + usize::from(op.scores.is_some()))),
+        grid: Grid::Groups(len.div_ceil(64) + usize::from(op.scores.is_some())),
     }
 }
 

@@ -161,7 +161,7 @@ pub fn launches_gradient(
         }
         .bytes(),
         args: [features, gradient, whole].map(Arg::Tensor).to_vec(),
-        grid: Grid::Rows(Extent::Fixed(groups)),
+        grid: Grid::Groups(groups),
     };
     (0..batch).step_by(ROWS_PER_LAUNCH).map(part).collect()
 }

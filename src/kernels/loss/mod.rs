@@ -120,7 +120,7 @@ pub fn launches_accumulate(scores: TensorId, sums: TensorId, batch: usize) -> Ve
         overrides: vec![],
         uniform: AccumulateUniform { rows: 0, first: first as u32, count: ROWS as u32 }.bytes(),
         args: vec![Arg::Tensor(scores), Arg::Tensor(sums)],
-        grid: Grid::Rows(Extent::Fixed(1)),
+        grid: Grid::Groups(1),
     };
     (0..batch).step_by(ROWS).map(part).collect()
 }

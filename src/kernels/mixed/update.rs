@@ -7,7 +7,6 @@ use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
 use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
 use crate::kernels::products::backward::Backward;
 use crate::kernels::products::tile::Along;
-use crate::kernels::tensor::Extent;
 use std::sync::LazyLock;
 
 uniform! {
@@ -87,6 +86,6 @@ pub(super) fn launch(op: &Backward, block: Choice, place: Place<'_>) -> Launch {
         }
         .bytes(),
         args,
-        grid: Grid::Rows(Extent::Fixed(groups)),
+        grid: Grid::Groups(groups),
     }
 }

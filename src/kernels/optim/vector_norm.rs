@@ -3,7 +3,7 @@
 
 use crate::kernels::common::declaration::{COMMON, Kernel, REDUCE, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch};
-use crate::kernels::tensor::{Extent, TensorId};
+use crate::kernels::tensor::TensorId;
 use crate::math::real::Real;
 use crate::math::vector::Vector;
 
@@ -47,7 +47,7 @@ pub fn launches([x, partial, norm]: [TensorId; 3], len: usize, largest: usize) -
         overrides: vec![],
         uniform: uniform.bytes(),
         args: vec![x, Arg::Tensor(partial), Arg::Tensor(norm)],
-        grid: Grid::Rows(Extent::Fixed(groups)),
+        grid: Grid::Groups(groups),
     };
     let piece = (largest / CHUNK * CHUNK).max(CHUNK);
     let mut launches: Vec<Launch> = (0..len)

@@ -305,7 +305,7 @@ pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
         }
         None => {
             args.extend(tensors(op.updates.get(1)));
-            let grid = Grid::Rows(Extent::Fixed(groups0 + groups1));
+            let grid = Grid::Groups(groups0 + groups1);
             (&UPDATES[tiling.choice], [0; 4], grid)
         }
     };
