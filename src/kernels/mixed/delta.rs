@@ -2,7 +2,9 @@
 
 use super::texts::STORED;
 use super::{BLOCKS, Block, Choice};
-use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write, uniform};
+use crate::kernels::common::declaration::{
+    Binding, COMMON, FUNCTIONS, Kernel, read, read_write, uniform,
+};
 use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
 use crate::kernels::layers::activation::ACTIVATION_FUNCTIONS;
 use crate::kernels::products::backward::{Delta, Scaled};
@@ -17,7 +19,7 @@ uniform! {
 
 /// δ of a layer, for each of [`BLOCKS`].
 pub static DELTA: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] =
+    const BINDINGS: &[Binding] =
         &[read("above"), read("w"), read("z"), read_write("out"), read_write("loss_scale")];
     let kernel = |block: &Block| {
         let product = block.product("delta", [Along::Depth, Along::Side]);

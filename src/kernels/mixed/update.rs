@@ -2,7 +2,7 @@
 //! weights and biases in f32, and the weights again in f16.
 
 use super::{BLOCKS, Block, Choice};
-use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
+use crate::kernels::common::declaration::{Binding, COMMON, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
 use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
 use crate::kernels::products::backward::Backward;
@@ -27,7 +27,7 @@ uniform! {
 
 /// The update of a layer, for each of [`BLOCKS`].
 pub static UPDATE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+    const BINDINGS: &[Binding] = &[
         read_write("w"),
         read_write("first"),
         read_write("second"),

@@ -1,7 +1,9 @@
 //! ‖x‖₂ = √Σ x², the sum in a fixed order: first over chunks of [`CHUNK`] elements, then over
 //! those.
 
-use crate::kernels::common::declaration::{COMMON, Kernel, REDUCE, read, read_write, uniform};
+use crate::kernels::common::declaration::{
+    Binding, COMMON, Kernel, REDUCE, read, read_write, uniform,
+};
 use crate::kernels::common::launch::{Arg, Grid, Launch};
 use crate::kernels::tensor::TensorId;
 use crate::math::real::Real;
@@ -14,8 +16,7 @@ uniform! {
 }
 
 const SOURCE: &[&str] = &[COMMON, REDUCE, include_str!("../../../shaders/optim/vector_norm.wgsl")];
-const BINDINGS: &[crate::kernels::common::declaration::Binding] =
-    &[read("x"), read_write("partial_sums"), read_write("norm")];
+const BINDINGS: &[Binding] = &[read("x"), read_write("partial_sums"), read_write("norm")];
 
 /// The sum of squares of every chunk: x: (len) → partial: (chunks).
 pub static SQUARE_SUMS: Kernel = Kernel {

@@ -10,7 +10,9 @@
 //! in order and uses for the step ([`crate::kernels::fused::gradient::SumUpdate`]): see [`part_rows`].
 
 use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
-use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write, uniform};
+use crate::kernels::common::declaration::{
+    Binding, COMMON, FUNCTIONS, Kernel, read, read_write, uniform,
+};
 use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
 use crate::kernels::layers::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
@@ -126,7 +128,7 @@ uniform! {
 
 /// [`Backward`] by data, with at most one update beside, for each of [`TILES`].
 pub static BACKWARD: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+    const BINDINGS: &[Binding] = &[
         read_write("w"),
         read_write("first"),
         read_write("second"),
@@ -166,7 +168,7 @@ pub static BACKWARD: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 
 /// [`Backward`] by weights alone, for each of [`TILES`].
 pub static UPDATES: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+    const BINDINGS: &[Binding] = &[
         read_write("w"),
         read_write("first"),
         read_write("second"),
@@ -198,10 +200,7 @@ struct Own {
 }
 
 impl Own {
-    fn kernels(
-        &self,
-        bindings: &'static [crate::kernels::common::declaration::Binding],
-    ) -> Vec<Kernel> {
+    fn kernels(&self, bindings: &'static [Binding]) -> Vec<Kernel> {
         let [delta, input] = self.update;
         let a = Operand {
             source: delta,

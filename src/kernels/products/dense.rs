@@ -5,7 +5,7 @@ use super::matmul::{self, Form};
 use super::tile::{self, Along, At, Operand, Products, TILES, Tile, Tiling};
 use crate::data::Storage;
 use crate::kernels::common::declaration::{
-    COMMON, FUNCTIONS, Kernel, RANDOM_FUNCTIONS, read, read_write, uniform,
+    Binding, COMMON, FUNCTIONS, Kernel, RANDOM_FUNCTIONS, read, read_write, uniform,
 };
 use crate::kernels::common::launch::{Arg, Grid, Launch};
 use crate::kernels::layers::activation::{self, ACTIVATION_FUNCTIONS, UnitFunctions};
@@ -44,7 +44,7 @@ uniform! {
 
 /// [`Dense`] on the device, for each of [`TILES`].
 pub static DENSE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] =
+    const BINDINGS: &[Binding] =
         &[read("x"), read("w"), read("bias"), read_write("z"), read_write("a")];
     kernels(
         "dense",
@@ -57,7 +57,7 @@ pub static DENSE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 
 /// [`Dense`] with the gathering of its input, for each of [`TILES`].
 pub static DENSE_GATHER: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+    const BINDINGS: &[Binding] = &[
         read("data"),
         read("affine"),
         read_write("x"),
@@ -79,7 +79,7 @@ fn kernels(
     name: &str,
     (source, place): (&str, At<'_>),
     input: &'static str,
-    bindings: &'static [crate::kernels::common::declaration::Binding],
+    bindings: &'static [Binding],
     operands: &[&str],
 ) -> Vec<Kernel> {
     let (along, row) = (Along::Depth, "p.k");

@@ -6,7 +6,7 @@ use crate::kernels::optim::update::ParameterGradient;
 use crate::kernels::products::backward::{Backward, BatchParts, part_rows};
 use crate::kernels::products::dense::TERMS;
 use crate::kernels::products::matmul::Form;
-use crate::kernels::tensor::{ALIGNMENT, Extent, Role, TensorId};
+use crate::kernels::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
 use crate::plan::program::{Op, Slice};
 use std::ops::Range;
 
@@ -110,9 +110,8 @@ impl Routine {
         let p = &self.program;
         let (of, all) = (p.tensor(gradient), p.tensor(self.parameters));
         (of.role == Role::Gradient).then_some(())?;
-        let place = |t: &crate::kernels::tensor::Tensor| (t.offset, t.rows, t.cols);
-        let is_it =
-            |t: &crate::kernels::tensor::Tensor| t.buffer == all.buffer && place(t) == place(of);
+        let place = |t: &Tensor| (t.offset, t.rows, t.cols);
+        let is_it = |t: &Tensor| t.buffer == all.buffer && place(t) == place(of);
         p.tensors.iter().position(is_it).map(TensorId)
     }
 
