@@ -35,7 +35,7 @@ pub struct Plan {
     pub output: TensorId,
     /// The running sums of losses and scores: (1, 4).
     pub sums: TensorId,
-    /// The unit of each target: the caller's units in one of the net's, (1, targets).
+    /// The unit of each target, in the caller's units: (1, targets).
     pub unit: TensorId,
     /// All parameters in one row.
     pub parameters: TensorId,

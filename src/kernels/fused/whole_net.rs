@@ -121,9 +121,9 @@ pub struct WholeNet {
 pub struct NetLoss {
     /// The loss.
     pub loss: Loss,
-    /// T: (B, n_L).
+    /// T: (B, targets).
     pub t: TensorId,
-    /// The unit of each target, in the caller's units: (1, n_L).
+    /// The unit of each target, in the caller's units: (1, targets).
     pub unit: TensorId,
     /// ∂E/∂A_L: (B, n_L), which becomes δ_L in place.
     pub gradient: TensorId,

@@ -170,7 +170,7 @@ ops! {
         "augment", "{x} = augmented feature rows";
         launches |on| [augment::launch(augmentation, *x)];
 
-        /// t = the targets of the batch's rows: (B, n_L).
+        /// t = the targets of the batch's rows: (B, targets).
         Targets { writes t }
         "targets", "{t} = target rows";
         launches |on| [gather::launch_targets(*t, on.cols(*t), on.storage.classes)];
