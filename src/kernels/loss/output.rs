@@ -27,7 +27,7 @@ pub struct Output {
     pub y: TensorId,
     /// The partial sums from which Z_L and A_L are computed, if the last layer stores them.
     pub partial_sums: Option<PartialSums>,
-    /// The unit of each target, in the caller's units: (1, n_L).
+    /// The unit of each target, in the caller's units: (1, targets).
     pub unit: TensorId,
     /// δ_L: (B, n_L), if it is needed.
     pub delta: Option<TensorId>,
@@ -50,10 +50,9 @@ uniform! {
     Uniform { cols: u32, loss_parameter: f32, threshold: f32, segments: u32, bias_sign: f32 }
 }
 
-/// [`Output`] on the device.
-pub static OUTPUT: Kernel = Kernel {
-    entry: "output",
-    source: &[
+/// The texts of a kernel of [`Output`], with `entry`, which finds Z and A.
+const fn source(entry: &'static str) -> [&'static str; 10] {
+    [
         COMMON,
         FUNCTIONS,
         RANDOM_FUNCTIONS,
@@ -63,8 +62,14 @@ pub static OUTPUT: Kernel = Kernel {
         LOSS_LANES,
         LOSS_ROW,
         include_str!("../../../shaders/loss/output.wgsl"),
-        include_str!("../../../shaders/loss/output_whole.wgsl"),
-    ],
+        entry,
+    ]
+}
+
+/// [`Output`] on the device.
+pub static OUTPUT: Kernel = Kernel {
+    entry: "output",
+    source: &source(include_str!("../../../shaders/loss/output_whole.wgsl")),
     uniform: Uniform::FIELDS,
     bindings: &[
         read("labels"),
@@ -81,18 +86,7 @@ pub static OUTPUT: Kernel = Kernel {
 /// [`Output`] on the device, with Z and A computed from partial sums.
 pub static OUTPUT_PARTIAL_SUMS: Kernel = Kernel {
     entry: "output_partial_sums",
-    source: &[
-        COMMON,
-        FUNCTIONS,
-        RANDOM_FUNCTIONS,
-        ACTIVATION_FUNCTIONS,
-        LOSS_FUNCTIONS,
-        REDUCE,
-        LOSS_LANES,
-        LOSS_ROW,
-        include_str!("../../../shaders/loss/output.wgsl"),
-        include_str!("../../../shaders/loss/output_partial_sums.wgsl"),
-    ],
+    source: &source(include_str!("../../../shaders/loss/output_partial_sums.wgsl")),
     uniform: Uniform::FIELDS,
     bindings: &[
         read("labels"),
