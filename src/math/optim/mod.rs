@@ -174,12 +174,15 @@ impl Rule {
 }
 
 impl Optimizer {
+    /// Adam with the constants of its paper.
+    pub const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+
     /// Every optimizer once, constants at their defaults, in the order of [`Optimizer::code`].
     pub const ALL: [Optimizer; 15] = [
         Optimizer::Sgd,
         Optimizer::Momentum { momentum: 0.9 },
         Optimizer::Nesterov { momentum: 0.9 },
-        Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+        Optimizer::ADAM,
         Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
         Optimizer::Adagrad { epsilon: 1e-10 },
         Optimizer::RmsProp { alpha: 0.99, epsilon: 1e-8, momentum: 0.0 },
