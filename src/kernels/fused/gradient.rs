@@ -175,7 +175,7 @@ pub static SUM_UPDATE: Kernel = Kernel {
 /// Rows of each part of a batch of `batch` rows: all of them, unless blocks are few and the batch
 /// is long; `shapes`: the (units, inputs) of each layer's gradient, a bias being one input more.
 #[must_use]
-pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
+pub fn part_rows_of_net(shapes: &[[usize; 2]], batch: usize) -> usize {
     /// Workgroups that fill a large GPU.
     const ENOUGH: usize = 512;
     const SHORTEST: usize = 256;
@@ -210,8 +210,8 @@ fn table(
         let (bias, sign) = layer.bias.map_or((0, 0.0), |(b, sign)| (at(b), sign));
         rows[0] = [n, k, at(layer.delta), at(layer.input)];
         rows[1] = [at(layer.weight), bias, blocks as u32, f32::to_bits(sign)];
-        let covered = k as usize + usize::from(layer.bias.is_some());
-        blocks += (n as usize).div_ceil(tile.rows) * covered.div_ceil(tile.cols);
+        let (product, _) = layer.product(0, |id| place(id).1 as usize);
+        blocks += tile.blocks(product);
     }
     (table, blocks)
 }

@@ -7,7 +7,7 @@
 //!
 //! With a long batch, the blocks of an update are few and their sums long, while the δ beside them finishes
 //! early. Then each update gives its gradient over parts of the batch, which one more launch sums
-//! in order and uses for the step ([`crate::kernels::fused::gradient::SumUpdate`]): see [`part_rows`].
+//! in order and uses for the step ([`crate::kernels::fused::gradient::SumUpdate`]): see [`part_rows_of_layers`].
 
 use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
 use crate::kernels::common::declaration::{
@@ -81,7 +81,7 @@ pub struct BatchParts {
 ///
 /// `shapes`: (n, inputs of the product) of each layer, a column for the bias included.
 #[must_use]
-pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
+pub fn part_rows_of_layers(shapes: &[[usize; 2]], batch: usize) -> usize {
     /// Workgroups that fill a large GPU.
     const ENOUGH: usize = 512;
     const SHORTEST: usize = 256;
@@ -271,8 +271,8 @@ pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
     for (update, task) in op.updates.iter().zip(&mut tasks) {
         let (n, k) = (cols(update.delta), cols(update.input));
         let (bias, sign) = update.bias.map_or((0, 0.0), |(b, sign)| (at(b), sign));
-        let covered = k as usize + usize::from(update.bias.is_some());
-        let groups = count * (n as usize).div_ceil(tile.rows) * covered.div_ceil(tile.cols);
+        let (product, _) = update.product(0, |id| cols(id) as usize);
+        let groups = count * tile.blocks(product);
         *task = ([n, k, at(update.weight), bias], sign, groups);
     }
     let [(update0, sign0, groups0), (update1, sign1, groups1)] = tasks;

@@ -3,7 +3,7 @@
 use super::{OptimizerStep, Refused, Routine, ensure, no_rule};
 use crate::kernels::fused::gradient::SumUpdate;
 use crate::kernels::optim::update::ParameterGradient;
-use crate::kernels::products::backward::{Backward, BatchParts, part_rows};
+use crate::kernels::products::backward::{Backward, BatchParts, part_rows_of_layers};
 use crate::kernels::products::dense::TERMS;
 use crate::kernels::products::matmul::Form;
 use crate::kernels::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
@@ -167,7 +167,7 @@ impl Routine {
     }
 
     /// Gradients over parts of a long batch, which the step sums, with the scores beside, where that is
-    /// worth a launch ([`part_rows`]).
+    /// worth a launch ([`part_rows_of_layers`]).
     pub(super) fn parts(&mut self, OptimizerStep { rule, state }: OptimizerStep) {
         let (mut shapes, mut last) = (Vec::new(), None);
         for (i, node) in self.nodes.iter().enumerate() {
@@ -183,7 +183,7 @@ impl Routine {
         shapes.sort_by_key(|(weight, _)| self.program.tensor(*weight).offset);
         let shapes: Vec<_> = shapes.into_iter().map(|(_, shape)| shape).collect();
         let batch = self.program.batch;
-        let rows = part_rows(&shapes, batch);
+        let rows = part_rows_of_layers(&shapes, batch);
         let count = batch.div_ceil(rows);
         let accumulate = self.nodes.iter().position(|n| matches!(n.op, Op::Accumulate { .. }));
         let (Some(last), Some(accumulate), true) = (last, accumulate, count > 1) else { return };

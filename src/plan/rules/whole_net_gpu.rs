@@ -1,7 +1,7 @@
 //! The rules of a small net on a GPU, after the rule of whole nets: what its two kernels do, or else why not.
 
 use super::{Refused, Routine, ensure};
-use crate::kernels::fused::gradient::{GradientParts, SumUpdate, part_rows};
+use crate::kernels::fused::gradient::{GradientParts, SumUpdate, part_rows_of_net};
 use crate::kernels::fused::whole_net::{self, WholeNet};
 use crate::kernels::optim::update::{Companions, GradientUpdate};
 use crate::kernels::tensor::{Extent, Role};
@@ -9,7 +9,7 @@ use crate::plan::program::Op;
 
 impl Routine {
     /// On a GPU: the step of a small net, with the scores beside the gradients. A long batch would leave
-    /// too few blocks of gradients: it is split into parts ([`part_rows`]), which another launch sums.
+    /// too few blocks of gradients: it is split into parts ([`part_rows_of_net`]), which another launch sums.
     pub(super) fn whole_net_on_gpu(&mut self, largest: u64) -> Result<(), Refused> {
         let Op::WholeNet(net) = self.op(0) else { return Ok(()) };
         let net: WholeNet = (**net).clone();
@@ -25,7 +25,7 @@ impl Routine {
             .collect();
         // Tables have a separate step, so that gradients can't be cut into parts.
         let has_tables = !self.gradients_of_tables().is_empty();
-        let rows = if has_tables { batch } else { part_rows(&shapes, batch) };
+        let rows = if has_tables { batch } else { part_rows_of_net(&shapes, batch) };
         if let Some((at, kept)) = self.kept_of_net() {
             self.step_on_gpu(at, kept, rows)?;
         }

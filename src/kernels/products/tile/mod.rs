@@ -92,6 +92,12 @@ impl Tile {
         self.per_slice() * self.slices
     }
 
+    /// The number of blocks of a product (m, n, k).
+    #[must_use]
+    pub fn blocks(&self, [m, n, _]: [usize; 3]) -> usize {
+        m.div_ceil(self.rows).saturating_mul(n.div_ceil(self.cols))
+    }
+
     /// The estimated number of registers of an invocation: its sums, twice if segments are folded, the
     /// operands of a k, its prefetched values, and addresses. AMD's compiler stays within 25% of it before RDNA
     /// 3.
@@ -233,11 +239,8 @@ pub fn default_choice(products: &Products, registers: Option<usize>) -> usize {
     const BLOCKS: usize = 256;
     const WORTH_SLICING: usize = 128;
     let blocks = |tile: &Tile| -> usize {
-        products
-            .shapes
-            .iter()
-            .map(|[m, n, _]| m.div_ceil(tile.rows).saturating_mul(n.div_ceil(tile.cols)))
-            .fold(0, usize::saturating_add)
+        let each = products.shapes.iter().map(|&shape| tile.blocks(shape));
+        each.fold(0, usize::saturating_add)
     };
     let mut allowed = choices(products, registers);
     // If few registers leave none of this kind, the other kind is used.
