@@ -7,7 +7,7 @@ use crate::kernels::layers::norm::{Normalized, NormalizedGradient};
 use crate::kernels::loss::SCORES;
 use crate::kernels::tensor::{Extent, Role, TensorId};
 use crate::math::activation::Activation;
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use crate::net::spec::{Bias, Layer, Net, Norm, Spec, Units};
 use crate::plan::program::{EmbeddingTensors, LayerGradients, LayerTensors, NormTensors, Program};
 
@@ -23,7 +23,7 @@ pub(super) struct Tensors {
     pub(super) x: TensorId,
     pub(super) scores: TensorId,
     /// The rule of the update, and what it decays.
-    pub(super) rule: Rule,
+    pub(super) rule: UpdateRule,
 }
 
 impl Tensors {
@@ -134,7 +134,7 @@ pub(super) fn allocate(spec: &Spec, batch: usize, purpose: Purpose) -> Tensors {
         rules: Vec::new(),
     };
     let decayed = if spec.decay_all { usize::MAX } else { weights };
-    let rule = Rule { optimizer: spec.optimizer, decay: spec.weight_decay, decayed };
+    let rule = UpdateRule { optimizer: spec.optimizer, decay: spec.weight_decay, decayed };
     Tensors { plan, x, scores, rule }
 }
 

@@ -10,7 +10,7 @@ use crate::kernels::products::matmul::Form;
 use crate::kernels::tensor::{Extent, Role, TensorId};
 use crate::math::optim::lbfgs::HISTORY;
 use crate::math::optim::{
-    MUON_ADAMW, MUON_ADAMW_SHARE, MUON_COEFFICIENTS, MUON_ITERATIONS, Optimizer, Rule,
+    MUON_ADAMW, MUON_ADAMW_SHARE, MUON_COEFFICIENTS, MUON_ITERATIONS, Optimizer, UpdateRule,
 };
 use crate::math::random::{Stream, stream_key};
 use crate::net::spec::Spec;
@@ -144,7 +144,7 @@ fn muon(tensors: &mut Tensors, g: TensorId, state: [TensorId; 3]) -> Vec<Op> {
         ops.push(Op::Combine { factors, x: w, y: u });
     }
     let decay = rule.decay * MUON_ADAMW_SHARE;
-    let rule = Rule { optimizer: MUON_ADAMW, decay, ..rule };
+    let rule = UpdateRule { optimizer: MUON_ADAMW, decay, ..rule };
     let w = tensors.plan.parameters;
     let range = p.tensor(output.weight).offset..p.len(w);
     ops.push(Op::Update { rule, w, g, state, range });

@@ -17,7 +17,7 @@ use crate::kernels::optim::update::{
 };
 use crate::kernels::products::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
 use crate::kernels::tensor::TensorId;
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use crate::math::vector::Vector;
 use std::sync::LazyLock;
 
@@ -49,7 +49,7 @@ pub struct SumUpdate {
     /// The sums: (parts, all parameters).
     pub parts: TensorId,
     /// The rule.
-    pub rule: Rule,
+    pub rule: UpdateRule,
     /// All parameters in one row.
     pub parameters: TensorId,
     /// The state of the rule, for all parameters in one row.

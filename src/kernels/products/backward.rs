@@ -18,7 +18,7 @@ use crate::kernels::layers::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
 use crate::kernels::optim::update::ParameterGradient;
 use crate::kernels::tensor::{Extent, TensorId};
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use std::sync::LazyLock;
 
 /// δ of one layer from that of the layer above.
@@ -44,7 +44,7 @@ pub struct Backward {
     /// By weights: at most two.
     pub updates: Vec<ParameterGradient>,
     /// The rule, with at most two states for each parameter.
-    pub rule: Rule,
+    pub rule: UpdateRule,
     /// The state of the rule, for all parameters in one row.
     pub state: [TensorId; 2],
     /// All parameters in one row.

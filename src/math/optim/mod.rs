@@ -156,7 +156,7 @@ pub const MUON_ADAMW_SHARE: f32 = 0.015;
 /// An optimizer and its weight decay, as an op applies them to a row of parameters, in which those that are
 /// decayed come first.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rule {
+pub struct UpdateRule {
     /// The optimizer.
     pub optimizer: Optimizer,
     /// λ of the parameters that are decayed; for the others it is 0.
@@ -165,7 +165,7 @@ pub struct Rule {
     pub decayed: usize,
 }
 
-impl Rule {
+impl UpdateRule {
     /// λ of the parameters from element `offset` of the row on.
     #[must_use]
     pub fn decay_at(self, offset: usize) -> f32 {

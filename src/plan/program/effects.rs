@@ -3,7 +3,7 @@
 use super::{Op, Program};
 use crate::kernels::optim::update::ParameterGradient;
 use crate::kernels::tensor::TensorId;
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use std::ops::Range;
 
 /// Elements of a tensor, counted in the buffer that it lies in.
@@ -78,7 +78,7 @@ impl Program {
     /// The optimizer's step on elements `range` of all parameters in one row.
     pub(super) fn step(
         &self,
-        rule: Rule,
+        rule: UpdateRule,
         w: TensorId,
         g: TensorId,
         states: &[TensorId],
@@ -126,6 +126,6 @@ impl Program {
 }
 
 /// The states that a rule uses, of those that are allocated.
-pub(super) fn kept(rule: Rule, states: &[TensorId]) -> &[TensorId] {
+pub(super) fn kept(rule: UpdateRule, states: &[TensorId]) -> &[TensorId] {
     &states[..rule.optimizer.state_slots().min(states.len())]
 }

@@ -33,7 +33,7 @@ use crate::kernels::products::matmul::{self, Form};
 use crate::kernels::products::sums;
 use crate::kernels::tensor::TensorId;
 use crate::math::loss::Loss;
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use crate::net::augment::Augmentation;
 use crate::net::precision::Precision;
 use std::fmt::{self, Formatter};
@@ -234,7 +234,7 @@ ops! {
 
         /// The optimizer's step on elements `range` of all parameters in one row, which begin at a multiple of
         /// [`ALIGNMENT`](crate::kernels::tensor::ALIGNMENT).
-        Update { given rule: Rule, changes w, reads g, changes state: [TensorId; 3], given range: Range<usize> }
+        Update { given rule: UpdateRule, changes w, reads g, changes state: [TensorId; 3], given range: Range<usize> }
         "update", "{w} by {} with {g}" with rule.optimizer;
         touches |program| program.step(*rule, *w, *g, state, range);
         launches |on| on.in_parts_of(range.len(), |start, len| {
@@ -242,7 +242,7 @@ ops! {
         });
 
         /// u = the direction of LAMB or Muon; its states start at element `at`.
-        Direction { given rule: Rule, reads w, reads g, changes state: [TensorId; 2], given at: usize, writes u }
+        Direction { given rule: UpdateRule, reads w, reads g, changes state: [TensorId; 2], given at: usize, writes u }
         "direction", "{u} by {} with {g}" with rule.optimizer;
         touches |program| {
             let end = at.saturating_add(program.len(*w));

@@ -40,7 +40,7 @@ mod whole_update;
 use super::Plan;
 use crate::kernels::layers::activation::UnitFunctions;
 use crate::kernels::tensor::{Role, TensorId};
-use crate::math::optim::{Optimizer, Rule};
+use crate::math::optim::{Optimizer, UpdateRule};
 use crate::net::precision::MixedPrecision;
 use crate::plan::program::{Op, Program, Slice, Task};
 use half::LossScaling;
@@ -205,7 +205,7 @@ struct Node {
 /// The optimizer's step on all parameters.
 #[derive(Clone, Copy)]
 struct OptimizerStep {
-    rule: Rule,
+    rule: UpdateRule,
     state: [TensorId; 3],
 }
 
@@ -360,7 +360,7 @@ fn is_same(functions: &UnitFunctions) -> bool {
     matches!(functions, UnitFunctions::Same(_))
 }
 
-/// The placeholder for a rule if gradients are kept: nothing is updated.
-fn no_rule() -> Rule {
-    Rule { optimizer: Optimizer::Sgd, decay: 0.0, decayed: 0 }
+/// The placeholder for an update rule if gradients are kept: nothing is updated.
+fn no_update_rule() -> UpdateRule {
+    UpdateRule { optimizer: Optimizer::Sgd, decay: 0.0, decayed: 0 }
 }

@@ -1,6 +1,6 @@
 //! The rules of gradients and updates.
 
-use super::{OptimizerStep, Refused, Routine, ensure, no_rule};
+use super::{OptimizerStep, Refused, Routine, ensure, no_update_rule};
 use crate::kernels::fused::gradient::SumUpdate;
 use crate::kernels::optim::update::ParameterGradient;
 use crate::kernels::products::backward::{Backward, BatchParts, part_rows_of_layers};
@@ -72,7 +72,7 @@ impl Routine {
         if self.program.batch > TERMS {
             return;
         }
-        let step = OptimizerStep { rule: no_rule(), state };
+        let step = OptimizerStep { rule: no_update_rule(), state };
         let parts = BatchParts { sums: g, rows: self.program.batch, count: 1 };
         self.each("kept gradients", |r, i| {
             let Layer { gradient, mut ops } = r.layer(i).ok_or(None)?;

@@ -6,7 +6,7 @@ use crate::kernels::fused::gradient::GradientParts;
 use crate::kernels::optim::edits::Edit;
 use crate::kernels::optim::update::{Companions, GradientUpdate};
 use crate::kernels::tensor::TensorId;
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use crate::plan::program::Op;
 use std::ops::Range;
 
@@ -111,7 +111,7 @@ impl Routine {
         &self,
         tables: &[TensorId],
         clip_value: Option<f32>,
-        rule: Rule,
+        rule: UpdateRule,
         state: [TensorId; 3],
     ) -> Vec<Op> {
         let places = tables.iter().map(|id| self.program.range(*id, 0));
