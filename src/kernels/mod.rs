@@ -16,7 +16,7 @@ pub mod tensor;
 use std::sync::LazyLock;
 
 pub use common::declaration::{Access, Binding, Kernel, REDUCE};
-pub use common::launch::{Arg, Grid, Launch, Place, Step};
+pub use common::launch::{Arg, Grid, Launch, Layout, Step};
 
 /// Every kernel in f32; those in f16 are in [`mixed::ALL`].
 pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {

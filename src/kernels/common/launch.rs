@@ -66,8 +66,8 @@ pub enum Arg {
     Unused,
 }
 
-/// The offset of a tensor in its buffer, and its number of columns.
-pub type Place<'a> = &'a dyn Fn(TensorId) -> (u32, u32);
+/// Where tensors are: the offset of each in its buffer, and its number of columns.
+pub type Layout<'a> = &'a dyn Fn(TensorId) -> (u32, u32);
 
 /// The number of workgroups of a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::whole_net::LAYERS;
 use crate::kernels::common::declaration::{
     Binding, COMMON, Kernel, REDUCE, read, read_write, uniform,
 };
-use crate::kernels::common::launch::{Arg, Grid, Launch, Place, Step};
+use crate::kernels::common::launch::{Arg, Grid, Launch, Layout, Step};
 use crate::kernels::loss::SCORES_SUM;
 use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, RuleStep, THIRD_STATE, decayed_word};
 use crate::kernels::optim::update::{
@@ -200,17 +200,17 @@ pub fn products(
 fn table(
     layers: &[ParameterGradient],
     tile: &Tile,
-    place: Place<'_>,
+    layout: Layout<'_>,
 ) -> ([[u32; 4]; 2 * LAYERS], usize) {
-    let at = |id: TensorId| place(id).0;
+    let at = |id: TensorId| layout(id).0;
     let mut table = [[0; 4]; 2 * LAYERS];
     let mut blocks = 0;
     for (layer, rows) in layers.iter().zip(table.chunks_exact_mut(2)) {
-        let (n, k) = (place(layer.delta).1, place(layer.input).1);
+        let (n, k) = (layout(layer.delta).1, layout(layer.input).1);
         let (bias, sign) = layer.bias.map_or((0, 0.0), |(b, sign)| (at(b), sign));
         rows[0] = [n, k, at(layer.delta), at(layer.input)];
         rows[1] = [at(layer.weight), bias, blocks as u32, f32::to_bits(sign)];
-        let (product, _) = layer.product(0, |id| place(id).1 as usize);
+        let (product, _) = layer.product(0, |id| layout(id).1 as usize);
         blocks += tile.blocks(product);
     }
     (table, blocks)
@@ -222,11 +222,11 @@ pub fn launch_update(
     op: &GradientUpdate,
     batch: usize,
     tiling: &Tiling,
-    place: Place<'_>,
+    layout: Layout<'_>,
 ) -> Launch {
     let has_more = !op.norms.is_empty() || op.with != Companions::default();
     assert!(!has_more, "the kernel has no part in what the CPU does beside an update");
-    let (table, blocks) = table(&op.layers, tiling.tile(), place);
+    let (table, blocks) = table(&op.layers, tiling.tile(), layout);
     let [constant0, constant1, constant2] = op.rule.optimizer.constants();
     let mut overrides = tiling.overrides();
     overrides.push(("RULE", f64::from(op.rule.optimizer.code())));
@@ -263,11 +263,11 @@ pub fn launch_parts(
     op: &GradientParts,
     [parts, len]: [usize; 2],
     tiling: &Tiling,
-    place: Place<'_>,
+    layout: Layout<'_>,
 ) -> Launch {
     let has_more = !op.norms.is_empty() || op.adds || op.collected.is_some();
     assert!(!has_more, "the kernel has no part in what the CPU does beside the sums");
-    let (table, blocks) = table(&op.layers, tiling.tile(), place);
+    let (table, blocks) = table(&op.layers, tiling.tile(), layout);
     let [scores, sums] = op.scores.map_or([Arg::Unused; 2], |scores| scores.map(Arg::Tensor));
     let (arena, of_parts) = (Arg::Tensor(op.arena), Arg::Tensor(op.parts));
     Launch {

@@ -13,7 +13,7 @@ use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
 use crate::kernels::common::declaration::{
     Binding, COMMON, FUNCTIONS, Kernel, read, read_write, uniform,
 };
-use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
+use crate::kernels::common::launch::{Arg, Grid, Launch, Layout};
 use crate::kernels::layers::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
 use crate::kernels::optim::update::ParameterGradient;
@@ -261,9 +261,9 @@ impl Backward {
 
 /// Launches [`BACKWARD`] or [`UPDATES`].
 #[must_use]
-pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
-    let at = |id: TensorId| place(id).0;
-    let cols = |id: TensorId| place(id).1;
+pub fn launch(op: &Backward, tiling: &Tiling, layout: Layout<'_>) -> Launch {
+    let at = |id: TensorId| layout(id).0;
+    let cols = |id: TensorId| layout(id).1;
     let tile = tiling.tile();
     // Without parts, the one part has all rows.
     let (rows, count) = op.parts.map_or((u32::MAX, 1), |parts| (parts.rows as u32, parts.count));

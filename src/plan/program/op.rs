@@ -162,7 +162,7 @@ ops! {
         };
         launches |on| {
             let of_rows = [*features, *gradient];
-            embed::launches_gradient(tables, of_rows, on.program.batch, |id| on.place(id).0)
+            embed::launches_gradient(tables, of_rows, on.program.batch, |id| on.layout(id).0)
         };
 
         /// x = the features of the batch's images, each augmented: (B, n_0).

@@ -255,7 +255,7 @@ impl Launching<'_> {
     }
 
     /// The first element of a tensor in its buffer, and its columns.
-    pub(super) fn place(&self, id: TensorId) -> (u32, u32) {
+    pub(super) fn layout(&self, id: TensorId) -> (u32, u32) {
         let t = self.program.tensor(id);
         (t.offset as u32, t.cols as u32)
     }

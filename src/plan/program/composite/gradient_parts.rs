@@ -35,7 +35,7 @@ pub fn effects(op: &GradientParts, program: &Program) -> Vec<Task> {
 }
 
 pub fn launch(op: &GradientParts, on: &Launching<'_>) -> Launch {
-    gradient::launch_parts(op, on.shape(op.parts), &on.tiling(), &|id| on.place(id))
+    gradient::launch_parts(op, on.shape(op.parts), &on.tiling(), &|id| on.layout(id))
 }
 
 pub fn line(op: &GradientParts, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result {

@@ -50,7 +50,7 @@ fn with(program: &Program, mut task: Task, op: &GradientUpdate) -> Task {
 }
 
 pub fn launch(op: &GradientUpdate, on: &Launching<'_>) -> Launch {
-    gradient::launch_update(op, on.program.batch, &on.tiling(), &|id| on.place(id))
+    gradient::launch_update(op, on.program.batch, &on.tiling(), &|id| on.layout(id))
 }
 
 pub fn line(op: &GradientUpdate, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result {
