@@ -1,7 +1,7 @@
 //! The tensors of a spec.
 
 use super::{Plan, Purpose};
-use crate::kernels::inputs::embed::Place;
+use crate::kernels::inputs::embed::Lookup;
 use crate::kernels::layers::activation::{UnitFunctions, unit_table};
 use crate::kernels::layers::norm::{Normalized, NormalizedGradient};
 use crate::kernels::loss::SCORES;
@@ -183,7 +183,7 @@ fn embeddings(net: &Net, tables: &Places, gradients: Option<&Places>) -> Vec<Emb
     let tensors = net.embeddings.iter().zip(&tables.tables).enumerate();
     tensors
         .map(|(i, (embedding, &table))| {
-            let place = Place {
+            let lookup = Lookup {
                 features: net.inputs,
                 column: net.copied_features() + i,
                 inputs: net.input_width(),
@@ -193,7 +193,7 @@ fn embeddings(net: &Net, tables: &Places, gradients: Option<&Places>) -> Vec<Emb
                 copies: i == 0,
             };
             at += embedding.dims;
-            EmbeddingTensors { place, table, gradient: gradients.map(|g| g.tables[i]) }
+            EmbeddingTensors { lookup, table, gradient: gradients.map(|g| g.tables[i]) }
         })
         .collect()
 }

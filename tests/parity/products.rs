@@ -2,7 +2,7 @@
 
 use super::case::{Case, gpu, normal, random, rounds, size};
 use wgrad::kernels::Step;
-use wgrad::kernels::inputs::embed::{Place, TableGradients};
+use wgrad::kernels::inputs::embed::{Lookup, TableGradients};
 use wgrad::kernels::optim::vector_norm::CHUNK;
 use wgrad::kernels::products::matmul::Form;
 use wgrad::kernels::tensor::Extent;
@@ -94,9 +94,9 @@ fn very_long_sums_agree() {
     let features = case.batch("features", 1, indices);
     let gradient = case.batch("gradient", 1, positive(rows));
     let out = case.tensor("out", Extent::Fixed(2), 1, vec![7.0; 2]);
-    let place =
-        Place { features: 1, column: 0, inputs: 1, at: 0, values: 2, dims: 1, copies: true };
-    let tables = TableGradients { each: vec![(place, out)], within: None };
+    let lookup =
+        Lookup { features: 1, column: 0, inputs: 1, at: 0, values: 2, dims: 1, copies: true };
+    let tables = TableGradients { each: vec![(lookup, out)], within: None };
     let op = Op::EmbedGradient { features, gradient, tables };
     case.check(op, Step::default(), None, device);
     let rows = 4_300_000;

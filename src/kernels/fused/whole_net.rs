@@ -163,8 +163,8 @@ impl WholeNet {
 pub struct Embedded {
     /// The feature columns: (B, features).
     pub features: TensorId,
-    /// Each embedding's place, and its table.
-    pub tables: Vec<(embed::Place, TensorId)>,
+    /// Each embedding's lookup, and its table.
+    pub tables: Vec<(embed::Lookup, TensorId)>,
     /// ∂E/∂X: (B, n_0), of which only columns from [`Self::first`] on are computed; none if no
     /// gradient is needed.
     pub gradient: Option<TensorId>,
@@ -175,7 +175,7 @@ impl Embedded {
     /// multiple of 32, as dropout draws masks for 32 columns at a time.
     #[must_use]
     pub fn first(&self) -> usize {
-        let first = self.tables.iter().map(|(place, _)| place.at).min();
+        let first = self.tables.iter().map(|(lookup, _)| lookup.at).min();
         first.unwrap_or(0) / 32 * 32
     }
 }

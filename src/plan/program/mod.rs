@@ -13,7 +13,7 @@ pub use effects::{Slice, Task};
 pub use op::Op;
 pub use reads::Reads;
 
-use crate::kernels::inputs::embed::Place;
+use crate::kernels::inputs::embed::Lookup;
 pub use crate::kernels::layers::norm::NormTensors;
 use crate::kernels::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
 use crate::net::precision::Precision;
@@ -45,7 +45,7 @@ pub struct LayerTensors {
 #[derive(Debug, Clone, Copy)]
 pub struct EmbeddingTensors {
     /// The feature column that it reads, and the inputs that it writes.
-    pub place: Place,
+    pub lookup: Lookup,
     /// E: (values, dims).
     pub table: TensorId,
     /// ∂E/∂table: (values, dims), in programs that keep gradients.

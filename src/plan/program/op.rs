@@ -13,7 +13,7 @@ use crate::kernels::Launch;
 use crate::kernels::common::random::{self, PERMUTATION, UNIFORM};
 use crate::kernels::fused::gradient::{GradientParts, SumUpdate};
 use crate::kernels::fused::whole_net::WholeNet;
-use crate::kernels::inputs::embed::{self, Place, TableGradients};
+use crate::kernels::inputs::embed::{self, Lookup, TableGradients};
 use crate::kernels::inputs::{augment, gather, mixup};
 use crate::kernels::layers::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
 use crate::kernels::layers::dropout::{self, Dropout};
@@ -146,13 +146,13 @@ ops! {
         }];
 
         /// x = each row's index replaced by its row of a table, after the columns before it: (B, n_0).
-        Embed { given place: Place, reads features, reads table, writes x }
-        "embed", "{x} = {table} at column {} of {features}" with place.column + 1;
-        touches |program| match place.copies {
+        Embed { given lookup: Lookup, reads features, reads table, writes x }
+        "embed", "{x} = {table} at column {} of {features}" with lookup.column + 1;
+        touches |program| match lookup.copies {
             true => program.task(&[*features, *table], &[*x], &[]),
             false => program.task(&[*features, *table], &[], &[*x]),
         };
-        launches |on| [embed::launch(*place, [*features, *table, *x])];
+        launches |on| [embed::launch(*lookup, [*features, *table, *x])];
 
         /// tables = ∂E/∂table of each: (values, dims), from gradient = ∂E/∂x: (B, n_0) by the rows of each index.
         EmbedGradient { reads features, reads gradient, writes tables: TableGradients }

@@ -126,11 +126,11 @@ fn forward(ops: &mut Ops<'_>) -> Result<Found, Refused> {
     let (features, augmentation) = ops.require("rows are not gathered first", gathered)?;
     let (mut x, mut tables) = (features, Vec::new());
     let embed = |op: &Op| match *op {
-        Op::Embed { place, features: of, table, x } if of == features => Some((place, table, x)),
+        Op::Embed { lookup, features: of, table, x } if of == features => Some((lookup, table, x)),
         _ => None,
     };
-    while let Some((place, table, to)) = ops.take(embed) {
-        tables.push((place, table));
+    while let Some((lookup, table, to)) = ops.take(embed) {
+        tables.push((lookup, table));
         x = to;
     }
     let mixup = ops.take(|op| (*op == Op::Mixup { x }).then_some(())).is_some();
