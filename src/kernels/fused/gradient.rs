@@ -11,10 +11,10 @@ use crate::kernels::common::declaration::{
 };
 use crate::kernels::common::launch::{Arg, Grid, Launch, Layout, Step};
 use crate::kernels::loss::SCORES_SUM;
-use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, RuleStep, THIRD_STATE, decayed_word};
-use crate::kernels::optim::update::{
+use crate::kernels::optim::gradient_update::{
     Companions, GradientUpdate, NormParameters, ParameterGradient,
 };
+use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, RuleStep, THIRD_STATE, decayed_word};
 use crate::kernels::products::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
 use crate::kernels::tensor::TensorId;
 use crate::math::optim::UpdateRule;

@@ -1,4 +1,4 @@
-//! One step of the optimizer for every parameter. The rules are in [`crate::math::optim::rules`].
+//! One step of the optimizer for every parameter, the op `Update`. The rules are in [`crate::math::optim::rules`].
 
 use crate::kernels::common::declaration::{Binding, COMMON, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch, Step};

@@ -15,8 +15,8 @@ use crate::kernels::common::declaration::{
 };
 use crate::kernels::common::launch::{Arg, Grid, Launch, Layout};
 use crate::kernels::layers::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
+use crate::kernels::optim::gradient_update::ParameterGradient;
 use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
-use crate::kernels::optim::update::ParameterGradient;
 use crate::kernels::tensor::{Extent, TensorId};
 use crate::math::optim::UpdateRule;
 use std::sync::LazyLock;

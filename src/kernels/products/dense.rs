@@ -1,5 +1,7 @@
 //! A layer forward in one launch: Z = X Wᵀ ± b, A = σ(Z); for the first layer with X gathered from
 //! the data set by shuffled index, X\[r, c\] = (D\[π(r), c\] − shift\[c\]) · scale\[c\].
+//!
+//! The WGSL of the product is written by [`tile`]; the shader beside it has the input and the use of its elements.
 
 use super::matmul::{self, Form};
 use super::tile::{self, Along, At, Operand, Products, TILES, Tile, Tiling};

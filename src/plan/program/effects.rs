@@ -1,7 +1,7 @@
 //! The effects of ops: what they read, write and change in place, and which parts run concurrently.
 
 use super::{Op, Program};
-use crate::kernels::optim::update::ParameterGradient;
+use crate::kernels::optim::gradient_update::ParameterGradient;
 use crate::kernels::tensor::TensorId;
 use crate::math::optim::UpdateRule;
 use std::ops::Range;

@@ -1,10 +1,10 @@
 //! The ops that programs consist of, in one table.
 //!
-//! An entry has the equation, the operands with what the op does to each, its line of text, and its launch on a
-//! GPU. `given` operands are constants of the op; it `reads`, `writes` or `changes` tensors: changes them
-//! in place, each element read and written by one invocation or workgroup. If an op touches only parts of
-//! tensors, `touches` says which. Fused ops are structures, described in the same way by modules of
-//! [`composite`].
+//! An entry has the equation, the operands with what the op does to each, its line of text, and the function that
+//! launches it on a GPU. `given` operands are constants of the op; it `reads`, `writes` or `changes` tensors:
+//! changes them in place, each element read and written by one invocation or workgroup. If an op touches only parts
+//! of tensors, `touches` says which. Composite ops, such as all fused ones, are structures, described in the same
+//! way by modules of [`composite`].
 
 use super::composite;
 use super::operand::{Effects, Launching, Named, Text};
@@ -25,7 +25,7 @@ use crate::kernels::mixed;
 use crate::kernels::optim::average::{self, Share};
 use crate::kernels::optim::combine::{self, Factors};
 use crate::kernels::optim::edits::{self, Edit};
-use crate::kernels::optim::update::{Companions, GradientUpdate};
+use crate::kernels::optim::gradient_update::{Companions, GradientUpdate};
 use crate::kernels::optim::{collect, direction, max_norm, optimizer, vector_norm};
 use crate::kernels::products::backward::Backward;
 use crate::kernels::products::dense::Dense;

@@ -2,7 +2,7 @@
 
 use super::{OptimizerStep, Refused, Routine, ensure, no_update_rule};
 use crate::kernels::fused::gradient::SumUpdate;
-use crate::kernels::optim::update::ParameterGradient;
+use crate::kernels::optim::gradient_update::ParameterGradient;
 use crate::kernels::products::backward::{Backward, BatchParts, part_rows_of_layers};
 use crate::kernels::products::dense::TERMS;
 use crate::kernels::products::matmul::Form;

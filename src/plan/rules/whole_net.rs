@@ -7,7 +7,7 @@ use crate::kernels::fused::whole_net::{Embedded, LARGEST_BLOCK, NetLayer, NetLos
 use crate::kernels::layers::activation::UnitFunctions;
 use crate::kernels::layers::dropout::Dropout;
 use crate::kernels::layers::norm::NormTensors;
-use crate::kernels::optim::update::{NormParameters, ParameterGradient};
+use crate::kernels::optim::gradient_update::{NormParameters, ParameterGradient};
 use crate::kernels::products::dense::Dense;
 use crate::kernels::products::matmul::Form;
 use crate::kernels::tensor::{Extent, TensorId};

@@ -3,7 +3,7 @@
 use super::{Refused, Routine, ensure};
 use crate::kernels::fused::gradient::{GradientParts, SumUpdate, part_rows_of_net};
 use crate::kernels::fused::whole_net::{self, WholeNet};
-use crate::kernels::optim::update::{Companions, GradientUpdate};
+use crate::kernels::optim::gradient_update::{Companions, GradientUpdate};
 use crate::kernels::tensor::{Extent, Role};
 use crate::plan::program::Op;
 

@@ -4,7 +4,7 @@
 use super::{Node, Routine, ensure};
 use crate::kernels::fused::gradient::GradientParts;
 use crate::kernels::optim::edits::Edit;
-use crate::kernels::optim::update::{Companions, GradientUpdate};
+use crate::kernels::optim::gradient_update::{Companions, GradientUpdate};
 use crate::kernels::tensor::TensorId;
 use crate::math::optim::UpdateRule;
 use crate::plan::program::Op;

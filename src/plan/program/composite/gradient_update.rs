@@ -6,7 +6,7 @@ use super::super::{Program, Task};
 use super::parameters::{of_layer, of_norm, update_norm};
 use crate::kernels::Launch;
 use crate::kernels::fused::gradient;
-use crate::kernels::optim::update::{Companions, GradientUpdate};
+use crate::kernels::optim::gradient_update::{Companions, GradientUpdate};
 use crate::kernels::tensor::TensorId;
 use std::fmt::{self, Formatter};
 

@@ -2,7 +2,7 @@
 
 use super::super::operand::Operand;
 use super::super::{Program, Slice, Task};
-use crate::kernels::optim::update::{NormParameters, NormSums, ParameterGradient};
+use crate::kernels::optim::gradient_update::{NormParameters, NormSums, ParameterGradient};
 use crate::kernels::tensor::TensorId;
 
 /// The tensors of a layer's gradient.
