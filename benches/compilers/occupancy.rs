@@ -285,7 +285,7 @@ multiply-adds. \"Inner loop\" counts the instructions of the innermost loop that
 multiply-adds: multiply-adds, other vector instructions, workgroup memory, memory, scalar. \"FMA\" is the share of
 multiply-adds in its vector instructions, of the worst and the best variant (those of rows that are a multiple of
 four long load them four at a time): no kernel reaches a larger share of the GPU's peak.
-What is done at the end of a stretch only (FOLD, and tiles of four slices) may stand in that loop and is counted with it.
+What is done at the end of a segment only (FOLD, and tiles of four slices) may stand in that loop and is counted with it.
 FOLD is 1 where the sum of a product is cut into parts of 64 terms. Of the families before RDNA (polaris10, vega10), which
 have few registers, those with fewer than four waves are tiles that no program takes there, or have three and no tile.
 ";

@@ -84,7 +84,7 @@ def load(case, directory):
 
 
 def rates(epochs, samples, seconds):
-    """Samples per second in stretches of about `seconds / 8`; `epochs(n)` trains n and waits."""
+    """Samples per second in series of about `seconds / 8`; `epochs(n)` trains n and waits."""
     start = time.perf_counter()
     epochs(1)
     n = max(1, round(seconds / 8 / (time.perf_counter() - start)))
@@ -143,7 +143,7 @@ def main(contender, version, prepare, cold, product=None, launches=None):
         (epochs, steps), batch = prepare(case, x, y, args), case.batch
     epochs(1)
     loss = float(epochs(1))
-    # Finds the length of the stretches, too.
+    # Finds the length of the series, too.
     rates(epochs, steps * batch, args.seconds / 4)
     out |= {"warmup_seconds": time.perf_counter() - started, "loss": loss}
     if args.serve:

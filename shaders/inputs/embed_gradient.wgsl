@@ -69,19 +69,19 @@ fn embed_gradient(
             let i = start + slot * TILE + lane;
             let value = i / place.w;
             let col = place.y + i % place.w;
-            // In stretches of 256 rows, so that the rounding errors of a long sum don't grow with its length.
-            var stretch = 0.0;
+            // In chunks of 256 rows, so that the rounding errors of a long sum don't grow with its length.
+            var chunk = 0.0;
             for (var word = 0u; word < 8u; word++) {
                 var bits = atomicLoad(&asking[word]);
                 while (bits != 0u) {
                     let row = word * 32u + firstTrailingBit(bits);
                     bits &= bits - 1u;
                     if (indices[row] == value) {
-                        stretch += gradient[(top + row) * p.inputs + col];
+                        chunk += gradient[(top + row) * p.inputs + col];
                     }
                 }
             }
-            sums[slot * TILE + lane] += stretch;
+            sums[slot * TILE + lane] += chunk;
         }
         workgroupBarrier();
     }

@@ -4,7 +4,7 @@ struct Output {
     cols: u32,
     loss_parameter: f32, // of the loss
     threshold: f32,      // above it, a single output means yes
-    stretches: u32,      // of Z_L, if it comes in stretches
+    segments: u32,       // of k, if Z_L is their sum
     bias_sign: f32,      // of its bias then
 }
 

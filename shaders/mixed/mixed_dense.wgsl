@@ -5,7 +5,7 @@
 struct Dense {
     n: u32,
     k: u32,
-    stretches: u32, // 1
+    segments: u32, // 1
     bias_sign: f32,
 }
 

@@ -28,13 +28,13 @@ fn column_sums(
     var sum = 0.0;
     if (col < p.cols) {
         let end = min(p.first + p.count, extent(p.rows));
-        // In stretches of 64, so that the rounding errors of a long sum don't grow with its length.
+        // In chunks of 64, so that the rounding errors of a long sum don't grow with its length.
         for (var start = p.first + strip; start < end; start += 1024u) {
-            var stretch = 0.0;
+            var chunk = 0.0;
             for (var row = start; row < min(start + 1024u, end); row += 16u) {
-                stretch += delta[row * p.cols + col];
+                chunk += delta[row * p.cols + col];
             }
-            sum += stretch;
+            sum += chunk;
         }
     }
     strips[lane] = sum;

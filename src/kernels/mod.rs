@@ -1,4 +1,4 @@
-//! The kernels: for each family its equations, parameter struct, CPU reference and declaration.
+//! The kernels: for each family its equations, uniform, CPU reference and declaration.
 //!
 //! The WGSL of `kernels/<family>/<kernel>.rs` is in `shaders/<family>/<kernel>.wgsl`. A test parses
 //! every composed shader and compares it with the declarations here.
@@ -15,12 +15,10 @@ pub mod tensor;
 
 use std::sync::LazyLock;
 
-pub use common::declaration::{
-    Access, Binding, COMMON, FUNCTIONS, Kernel, RANDOM_FUNCTIONS, REDUCE, read, read_write,
-};
-pub use common::launch::{Arg, Grid, Launch, Place, Step};
+pub use common::declaration::{Access, Binding, Kernel, REDUCE};
+pub use common::launch::{Arg, Grid, Launch, Layout, Step};
 
-/// Every kernel.
+/// Every kernel in f32; those in f16 are in [`mixed::ALL`].
 pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
     let mut all = vec![
         &inputs::gather::GATHER,
@@ -56,7 +54,7 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
         &inputs::mixup::MIXUP,
         &fused::gradient::SUM_UPDATE,
         &loss::output::OUTPUT,
-        &loss::output::OUTPUT_STRETCHES,
+        &loss::output::OUTPUT_PARTIAL_SUMS,
         &layers::nonfinite::NONFINITE,
         &common::random::UNIFORM,
         &common::random::PERMUTATION,

@@ -12,7 +12,7 @@ use crate::plan::program::Op;
 pub(super) fn average(spec: &Spec, tensors: &mut Tensors) {
     let share = match spec.averaging {
         Averaging::None => return,
-        _ if tensors.state.is_none() => return,
+        _ if tensors.plan.state.is_none() => return,
         Averaging::Ema { decay } => Share::Constant(1.0 - decay),
         Averaging::Swa { .. } => Share::Equal(spec.averaging.first_epoch(spec.epochs) as u32),
     };

@@ -35,10 +35,14 @@ pub struct Plan {
     pub output: TensorId,
     /// The running sums of losses and scores: (1, 4).
     pub sums: TensorId,
-    /// The unit of each target: the caller's units in one of the net's, (1, targets).
+    /// The unit of each target, in the caller's units: (1, targets).
     pub unit: TensorId,
     /// All parameters in one row.
     pub parameters: TensorId,
+    /// All their gradients in one row, in programs that keep them.
+    pub gradients: Option<TensorId>,
+    /// The state of the optimizer, in training.
+    pub state: Option<[TensorId; 3]>,
     /// Which rules fused its step, and why others didn't.
     pub rules: Vec<Verdict>,
 }
@@ -62,6 +66,8 @@ impl Plan {
         for id in [&mut self.output, &mut self.sums, &mut self.unit, &mut self.parameters] {
             *id = there(*id);
         }
+        self.gradients = self.gradients.and_then(place);
+        self.state = self.state.map(|state| state.map(there));
         for embedding in &mut self.embeddings {
             embedding.table = there(embedding.table);
             embedding.gradient = embedding.gradient.and_then(place);

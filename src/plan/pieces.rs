@@ -24,7 +24,7 @@ impl Plan {
     ///
     /// Empty, with nothing changed, for a plan that doesn't keep gradients, and where all are final at once.
     pub fn cut(&mut self, least: usize) -> Vec<Piece> {
-        let Some(all) = self.program.find("gradients") else { return Vec::new() };
+        let Some(all) = self.gradients else { return Vec::new() };
         let buckets = self.buckets(self.program.len(all), least);
         if buckets.len() <= 2 {
             return Vec::new();

@@ -48,7 +48,7 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     ops.extend(loss(&tensors, false));
     let evaluate = 0..ops.len();
     let mut routines = Routines { predict, evaluate: evaluate.clone(), ..Routines::default() };
-    if tensors.state.is_some() {
+    if tensors.plan.state.is_some() {
         // Training extends the same ops, or starts anew if its forward pass differs.
         let mut start = 0;
         routines.forward = evaluate;
@@ -97,8 +97,8 @@ fn forward(spec: &Spec, tensors: &mut Tensors, training: bool) -> Vec<Op> {
         None => Op::Gather { x: features },
         Some(augmentation) => Op::Augment { augmentation, x: features },
     }];
-    ops.extend(embeddings.iter().map(|&EmbeddingTensors { place, table, .. }| Op::Embed {
-        place,
+    ops.extend(embeddings.iter().map(|&EmbeddingTensors { lookup, table, .. }| Op::Embed {
+        lookup,
         features,
         table,
         x: tensors.x,
@@ -215,9 +215,9 @@ fn backward(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
     ops.extend(dropout(spec, 0).map(|dropout| Op::Dropout { dropout, x: gradient }));
     ops.extend(mixup(spec, gradient));
     let features = tensors.features(&spec.net);
-    for EmbeddingTensors { place, gradient: of_table, .. } in embeddings {
+    for EmbeddingTensors { lookup, gradient: of_table, .. } in embeddings {
         let Some(out) = of_table else { continue };
-        let tables = TableGradients { each: vec![(place, out)], within: None };
+        let tables = TableGradients { each: vec![(lookup, out)], within: None };
         ops.push(Op::EmbedGradient { features, gradient, tables });
     }
     ops

@@ -1,13 +1,13 @@
 //! The tensors of a spec.
 
 use super::{Plan, Purpose};
-use crate::kernels::inputs::embed::Place;
+use crate::kernels::inputs::embed::Lookup;
 use crate::kernels::layers::activation::{UnitFunctions, unit_table};
 use crate::kernels::layers::norm::{Normalized, NormalizedGradient};
 use crate::kernels::loss::SCORES;
 use crate::kernels::tensor::{Extent, Role, TensorId};
 use crate::math::activation::Activation;
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use crate::net::spec::{Bias, Layer, Net, Norm, Spec, Units};
 use crate::plan::program::{EmbeddingTensors, LayerGradients, LayerTensors, NormTensors, Program};
 
@@ -21,13 +21,9 @@ const GRADIENTS: usize = 1;
 pub(super) struct Tensors {
     pub(super) plan: Plan,
     pub(super) x: TensorId,
-    /// δ of each layer, in training.
-    pub(super) deltas: Vec<TensorId>,
     pub(super) scores: TensorId,
     /// The rule of the update, and what it decays.
-    pub(super) rule: Rule,
-    /// The states of the optimizer, in training.
-    pub(super) state: Option<[TensorId; 3]>,
+    pub(super) rule: UpdateRule,
 }
 
 impl Tensors {
@@ -50,17 +46,17 @@ impl Tensors {
     /// ∂E/∂A_L: (B, n_L); in training the last layer's δ, which is computed from it in place.
     pub(super) fn output_gradient(&mut self) -> TensorId {
         let outputs = self.plan.program.tensor(self.plan.output).cols;
-        match self.deltas.last() {
-            Some(last) => *last,
+        match self.plan.layers.last().and_then(|layer| layer.delta) {
+            Some(last) => last,
             None => self.transient("output.gradient", outputs),
         }
     }
 
     /// All gradients in one row.
     pub(super) fn gradients(&mut self) -> TensorId {
-        let p = &mut self.plan.program;
-        let found = p.find("gradients");
-        found.unwrap_or_else(|| p.add_whole(GRADIENTS, "gradients", Role::Gradient))
+        let Plan { program, gradients, .. } = &mut self.plan;
+        let add = || program.add_whole(GRADIENTS, "gradients", Role::Gradient);
+        *gradients.get_or_insert_with(add)
     }
 
     /// The gradients of a batch's earlier micro-batches: (1, len).
@@ -87,7 +83,7 @@ pub(super) fn allocate(spec: &Spec, batch: usize, purpose: Purpose) -> Tensors {
     let gradients =
         training.then(|| add_parameters(&mut p, net, GRADIENTS, Role::Gradient, ".gradient").1);
     let embeddings = embeddings(net, &places, gradients.as_ref());
-    let (mut layers, mut deltas) = (Vec::new(), Vec::new());
+    let mut layers = Vec::new();
     for (l, (layer, (weight, bias))) in net.layers.iter().zip(places.layers).enumerate() {
         let out = layer.units;
         let name = |what: &str| format!("layers.{l}.{what}");
@@ -100,7 +96,6 @@ pub(super) fn allocate(spec: &Spec, batch: usize, purpose: Purpose) -> Tensors {
             _ => transient(&mut p, name("a"), out),
         };
         let delta = training.then(|| transient(&mut p, name("delta"), out));
-        deltas.extend(delta);
         let of = LayerTensors { weight, shadow: None, bias, z, a, delta, gradients, norm: None };
         let norm = layer.norm.map(|norm| normalisation(&mut p, l, norm, &of));
         layers.push(LayerTensors { norm, ..of });
@@ -126,11 +121,21 @@ pub(super) fn allocate(spec: &Spec, batch: usize, purpose: Purpose) -> Tensors {
             state("optimizer.third", slots > 2),
         ]
     });
-    let rules = Vec::new();
-    let plan = Plan { program: p, embeddings, layers, output, sums, unit, parameters, rules };
+    let plan = Plan {
+        program: p,
+        embeddings,
+        layers,
+        output,
+        sums,
+        unit,
+        parameters,
+        gradients: None,
+        state,
+        rules: Vec::new(),
+    };
     let decayed = if spec.decay_all { usize::MAX } else { weights };
-    let rule = Rule { optimizer: spec.optimizer, decay: spec.weight_decay, decayed };
-    Tensors { plan, x, deltas, scores, rule, state }
+    let rule = UpdateRule { optimizer: spec.optimizer, decay: spec.weight_decay, decayed };
+    Tensors { plan, x, scores, rule }
 }
 
 /// W and b of every layer, and the tables of embeddings.
@@ -178,7 +183,7 @@ fn embeddings(net: &Net, tables: &Places, gradients: Option<&Places>) -> Vec<Emb
     let tensors = net.embeddings.iter().zip(&tables.tables).enumerate();
     tensors
         .map(|(i, (embedding, &table))| {
-            let place = Place {
+            let lookup = Lookup {
                 features: net.inputs,
                 column: net.copied_features() + i,
                 inputs: net.input_width(),
@@ -188,7 +193,7 @@ fn embeddings(net: &Net, tables: &Places, gradients: Option<&Places>) -> Vec<Emb
                 copies: i == 0,
             };
             at += embedding.dims;
-            EmbeddingTensors { place, table, gradient: gradients.map(|g| g.tables[i]) }
+            EmbeddingTensors { lookup, table, gradient: gradients.map(|g| g.tables[i]) }
         })
         .collect()
 }

@@ -5,12 +5,12 @@
 use super::tensors::Tensors;
 use crate::kernels::optim::combine::Factors;
 use crate::kernels::optim::edits::Edit;
-use crate::kernels::optim::vector_norm::STRETCH;
+use crate::kernels::optim::vector_norm::CHUNK;
 use crate::kernels::products::matmul::Form;
 use crate::kernels::tensor::{Extent, Role, TensorId};
 use crate::math::optim::lbfgs::HISTORY;
 use crate::math::optim::{
-    MUON_ADAMW, MUON_ADAMW_SHARE, MUON_COEFFICIENTS, MUON_ITERATIONS, Optimizer, Rule,
+    MUON_ADAMW, MUON_ADAMW_SHARE, MUON_COEFFICIENTS, MUON_ITERATIONS, Optimizer, UpdateRule,
 };
 use crate::math::random::{Stream, stream_key};
 use crate::net::spec::Spec;
@@ -18,7 +18,7 @@ use crate::plan::program::{Op, Program};
 
 /// The ops after the gradients of a training step; none in a program without gradients.
 pub(super) fn update(spec: &Spec, tensors: &mut Tensors) -> Vec<Op> {
-    let Some(state) = tensors.state else { return Vec::new() };
+    let Some(state) = tensors.plan.state else { return Vec::new() };
     let g = tensors.gradients();
     let mut ops = edits(spec, tensors, g);
     let (rule, w) = (tensors.rule, tensors.plan.parameters);
@@ -144,7 +144,7 @@ fn muon(tensors: &mut Tensors, g: TensorId, state: [TensorId; 3]) -> Vec<Op> {
         ops.push(Op::Combine { factors, x: w, y: u });
     }
     let decay = rule.decay * MUON_ADAMW_SHARE;
-    let rule = Rule { optimizer: MUON_ADAMW, decay, ..rule };
+    let rule = UpdateRule { optimizer: MUON_ADAMW, decay, ..rule };
     let w = tensors.plan.parameters;
     let range = p.tensor(output.weight).offset..p.len(w);
     ops.push(Op::Update { rule, w, g, state, range });
@@ -185,8 +185,8 @@ fn newton_schulz(x: TensorId, [gram, square, next]: [TensorId; 3], wide: bool) -
 /// The partial sums and the norm of `x`.
 fn norm_tensors(p: &mut Program, x: TensorId) -> [TensorId; 2] {
     let name = p.tensor(x).name.clone();
-    let stretches = p.len(x).div_ceil(STRETCH);
+    let chunks = p.len(x).div_ceil(CHUNK);
     let one = Extent::Fixed(1);
-    let partial = p.add(format!("{name}.squares"), Role::Transient, one, stretches);
+    let partial = p.add(format!("{name}.squares"), Role::Transient, one, chunks);
     [partial, p.add(format!("{name}.norm"), Role::Transient, one, 1)]
 }

@@ -26,7 +26,7 @@ fn spec(widths: &[usize], output: Activation, bias: Bias, batch: usize) -> Spec 
     spec
 }
 
-/// A last layer whose sums are split into nine stretches.
+/// A last layer whose sums are split into nine segments.
 fn narrow(output: Activation, bias: Bias) -> Spec {
     spec(&[9, 17, 521, 3], output, bias, 70)
 }
@@ -62,7 +62,7 @@ fn cut_programs_have_the_launches_that_they_are_to_have() {
         let plan = plan_of(&spec);
         let step = &plan.program.ops[plan.program.routines.step.clone()];
         assert_eq!(step.len(), 2 * spec.net.layers.len() + 2);
-        let dense = |op: &Op| matches!(op, Op::Dense(dense) if dense.stretches.is_some());
+        let dense = |op: &Op| matches!(op, Op::Dense(dense) if dense.partial_sums.is_some());
         assert_eq!(step.iter().any(dense), cut);
         let parts = plan.program.find("gradients.parts");
         assert_eq!(parts.is_some(), !cut);
@@ -74,7 +74,7 @@ fn cut_programs_have_the_launches_that_they_are_to_have() {
     let whole = plan_of(&spec(&[64, 512, 512, 10], Activation::Identity, Bias::ALL[0], 8192));
     assert_eq!(whole.program.find("gradients.parts"), None);
     let short = plan_of(&spec(&[9, 17, 200, 3], Activation::Identity, Bias::ALL[0], 70));
-    assert!(!short.program.tensors.iter().any(|t| t.name.ends_with(".stretches")));
+    assert!(!short.program.tensors.iter().any(|t| t.name.ends_with(".partial_sums")));
 }
 
 #[test]

@@ -123,23 +123,23 @@ fn gradients_of_tables_are_those_of_differences() {
 /// The gradient of a table by its definition: each row of the table searches the whole batch, and the rows
 /// of a group are summed first, from the innermost group on.
 fn by_definition(
-    place: embed::Place,
+    lookup: embed::Lookup,
     features: &[f32],
     gradient: &[f32],
     groups: impl Fn(&[usize]) -> Vec<Vec<Vec<usize>>>,
 ) -> Vec<f32> {
-    let embed::Place { inputs, at, values, dims, .. } = place;
+    let embed::Lookup { inputs, at, values, dims, .. } = lookup;
     let sum = |terms: Vec<f32>| terms.into_iter().fold(0.0, |sum: f32, x| sum + x);
     let element = |i: usize| {
         let asks = |row: &usize| {
-            let index = features[row * place.features + place.column];
+            let index = features[row * lookup.features + lookup.column];
             let is_one = index >= 0.0 && index < values as f32;
             (if is_one { index as usize } else { 0 }) == i / dims
         };
-        let rows: Vec<usize> = (0..features.len() / place.features).filter(asks).collect();
+        let rows: Vec<usize> = (0..features.len() / lookup.features).filter(asks).collect();
         let of_row = |row: usize| gradient[row * inputs + at + i % dims];
-        let of_stretch = |rows: Vec<usize>| sum(rows.into_iter().map(of_row).collect());
-        let of_part = |part: Vec<_>| sum(part.into_iter().map(of_stretch).collect());
+        let of_chunk = |rows: Vec<usize>| sum(rows.into_iter().map(of_row).collect());
+        let of_part = |part: Vec<_>| sum(part.into_iter().map(of_chunk).collect());
         sum(groups(&rows).into_iter().map(of_part).collect())
     };
     (0..values * dims).map(element).collect()
@@ -152,31 +152,31 @@ fn bits(x: &[f32]) -> Vec<u32> {
 
 fn by_backend(
     backend: &mut Shared,
-    place: embed::Place,
+    lookup: embed::Lookup,
     batch: usize,
     features: &[f32],
     gradient: &[f32],
 ) -> Vec<f32> {
     let mut program = Program::new(batch);
     let mut add = |name, cols| program.add(name, Role::Transient, Extent::Batch, cols);
-    let [of_rows, of_inputs] = [add("features", place.features), add("gradient", place.inputs)];
+    let [of_rows, of_inputs] = [add("features", lookup.features), add("gradient", lookup.inputs)];
     // Alone, and as the last of two, of which the other has the same column.
     let buffer = program.buffers.len();
     program.buffers.push(0);
     let outs = ["alone", "other", "last"].map(|name| {
-        let rows = Extent::Fixed(place.values);
-        program.add_to(buffer, name, Role::Transient, rows, place.dims)
+        let rows = Extent::Fixed(lookup.values);
+        program.add_to(buffer, name, Role::Transient, rows, lookup.dims)
     });
     let all = program.add_whole(buffer, "all", Role::Transient);
-    let of_tables = |each: &[embed::Place], outs: &[TensorId], within| {
+    let of_tables = |each: &[embed::Lookup], outs: &[TensorId], within| {
         let each = each.iter().copied().zip(outs.iter().copied()).collect();
         let tables = TableGradients { each, within };
         Op::EmbedGradient { features: of_rows, gradient: of_inputs, tables }
     };
-    let other = embed::Place { at: 0, ..place };
+    let other = embed::Lookup { at: 0, ..lookup };
     program.ops = vec![
-        of_tables(&[place], &outs[..1], None),
-        of_tables(&[other, place], &outs[1..], Some(all)),
+        of_tables(&[lookup], &outs[..1], None),
+        of_tables(&[other, lookup], &outs[1..], Some(all)),
     ];
     let samples = backend.start(&program, &unscaled(&data(1)));
     backend.write(of_rows, Values::F32(features)).block_on().unwrap();
@@ -184,10 +184,10 @@ fn by_backend(
     // What was there before counts for nothing.
     let before = vec![7.0; program.len(all)];
     backend.write(all, Values::F32(&before)).block_on().unwrap();
-    let rows = (features.len() / place.features) as u32;
+    let rows = (features.len() / lookup.features) as u32;
     backend.run(0..2, samples, &[Step { rows, ..Step::default() }]).block_on().unwrap();
     let [alone, last] = [outs[0], outs[2]].map(|out| {
-        let mut found = vec![0.0; place.values * place.dims];
+        let mut found = vec![0.0; lookup.values * lookup.dims];
         backend.read(out, ValuesMut::F32(&mut found)).block_on().unwrap();
         found
     });
@@ -207,7 +207,8 @@ fn gradients_of_tables_have_the_bits_of_their_definition() {
         (70_001, 70_001, 9, 1),
     ] {
         let (inputs, column) = (dims + 4, 1);
-        let place = embed::Place { features: 3, column, inputs, at: 2, values, dims, copies: true };
+        let lookup =
+            embed::Lookup { features: 3, column, inputs, at: 2, values, dims, copies: true };
         let features: Vec<f32> = (0..3 * rows)
             .map(|i| match (i % 3 == column, i % 7) {
                 (true, 0) => -1.0,
@@ -217,23 +218,23 @@ fn gradients_of_tables_have_the_bits_of_their_definition() {
             })
             .collect();
         let gradient: Vec<f32> = (0..rows * inputs).map(|_| random.normal() as f32).collect();
-        let on_cpu = by_definition(place, &features, &gradient, |rows| {
+        let on_cpu = by_definition(lookup, &features, &gradient, |rows| {
             // 64 rows of a category at a time.
             vec![rows.chunks(64).map(<[usize]>::to_vec).collect()]
         });
         for threads in [1, 3] {
-            let found = by_backend(&mut cpu32(threads), place, batch, &features, &gradient);
+            let found = by_backend(&mut cpu32(threads), lookup, batch, &features, &gradient);
             assert_eq!(bits(&found), bits(&on_cpu), "{rows} rows on {threads} threads");
         }
         let Some(mut gpu) = gpu("bits of the gradients of tables") else { continue };
-        let on_gpu = by_definition(place, &features, &gradient, |rows| {
+        let on_gpu = by_definition(lookup, &features, &gradient, |rows| {
             // Those among 256 rows of the batch at a time, and these among 32,768.
             let part = |rows: &[usize]| {
                 rows.chunk_by(|a, b| a / 256 == b / 256).map(<[usize]>::to_vec).collect()
             };
             rows.chunk_by(|a, b| a >> 15 == b >> 15).map(part).collect()
         });
-        let found = by_backend(&mut gpu, place, batch, &features, &gradient);
+        let found = by_backend(&mut gpu, lookup, batch, &features, &gradient);
         assert_eq!(bits(&found), bits(&on_gpu), "{rows} rows on the GPU");
     }
 }

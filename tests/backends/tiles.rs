@@ -27,7 +27,7 @@ fn every_tile_gives_the_same_bits() {
     for (round, wide) in [(0, 0), (2, 0), (3, 750)] {
         let (mut spec, data) = draw(&mut random, round, false);
         if wide > 0 {
-            // Elements enough for the long stretches.
+            // Elements enough for the long segments.
             spec.net.layers.insert(0, Layer::new(wide, Activation::Relu));
             spec.net.layers.insert(1, Layer::new(wide, Activation::Relu));
             spec.batch_size = 4;

@@ -5,7 +5,7 @@ use rand::RngExt;
 use std::sync::Arc;
 use wgrad::data::{Affine, Features, Samples, Targets};
 use wgrad::kernels::Step;
-use wgrad::kernels::inputs::embed::{Place, TableGradients};
+use wgrad::kernels::inputs::embed::{Lookup, TableGradients};
 use wgrad::kernels::layers::dropout::Dropout;
 use wgrad::kernels::tensor::Extent;
 use wgrad::math::matrix::Matrix;
@@ -72,11 +72,11 @@ fn random_numbers_and_permutations_are_bit_equal() {
 }
 
 /// An embedding at a random column, and features whose indices repeat or are invalid.
-fn embedding(random: &mut Random, rows: usize) -> (Place, Vec<f32>) {
+fn embedding(random: &mut Random, rows: usize) -> (Lookup, Vec<f32>) {
     let (copied, others) = (random.random_range(0..20), random.random_range(0..3));
     let (values, dims) = (size(random), size(random));
     let features = copied + 1 + others;
-    let place = Place {
+    let lookup = Lookup {
         features,
         column: copied,
         inputs: copied + dims + others,
@@ -93,7 +93,7 @@ fn embedding(random: &mut Random, rows: usize) -> (Place, Vec<f32>) {
             _ => random.random_range(0..values) as f32,
         };
     }
-    (place, all)
+    (lookup, all)
 }
 
 #[test]
@@ -102,22 +102,22 @@ fn embeddings_are_bit_equal_and_their_gradients_agree() {
     for round in rounds(16, &[0, 15]) {
         let Some(device) = gpu("embeddings") else { return };
         let rows = if round == 15 { 0 } else { 12 * size(&mut random) };
-        let (place, features) = embedding(&mut random, rows);
-        let Place { values, dims, inputs, .. } = place;
+        let (lookup, features) = embedding(&mut random, rows);
+        let Lookup { values, dims, inputs, .. } = lookup;
         let mut case = Case::new(rows);
-        let from = case.batch("features", place.features, features.clone());
+        let from = case.batch("features", lookup.features, features.clone());
         let table = normal(&mut random, values * dims);
         let table = case.tensor("table", Extent::Fixed(values), dims, table);
         let x = case.batch("x", inputs, normal(&mut random, rows * inputs));
-        let op = Op::Embed { place, features: from, table, x };
+        let op = Op::Embed { lookup, features: from, table, x };
         case.check(op, Step::default(), None, device);
 
         let Some(device) = gpu("embeddings") else { return };
         let mut case = Case::new(rows);
-        let from = case.batch("features", place.features, features);
+        let from = case.batch("features", lookup.features, features);
         let gradient = case.batch("gradient", inputs, normal(&mut random, rows * inputs));
         let out = case.tensor("out", Extent::Fixed(values), dims, vec![7.0; values * dims]);
-        let tables = TableGradients { each: vec![(place, out)], within: None };
+        let tables = TableGradients { each: vec![(lookup, out)], within: None };
         let op = Op::EmbedGradient { features: from, gradient, tables };
         case.check(op, Step::default(), None, device);
     }

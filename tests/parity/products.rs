@@ -2,8 +2,8 @@
 
 use super::case::{Case, gpu, normal, random, rounds, size};
 use wgrad::kernels::Step;
-use wgrad::kernels::inputs::embed::{Place, TableGradients};
-use wgrad::kernels::optim::vector_norm::STRETCH;
+use wgrad::kernels::inputs::embed::{Lookup, TableGradients};
+use wgrad::kernels::optim::vector_norm::CHUNK;
 use wgrad::kernels::products::matmul::Form;
 use wgrad::kernels::tensor::Extent;
 use wgrad::plan::program::Op;
@@ -94,9 +94,9 @@ fn very_long_sums_agree() {
     let features = case.batch("features", 1, indices);
     let gradient = case.batch("gradient", 1, positive(rows));
     let out = case.tensor("out", Extent::Fixed(2), 1, vec![7.0; 2]);
-    let place =
-        Place { features: 1, column: 0, inputs: 1, at: 0, values: 2, dims: 1, copies: true };
-    let tables = TableGradients { each: vec![(place, out)], within: None };
+    let lookup =
+        Lookup { features: 1, column: 0, inputs: 1, at: 0, values: 2, dims: 1, copies: true };
+    let tables = TableGradients { each: vec![(lookup, out)], within: None };
     let op = Op::EmbedGradient { features, gradient, tables };
     case.check(op, Step::default(), None, device);
     let rows = 4_300_000;
@@ -133,14 +133,14 @@ fn sums_over_rows_agree() {
 }
 
 #[test]
-fn norms_agree_over_a_stretch_and_over_many() {
+fn norms_agree_over_a_chunk_and_over_many() {
     let mut random = random(12);
     for len in [1, 63, 4096, 4097, 300_000] {
         let Some(device) = gpu("norms") else { return };
         let mut case = Case::new(1);
         let x = case.tensor("x", Extent::Fixed(1), len, normal(&mut random, len));
-        let stretches = len.div_ceil(STRETCH);
-        let partial = case.tensor("partial", Extent::Fixed(1), stretches, vec![]);
+        let chunks = len.div_ceil(CHUNK);
+        let partial = case.tensor("partial", Extent::Fixed(1), chunks, vec![]);
         let norm = case.tensor("norm", Extent::Fixed(1), 1, vec![]);
         let norm = case.check(Op::VectorNorm { x, partial, norm }, Step::default(), None, device);
         let root = (len as f32).sqrt();

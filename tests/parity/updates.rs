@@ -7,7 +7,7 @@ use wgrad::kernels::optim::average::Share;
 use wgrad::kernels::optim::combine::Factors;
 use wgrad::kernels::optim::edits::Edit;
 use wgrad::kernels::tensor::Extent;
-use wgrad::math::optim::{Optimizer, Rule};
+use wgrad::math::optim::{Optimizer, UpdateRule};
 use wgrad::plan::program::Op;
 
 #[test]
@@ -28,7 +28,7 @@ fn every_optimizer_agrees() {
             let momentum_change = optimizer.momentum().map_or(0.0, |_| -decay);
             let corrections = optimizer.corrections(3);
             let step = Step { lr: 0.01, corrections, momentum_change, ..Step::default() };
-            let rule = Rule { optimizer, decay, decayed: len / 2 };
+            let rule = UpdateRule { optimizer, decay, decayed: len / 2 };
             // From the middle of the row on, too.
             let range = if decay > 0.0 { 64 } else { 0 }..len;
             case.check(Op::Update { rule, w, g, state, range }, step, None, device);
@@ -52,7 +52,7 @@ fn directions_of_whole_tensors_and_steps_along_them_agree() {
         };
         let state = [state("first"), state("second")];
         let u = case.tensor("u", Extent::Fixed(1), len, vec![]);
-        let rule = Rule { optimizer, decay: 0.1, decayed: at + len / 2 };
+        let rule = UpdateRule { optimizer, decay: 0.1, decayed: at + len / 2 };
         let momentum_change = -0.125;
         let corrections = optimizer.corrections(3);
         let step = Step { corrections, momentum_change, ..Step::default() };

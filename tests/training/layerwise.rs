@@ -11,7 +11,7 @@ use wgrad::kernels::optim::combine::{self, Factors};
 use wgrad::kernels::optim::direction;
 use wgrad::kernels::tensor::TensorId;
 use wgrad::math::matrix::Matrix;
-use wgrad::math::optim::{Optimizer, Rule};
+use wgrad::math::optim::{Optimizer, UpdateRule};
 use wgrad::math::schedule::Schedule;
 use wgrad::net::spec::{Net, Spec};
 use wgrad::plan::{self, Purpose};
@@ -129,7 +129,7 @@ fn muon_finds_the_bottom_of_a_parabola_and_of_rosenbrock() {
 /// LAMB on two parameters that are one tensor, from (−1, 2), at a learning rate that falls to 0.
 fn lamb(lr: f64, steps: u64, slope: impl Fn([f64; 2]) -> [f64; 2]) -> [f64; 2] {
     let optimizer: Optimizer = "lamb".parse().unwrap();
-    let rule = Rule { optimizer, decay: 0.0, decayed: 0 };
+    let rule = UpdateRule { optimizer, decay: 0.0, decayed: 0 };
     let (mut w, [mut m, mut v]) = ([-1.0, 2.0], [[0.0; 2]; 2]);
     for t in 1..=steps {
         let step = Step {

@@ -26,22 +26,22 @@ pub(super) fn run<T: Gemm>(op: &Op, rows: usize, memory: &Shared<'_, T>, worker:
     };
     let of = |block: &Range<usize>, cols: usize| block.start * cols..block.end * cols;
     match op {
-        Op::Embed { place, features, table, x } => {
-            each_block(rows, (PIECE / place.inputs).max(1), &|block| {
-                let features = part(*features, of(&block, place.features));
+        Op::Embed { lookup, features, table, x } => {
+            each_block(rows, (PIECE / lookup.inputs).max(1), &|block| {
+                let features = part(*features, of(&block, lookup.features));
                 embed::reference(
-                    *place,
+                    *lookup,
                     features,
                     read(*table),
-                    write(*x, of(&block, place.inputs)),
+                    write(*x, of(&block, lookup.inputs)),
                 );
             });
         }
         Op::EmbedGradient { features, gradient, tables } => {
-            for &(place, out) in &tables.each {
-                each_block(place.values, (PIECE / place.dims).max(1), &|block| {
-                    let out = write(out, of(&block, place.dims));
-                    embed::gradient(place, block, read(*features), read(*gradient), out);
+            for &(lookup, out) in &tables.each {
+                each_block(lookup.values, (PIECE / lookup.dims).max(1), &|block| {
+                    let out = write(out, of(&block, lookup.dims));
+                    embed::gradient(lookup, block, read(*features), read(*gradient), out);
                 });
             }
         }

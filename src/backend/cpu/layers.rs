@@ -11,8 +11,8 @@ use crate::kernels::inputs::gather;
 use crate::kernels::layers::activation;
 use crate::kernels::loss::SCORES;
 use crate::kernels::loss::output::{self, Output};
+use crate::kernels::optim::gradient_update::ParameterGradient;
 use crate::kernels::optim::optimizer::RuleStep;
-use crate::kernels::optim::update::ParameterGradient;
 use crate::kernels::products::backward::{Backward, Delta};
 use crate::kernels::products::dense::{self, Dense};
 use crate::kernels::products::matmul::{self, Form};
@@ -43,7 +43,7 @@ pub(super) fn dense<T: Gemm>(
     blocks(step.rows as usize, worker, |block| {
         let span = |id: TensorId| block.start * cols(id)..block.end * cols(id);
         // SAFETY: other pieces have other rows. Those of the input are taken once and let go before they
-        // are read, those of stretches, Z and A once; Z and A are taken both only where they are two tensors.
+        // are read, those of partial sums, Z and A once; Z and A are taken both only where they are two tensors.
         let write = |id: TensorId| unsafe { memory.write(id, span(id)) };
         // SAFETY: weights and biases, which no such op writes.
         let whole = |id: TensorId| unsafe { memory.read(id, 0..program.range(id, 0).len()) };
@@ -54,9 +54,9 @@ pub(super) fn dense<T: Gemm>(
         }
         // SAFETY: this piece wrote these rows above, or an earlier op did; the op writes other tensors now.
         let x = unsafe { memory.read(op.input, span(op.input)) };
-        if let Some(stretches) = op.stretches {
+        if let Some(sums) = op.partial_sums {
             let shape = [cols(op.z), cols(op.input)];
-            return dense::reference_stretches(shape, x, whole(op.weight), write(stretches));
+            return dense::reference_partial_sums(shape, x, whole(op.weight), write(sums));
         }
         let bias = op.bias.map(|(b, sign)| (whole(b), T::of(sign.into())));
         let activates = op.functions.is_some();
@@ -105,18 +105,17 @@ pub(super) fn output<T: Gemm>(
             }
         };
         let mut added = Vec::new();
-        let z = match &op.stretches {
+        let z = match &op.partial_sums {
             None => read(op.z),
-            Some(stretches) => {
-                let of_row = memory.program().tensor(stretches.sums).cols;
+            Some(partial) => {
+                let of_row = memory.program().tensor(partial.sums).cols;
                 let sums = block.start * of_row..block.end * of_row;
                 // SAFETY: an earlier op wrote the sums, and these rows of Y are this piece's alone.
-                let (sums, y) = unsafe {
-                    (memory.read(stretches.sums, sums), memory.write(op.y, span.clone()))
-                };
+                let (sums, y) =
+                    unsafe { (memory.read(partial.sums, sums), memory.write(op.y, span.clone())) };
                 // SAFETY: a bias, which this op doesn't write.
                 let whole = |b: TensorId| unsafe { memory.read(b, 0..cols) };
-                let bias = stretches.bias.map(|(b, sign)| (whole(b), T::of(sign.into())));
+                let bias = partial.bias.map(|(b, sign)| (whole(b), T::of(sign.into())));
                 added.resize(span.len(), T::zero());
                 if let Some(functions) = &op.functions {
                     output::add_up(functions, cols, sums, bias, &mut added, y);

@@ -159,13 +159,13 @@ pub(super) fn run<T: Gemm>(
             sums::reference(cols(*delta), sign, read(*delta), write(*out, 0..cols(*out)));
         }),
         Op::VectorNorm { x, partial, norm } => {
-            let stretches = len(*x).div_ceil(vector_norm::STRETCH);
-            worker.share(stretches, |i| {
-                let range = i * vector_norm::STRETCH..((i + 1) * vector_norm::STRETCH).min(len(*x));
+            let chunks = len(*x).div_ceil(vector_norm::CHUNK);
+            worker.share(chunks, |i| {
+                let range = i * vector_norm::CHUNK..((i + 1) * vector_norm::CHUNK).min(len(*x));
                 write(*partial, i..i + 1)[0] = vector_norm::square_sum(part(*x, range));
             });
             worker.share(1, |_| {
-                write(*norm, 0..1)[0] = vector_norm::root_of_sum(part(*partial, 0..stretches));
+                write(*norm, 0..1)[0] = vector_norm::root_of_sum(part(*partial, 0..chunks));
             });
         }
         Op::Edit { edit, g } => each_block(len(*g), 1, PIECE, &|start, range| {

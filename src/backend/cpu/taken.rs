@@ -3,8 +3,8 @@
 use super::memory::Shared;
 use crate::kernels::Step;
 use crate::kernels::fused::gradient::GradientParts;
+use crate::kernels::optim::gradient_update::GradientUpdate;
 use crate::kernels::optim::optimizer::RuleStep;
-use crate::kernels::optim::update::GradientUpdate;
 use crate::kernels::optim::{average, collect, direction, edits};
 use crate::kernels::tensor::TensorId;
 use crate::math::gemm::Gemm;

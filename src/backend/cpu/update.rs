@@ -9,7 +9,7 @@ use super::team::Worker;
 use super::whole_net::blocks_of;
 use crate::kernels::fused::whole_net::{unit_pieces, units_of};
 use crate::kernels::loss::{self, SCORES};
-use crate::kernels::optim::update::{NormParameters, NormSums, ParameterGradient};
+use crate::kernels::optim::gradient_update::{NormParameters, NormSums, ParameterGradient};
 use crate::kernels::tensor::TensorId;
 use crate::math::gemm::{self, Gemm, Right, Scratch, View};
 use crate::math::vector::prefetch_far;

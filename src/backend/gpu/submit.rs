@@ -86,7 +86,7 @@ impl UnderWay {
 
 /// Groups consecutive launches, given the work of each, so that no group has more than `most`,
 /// except single launches.
-fn stretches(work: &[f64], most: f64) -> Vec<Range<usize>> {
+fn split_launches(work: &[f64], most: f64) -> Vec<Range<usize>> {
     let mut ends = Vec::new();
     let mut before = 0.0;
     for (i, work) in work.iter().enumerate() {
@@ -120,9 +120,9 @@ impl Gpu {
             if pace.share() < 1.0 {
                 let work: Vec<f64> = ops.clone().flat_map(|op| self.work(op, data)).collect();
                 let most = pace.share() * work.iter().sum::<f64>();
-                for stretch in stretches(&work, most) {
-                    let ended = if stretch.end == work.len() { now.len() } else { 0 };
-                    self.submit(ops.clone(), stretch, data, now, ended);
+                for group in split_launches(&work, most) {
+                    let ended = if group.end == work.len() { now.len() } else { 0 };
+                    self.submit(ops.clone(), group, data, now, ended);
                     self.throttle().await?;
                 }
             } else {
@@ -156,13 +156,13 @@ impl Gpu {
     fn submit(
         &mut self,
         ops: Range<usize>,
-        stretch: Range<usize>,
+        group: Range<usize>,
         data: DataId,
         steps: &[Step],
         ended: usize,
     ) {
         let launches = ops.filter_map(|op| self.bound.get(&(op, data))).flatten();
-        let launches: Vec<&Bound> = launches.skip(stretch.start).take(stretch.len()).collect();
+        let launches: Vec<&Bound> = launches.skip(group.start).take(group.len()).collect();
         let mut encoder =
             self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -216,13 +216,13 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    #[allow(clippy::single_range_in_vec_init, reason = "one stretch is meant")]
+    #[allow(clippy::single_range_in_vec_init, reason = "one group is meant")]
     fn a_step_is_cut_between_launches_where_it_has_too_much_work() {
-        assert_eq!(stretches(&[1.0; 4], 2.0), [0..2, 2..4]);
-        assert_eq!(stretches(&[0.5, 9.0, 0.5, 0.5], 2.0), [0..1, 1..2, 2..4]);
-        assert_eq!(stretches(&[1.0; 3], 3.0), [0..3]);
-        assert_eq!(stretches(&[0.0; 3], 0.0), [0..3]);
-        assert_eq!(stretches(&[], 0.0), [0..0]);
+        assert_eq!(split_launches(&[1.0; 4], 2.0), [0..2, 2..4]);
+        assert_eq!(split_launches(&[0.5, 9.0, 0.5, 0.5], 2.0), [0..1, 1..2, 2..4]);
+        assert_eq!(split_launches(&[1.0; 3], 3.0), [0..3]);
+        assert_eq!(split_launches(&[0.0; 3], 0.0), [0..3]);
+        assert_eq!(split_launches(&[], 0.0), [0..0]);
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 mod weights;
 
-pub use weights::initial_weights;
-pub use weights::{LayerWeights, NormWeights, tensors};
+pub use weights::{LayerWeights, NormWeights, initial_weights, tensors};
 
 use crate::backend::check::RowShape;
 use crate::backend::{Backend, DataId, Values, ValuesMut};
@@ -11,8 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::base::wait::BlockOn as _;
 use crate::data::{Preprocessing, Samples};
 use crate::kernels::Step;
-use crate::kernels::tensor::HostTensor;
-use crate::kernels::tensor::{Extent, Role, TensorId};
+use crate::kernels::tensor::{Extent, HostTensor, Role, TensorId};
 use crate::math::loss::Objective;
 use crate::math::matrix::Matrix;
 use crate::net::metrics::{Metrics, TargetSummary};

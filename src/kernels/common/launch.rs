@@ -66,14 +66,16 @@ pub enum Arg {
     Unused,
 }
 
-/// The offset of a tensor in its buffer, and its number of columns.
-pub type Place<'a> = &'a dyn Fn(TensorId) -> (u32, u32);
+/// Where tensors are: the offset of each in its buffer, and its number of columns.
+pub type Layout<'a> = &'a dyn Fn(TensorId) -> (u32, u32);
 
 /// The number of workgroups of a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grid {
     /// An invocation for each element of a (rows, cols) tensor.
     Elements(Extent, usize),
+    /// This many workgroups.
+    Groups(usize),
     /// A workgroup for each row.
     Rows(Extent),
     /// A workgroup for each tile of `tile` rows, times `across`.
@@ -90,6 +92,7 @@ impl Grid {
             Grid::Elements(rows, cols) => {
                 (rows.rows(batch) * cols).div_ceil(workgroup_size as usize)
             }
+            Grid::Groups(groups) => groups,
             Grid::Rows(rows) => rows.rows(batch),
             Grid::Tiles(rows, tile, across) => rows.rows(batch).div_ceil(tile) * across,
             Grid::TilesBehind(before, rows, tile, across) => {
@@ -102,7 +105,7 @@ impl Grid {
 /// A kernel with its constants and arguments: what a GPU runs for an op.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Launch {
-    /// The kernel, one of [`ALL`](crate::kernels::ALL).
+    /// The kernel, one of [`ALL`](crate::kernels::ALL) or [`mixed::ALL`](crate::kernels::mixed::ALL).
     pub kernel: &'static Kernel,
     /// `override` constants: the variant of the kernel.
     pub overrides: Vec<(&'static str, f64)>,

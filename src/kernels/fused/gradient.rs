@@ -9,15 +9,15 @@ use super::whole_net::LAYERS;
 use crate::kernels::common::declaration::{
     Binding, COMMON, Kernel, REDUCE, read, read_write, uniform,
 };
-use crate::kernels::common::launch::{Arg, Grid, Launch, Place, Step};
+use crate::kernels::common::launch::{Arg, Grid, Launch, Layout, Step};
 use crate::kernels::loss::SCORES_SUM;
-use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, RuleStep, THIRD_STATE, decayed_word};
-use crate::kernels::optim::update::{
+use crate::kernels::optim::gradient_update::{
     Companions, GradientUpdate, NormParameters, ParameterGradient,
 };
+use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, RuleStep, THIRD_STATE, decayed_word};
 use crate::kernels::products::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
-use crate::kernels::tensor::{Extent, TensorId};
-use crate::math::optim::Rule;
+use crate::kernels::tensor::TensorId;
+use crate::math::optim::UpdateRule;
 use crate::math::vector::Vector;
 use std::sync::LazyLock;
 
@@ -49,7 +49,7 @@ pub struct SumUpdate {
     /// The sums: (parts, all parameters).
     pub parts: TensorId,
     /// The rule.
-    pub rule: Rule,
+    pub rule: UpdateRule,
     /// All parameters in one row.
     pub parameters: TensorId,
     /// The state of the rule, for all parameters in one row.
@@ -175,13 +175,13 @@ pub static SUM_UPDATE: Kernel = Kernel {
 /// Rows of each part of a batch of `batch` rows: all of them, unless blocks are few and the batch
 /// is long; `shapes`: the (units, inputs) of each layer's gradient, a bias being one input more.
 #[must_use]
-pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
+pub fn part_rows_of_net(shapes: &[[usize; 2]], batch: usize) -> usize {
     /// Workgroups that fill a large GPU.
     const ENOUGH: usize = 512;
     const SHORTEST: usize = 256;
     let blocks: usize = shapes.iter().map(|[n, k]| n.div_ceil(32) * k.div_ceil(32)).sum();
     let parts = ENOUGH.div_ceil(blocks.max(1)).min(batch / SHORTEST).max(1);
-    // Whole stretches.
+    // Whole segments.
     batch.div_ceil(parts).next_multiple_of(64)
 }
 
@@ -200,18 +200,18 @@ pub fn products(
 fn table(
     layers: &[ParameterGradient],
     tile: &Tile,
-    place: Place<'_>,
+    layout: Layout<'_>,
 ) -> ([[u32; 4]; 2 * LAYERS], usize) {
-    let at = |id: TensorId| place(id).0;
+    let at = |id: TensorId| layout(id).0;
     let mut table = [[0; 4]; 2 * LAYERS];
     let mut blocks = 0;
     for (layer, rows) in layers.iter().zip(table.chunks_exact_mut(2)) {
-        let (n, k) = (place(layer.delta).1, place(layer.input).1);
+        let (n, k) = (layout(layer.delta).1, layout(layer.input).1);
         let (bias, sign) = layer.bias.map_or((0, 0.0), |(b, sign)| (at(b), sign));
         rows[0] = [n, k, at(layer.delta), at(layer.input)];
         rows[1] = [at(layer.weight), bias, blocks as u32, f32::to_bits(sign)];
-        let covered = k as usize + usize::from(layer.bias.is_some());
-        blocks += (n as usize).div_ceil(tile.rows) * covered.div_ceil(tile.cols);
+        let (product, _) = layer.product(0, |id| layout(id).1 as usize);
+        blocks += tile.blocks(product);
     }
     (table, blocks)
 }
@@ -222,11 +222,11 @@ pub fn launch_update(
     op: &GradientUpdate,
     batch: usize,
     tiling: &Tiling,
-    place: Place<'_>,
+    layout: Layout<'_>,
 ) -> Launch {
     let has_more = !op.norms.is_empty() || op.with != Companions::default();
     assert!(!has_more, "the kernel has no part in what the CPU does beside an update");
-    let (table, blocks) = table(&op.layers, tiling.tile(), place);
+    let (table, blocks) = table(&op.layers, tiling.tile(), layout);
     let [constant0, constant1, constant2] = op.rule.optimizer.constants();
     let mut overrides = tiling.overrides();
     overrides.push(("RULE", f64::from(op.rule.optimizer.code())));
@@ -253,7 +253,7 @@ pub fn launch_update(
         }
         .bytes(),
         args: vec![arena, scores, sums, parameters, first, second, third],
-        grid: Grid::Rows(Extent::Fixed(1 + blocks)),
+        grid: Grid::Groups(1 + blocks),
     }
 }
 
@@ -263,11 +263,11 @@ pub fn launch_parts(
     op: &GradientParts,
     [parts, len]: [usize; 2],
     tiling: &Tiling,
-    place: Place<'_>,
+    layout: Layout<'_>,
 ) -> Launch {
     let has_more = !op.norms.is_empty() || op.adds || op.collected.is_some();
     assert!(!has_more, "the kernel has no part in what the CPU does beside the sums");
-    let (table, blocks) = table(&op.layers, tiling.tile(), place);
+    let (table, blocks) = table(&op.layers, tiling.tile(), layout);
     let [scores, sums] = op.scores.map_or([Arg::Unused; 2], |scores| scores.map(Arg::Tensor));
     let (arena, of_parts) = (Arg::Tensor(op.arena), Arg::Tensor(op.parts));
     Launch {
@@ -290,7 +290,7 @@ pub fn launch_parts(
         }
         .bytes(),
         args: vec![arena, scores, sums, of_parts],
-        grid: Grid::Rows(Extent::Fixed(1 + parts * blocks)),
+        grid: Grid::Groups(1 + parts * blocks),
     }
 }
 
@@ -320,7 +320,7 @@ pub fn launch_sum(op: &SumUpdate, [parts, len]: [usize; 2]) -> Launch {
             .map(Arg::Tensor)
             .chain(op.scores.map_or([Arg::Unused; 2], |scores| scores.map(Arg::Tensor)))
             .collect(),
-        grid: Grid::Rows(Extent::Fixed(len.div_ceil(64) + usize::from(op.scores.is_some()))),
+        grid: Grid::Groups(len.div_ceil(64) + usize::from(op.scores.is_some())),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::data::Storage;
 use crate::kernels::common::declaration::{
     Binding, COMMON, FUNCTIONS, Kernel, RANDOM_FUNCTIONS, read, read_write, uniform,
 };
-use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
+use crate::kernels::common::launch::{Arg, Grid, Launch, Layout};
 use crate::kernels::inputs::embed::{self, TABLES};
 use crate::kernels::layers::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
 use crate::kernels::layers::dropout::Dropout;
@@ -121,9 +121,9 @@ pub struct WholeNet {
 pub struct NetLoss {
     /// The loss.
     pub loss: Loss,
-    /// T: (B, n_L).
+    /// T: (B, targets).
     pub t: TensorId,
-    /// The unit of each target, in the caller's units: (1, n_L).
+    /// The unit of each target, in the caller's units: (1, targets).
     pub unit: TensorId,
     /// ∂E/∂A_L: (B, n_L), which becomes δ_L in place.
     pub gradient: TensorId,
@@ -163,8 +163,8 @@ impl WholeNet {
 pub struct Embedded {
     /// The feature columns: (B, features).
     pub features: TensorId,
-    /// Each embedding's place, and its table.
-    pub tables: Vec<(embed::Place, TensorId)>,
+    /// Each embedding's lookup, and its table.
+    pub tables: Vec<(embed::Lookup, TensorId)>,
     /// ∂E/∂X: (B, n_0), of which only columns from [`Self::first`] on are computed; none if no
     /// gradient is needed.
     pub gradient: Option<TensorId>,
@@ -175,7 +175,7 @@ impl Embedded {
     /// multiple of 32, as dropout draws masks for 32 columns at a time.
     #[must_use]
     pub fn first(&self) -> usize {
-        let first = self.tables.iter().map(|(place, _)| place.at).min();
+        let first = self.tables.iter().map(|(lookup, _)| lookup.at).min();
         first.unwrap_or(0) / 32 * 32
     }
 }
@@ -329,10 +329,10 @@ pub fn fits(
 
 /// Launches [`WHOLE_NET`] for batches of up to `batch` rows.
 #[must_use]
-pub fn launch(op: &WholeNet, batch: usize, storage: Storage, place: Place<'_>) -> Launch {
+pub fn launch(op: &WholeNet, batch: usize, storage: Storage, layout: Layout<'_>) -> Launch {
     assert!(op.runs_on_gpus(), "the kernel has no part in what the CPU's pass does more");
     let size = usize::from(batch >= LONG_BATCH);
-    let at = |id: TensorId| place(id).0;
+    let at = |id: TensorId| layout(id).0;
     let mut table = [[0; 4]; 3 * LAYERS];
     let mut drops = [[0; 4]; LAYERS + 1];
     let dropouts = op.layers.iter().map(|layer| layer.dropout);
@@ -352,7 +352,7 @@ pub fn launch(op: &WholeNet, batch: usize, storage: Storage, place: Place<'_>) -
         };
         let (bias, sign) = layer.bias.map_or((0, 0.0), |(b, sign)| (at(b), sign));
         let delta = layer.delta.map_or(0, at);
-        rows[0] = [place(layer.z).1, place(input).1, at(layer.weight), bias];
+        rows[0] = [layout(layer.z).1, layout(input).1, at(layer.weight), bias];
         rows[1] = [at(layer.z), at(layer.a), delta, code];
         rows[2] = [f32::to_bits(sign), f32::to_bits(parameter), 0, 0];
         input = layer.a;
@@ -365,10 +365,10 @@ pub fn launch(op: &WholeNet, batch: usize, storage: Storage, place: Place<'_>) -
         words[0] = [of.column, of.at, of.values, of.dims].map(|x| x as u32);
         words[1] = [at(*table), 0, 0, 0];
     }
-    let inputs = place(op.x).1;
+    let inputs = layout(op.x).1;
     let flag = |set: bool| f64::from(u8::from(set));
-    let (loss, outputs) = (op.loss.as_ref(), place(input).1);
-    let mut overrides = BLOCKS[size].short_stretches();
+    let (loss, outputs) = (op.loss.as_ref(), layout(input).1);
+    let mut overrides = BLOCKS[size].short_overrides();
     overrides.extend([
         ("BYTES", flag(storage.bytes)),
         ("CLASSES", flag(storage.classes)),
@@ -394,7 +394,7 @@ pub fn launch(op: &WholeNet, batch: usize, storage: Storage, place: Place<'_>) -
             threshold: loss.map_or(0.0, |of| of.loss.link().threshold()),
             first_layer: op.from as u32,
             targets: loss.map_or(0, |of| of.loss.targets(outputs as usize) as u32),
-            features: embedded.map_or(inputs, |of| place(of.features).1),
+            features: embedded.map_or(inputs, |of| layout(of.features).1),
             raw: embedded.map_or(0, |of| at(of.features)),
             copied: tables.first().map_or(inputs, |(first, _)| first.at as u32),
             tables: tables.len() as u32,

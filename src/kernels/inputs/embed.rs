@@ -12,10 +12,10 @@ use crate::kernels::tensor::{Extent, TensorId};
 use crate::math::real::Real;
 use std::ops::Range;
 
-/// The place of an embedding: the feature column that it reads, and the net's inputs that it
+/// The lookup of an embedding: the feature column that it reads, and the net's inputs that it
 /// writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Lookup {
     /// The number of feature columns.
     pub features: usize,
     /// The feature column of the indices.
@@ -33,7 +33,7 @@ pub struct Place {
 }
 
 uniform! {
-    /// The place of an embedding; `start` is the first input that is written.
+    /// The lookup of an embedding; `start` is the first input that is written.
     Uniform { features: u32, column: u32, inputs: u32, at: u32, values: u32, dims: u32, start: u32 }
 }
 
@@ -76,15 +76,15 @@ pub static EMBED_GRADIENT: Kernel = Kernel {
 /// Rows of the batch that a workgroup reads at a time, and its invocations.
 const TILE: usize = 256;
 
-/// Rows of the batch that one launch of [`EMBED_GRADIENT`] sums, a multiple of the stretch: some drivers
+/// Rows of the batch that one launch of [`EMBED_GRADIENT`] sums, a multiple of the chunk: some drivers
 /// silently end loops after 65,535 iterations, nested loops counted together.
 const ROWS_PER_LAUNCH: usize = 1 << 15;
 
 /// The gradients of tables that one op computes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableGradients {
-    /// Each embedding's place, and the gradient of its table: (values, dims).
-    pub each: Vec<(Place, TensorId)>,
+    /// Each embedding's lookup, and the gradient of its table: (values, dims).
+    pub each: Vec<(Lookup, TensorId)>,
     /// The tensor that contains them, if there are several.
     pub within: Option<TensorId>,
 }
@@ -98,14 +98,14 @@ impl TableGradients {
 
 /// Launches [`EMBED`]: features: (B, features), table: (values, dims), x: (B, n_0).
 #[must_use]
-pub fn launch(place: Place, [features, table, x]: [TensorId; 3]) -> Launch {
-    let Place { column, inputs, at, values, dims, .. } = place;
-    let start = place.start();
+pub fn launch(lookup: Lookup, [features, table, x]: [TensorId; 3]) -> Launch {
+    let Lookup { column, inputs, at, values, dims, .. } = lookup;
+    let start = lookup.start();
     Launch {
         kernel: &EMBED,
         overrides: vec![],
         uniform: Uniform {
-            features: place.features as u32,
+            features: lookup.features as u32,
             column: column as u32,
             inputs: inputs as u32,
             at: at as u32,
@@ -130,20 +130,20 @@ pub fn launches_gradient(
 ) -> Vec<Launch> {
     /// Workgroups that fill a large GPU.
     const ENOUGH: usize = 512;
-    let Some(&(Place { features: columns, inputs, .. }, first)) = tables.each.first() else {
+    let Some(&(Lookup { features: columns, inputs, .. }, first)) = tables.each.first() else {
         return Vec::new();
     };
     let whole = tables.within.unwrap_or(first);
-    let elements = |place: &Place| place.values * place.dims;
-    let all: usize = tables.each.iter().map(|(place, _)| elements(place)).sum();
+    let elements = |lookup: &Lookup| lookup.values * lookup.dims;
+    let all: usize = tables.each.iter().map(|(lookup, _)| elements(lookup)).sum();
     // Fewer workgroups read the batch if tables are large and the batch is short.
     let most = (ROWS_PER_LAUNCH / batch.max(1)).clamp(1, 8);
     let slots = (all / (TILE * ENOUGH)).clamp(1, most);
     let (mut table, mut groups) = ([[0; 4]; 2 * TABLES], 0);
-    for ((place, out), words) in tables.each.iter().zip(table.chunks_exact_mut(2)) {
-        words[0] = [place.column, place.at, place.values, place.dims].map(|x| x as u32);
+    for ((lookup, out), words) in tables.each.iter().zip(table.chunks_exact_mut(2)) {
+        words[0] = [lookup.column, lookup.at, lookup.values, lookup.dims].map(|x| x as u32);
         words[1] = [at(*out) - at(whole), groups as u32, 0, 0];
-        groups += elements(place).div_ceil(TILE * slots);
+        groups += elements(lookup).div_ceil(TILE * slots);
     }
     let part = |first: usize| Launch {
         kernel: &EMBED_GRADIENT,
@@ -161,12 +161,12 @@ pub fn launches_gradient(
         }
         .bytes(),
         args: [features, gradient, whole].map(Arg::Tensor).to_vec(),
-        grid: Grid::Rows(Extent::Fixed(groups)),
+        grid: Grid::Groups(groups),
     };
     (0..batch).step_by(ROWS_PER_LAUNCH).map(part).collect()
 }
 
-impl Place {
+impl Lookup {
     /// The first input that [`EMBED`] writes.
     fn start(self) -> usize {
         if self.copies { 0 } else { self.at }
@@ -180,14 +180,14 @@ impl Place {
 }
 
 /// The CPU reference of [`EMBED`]: features: (rows, features), table: (values, dims), x: (rows, n_0).
-pub fn reference<T: Real>(place: Place, features: &[T], table: &[T], x: &mut [T]) {
-    let Place { at, dims, .. } = place;
-    let rows = features.chunks_exact(place.features);
-    for (features, x) in rows.zip(x.chunks_exact_mut(place.inputs)) {
-        if place.copies {
+pub fn reference<T: Real>(lookup: Lookup, features: &[T], table: &[T], x: &mut [T]) {
+    let Lookup { at, dims, .. } = lookup;
+    let rows = features.chunks_exact(lookup.features);
+    for (features, x) in rows.zip(x.chunks_exact_mut(lookup.inputs)) {
+        if lookup.copies {
             x[..at].copy_from_slice(&features[..at]);
         }
-        let row = place.index(features) * dims;
+        let row = lookup.index(features) * dims;
         x[at..at + dims].copy_from_slice(&table[row..row + dims]);
     }
 }
@@ -195,36 +195,36 @@ pub fn reference<T: Real>(place: Place, features: &[T], table: &[T], x: &mut [T]
 /// The CPU reference of [`EMBED_GRADIENT`] for the rows `which` of a table: features: (rows, features),
 /// gradient: (rows, n_0), out: (as many as `which`, dims).
 ///
-/// The rows of one category are summed in stretches, so that the rounding errors of a long sum don't
+/// The rows of one category are summed in chunks, so that the rounding errors of a long sum don't
 /// grow with its length.
 pub fn gradient<T: Real>(
-    place: Place,
+    lookup: Lookup,
     which: Range<usize>,
     features: &[T],
     gradient: &[T],
     out: &mut [T],
 ) {
     out.fill(T::zero());
-    let indices = features.chunks_exact(place.features).map(|row| place.index(row));
+    let indices = features.chunks_exact(lookup.features).map(|row| lookup.index(row));
     let asks = indices.zip(0..).filter(|(index, _)| which.contains(index));
     let mut order: Vec<(usize, usize)> = asks.collect();
     // Stable: the rows of one index keep their order.
     order.sort_by_key(|&(index, _)| index);
     for same in order.chunk_by(|(a, _), (b, _)| a == b) {
-        let start = (same[0].0 - which.start) * place.dims;
-        sum_rows(place, same, gradient, &mut out[start..start + place.dims]);
+        let start = (same[0].0 - which.start) * lookup.dims;
+        sum_rows(lookup, same, gradient, &mut out[start..start + lookup.dims]);
     }
 }
 
-/// out += the sum of the rows of a gradient with one index, in stretches.
-fn sum_rows<T: Real>(place: Place, rows: &[(usize, usize)], gradient: &[T], out: &mut [T]) {
-    const STRETCH: usize = 64;
-    let mut sums = vec![T::zero(); place.dims];
-    for stretch in rows.chunks(STRETCH) {
+/// out += the sum of the rows of a gradient with one index, in chunks.
+fn sum_rows<T: Real>(lookup: Lookup, rows: &[(usize, usize)], gradient: &[T], out: &mut [T]) {
+    const CHUNK: usize = 64;
+    let mut sums = vec![T::zero(); lookup.dims];
+    for chunk in rows.chunks(CHUNK) {
         sums.fill(T::zero());
-        for (_, row) in stretch {
-            let first = row * place.inputs + place.at;
-            let row = &gradient[first..first + place.dims];
+        for (_, row) in chunk {
+            let first = row * lookup.inputs + lookup.at;
+            let row = &gradient[first..first + lookup.dims];
             sums.iter_mut().zip(row).for_each(|(s, &g)| *s += g);
         }
         out.iter_mut().zip(&sums).for_each(|(o, &s)| *o += s);

@@ -190,7 +190,7 @@ fn launch(kernel: &'static Kernel, cols: usize, args: Vec<TensorId>, grid: Grid)
 /// Launches [`BATCH_STATISTICS`] on z: (B, cols).
 #[must_use]
 pub fn launch_statistics([z, statistics, running]: [TensorId; 3], cols: usize) -> Launch {
-    let grid = Grid::Rows(Extent::Fixed(cols));
+    let grid = Grid::Groups(cols);
     launch(&BATCH_STATISTICS, cols, vec![z, statistics, running], grid)
 }
 
@@ -214,7 +214,7 @@ pub fn launch_forward(n: &Normalized, cols: usize) -> Launch {
 #[must_use]
 pub fn launch_sums(g: &NormalizedGradient, cols: usize) -> Launch {
     let args = vec![g.gradient, g.of.normal, g.scale, g.shift];
-    launch(&NORM_SUMS, cols, args, Grid::Rows(Extent::Fixed(cols)))
+    launch(&NORM_SUMS, cols, args, Grid::Groups(cols))
 }
 
 /// Launches [`BATCH_NORM_GRADIENT`] or [`LAYER_NORM_GRADIENT`] on `cols` units.

@@ -120,7 +120,7 @@ pub fn launches_accumulate(scores: TensorId, sums: TensorId, batch: usize) -> Ve
         overrides: vec![],
         uniform: AccumulateUniform { rows: 0, first: first as u32, count: ROWS as u32 }.bytes(),
         args: vec![Arg::Tensor(scores), Arg::Tensor(sums)],
-        grid: Grid::Rows(Extent::Fixed(1)),
+        grid: Grid::Groups(1),
     };
     (0..batch).step_by(ROWS).map(part).collect()
 }
@@ -153,12 +153,12 @@ pub fn weigh<T: Real>(weights: &[f32], found: &[u32], gradient: &mut [T], scores
     }
 }
 
-/// The CPU reference of [`ACCUMULATE`]: scores: (rows, 4), sums: (4). In stretches, as on the
+/// The CPU reference of [`ACCUMULATE`]: scores: (rows, 4), sums: (4). In chunks, as on the
 /// device.
 pub fn accumulate<T: Real>(scores: &[T], sums: &mut [T]) {
-    for stretch in scores.chunks(64 * SCORES) {
+    for chunk in scores.chunks(64 * SCORES) {
         for (i, sum) in sums.iter_mut().enumerate() {
-            *sum += stretch.iter().skip(i).step_by(SCORES).copied().sum();
+            *sum += chunk.iter().skip(i).step_by(SCORES).copied().sum();
         }
     }
 }

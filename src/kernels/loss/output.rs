@@ -25,9 +25,9 @@ pub struct Output {
     pub z: TensorId,
     /// A_L: (B, n_L).
     pub y: TensorId,
-    /// The stretches from which Z_L and A_L are computed, if the last layer stores them.
-    pub stretches: Option<Stretches>,
-    /// The unit of each target, in the caller's units: (1, n_L).
+    /// The partial sums from which Z_L and A_L are computed, if the last layer stores them.
+    pub partial_sums: Option<PartialSums>,
+    /// The unit of each target, in the caller's units: (1, targets).
     pub unit: TensorId,
     /// δ_L: (B, n_L), if it is needed.
     pub delta: Option<TensorId>,
@@ -35,10 +35,10 @@ pub struct Output {
     pub scores: TensorId,
 }
 
-/// The stretches of Z_L = Σ stretches ± b_L, of which A_L = σ_L(Z_L) is stored.
+/// The sums of the segments of k, with Z_L = Σ_segments sums ± b_L, of which A_L = σ_L(Z_L) is stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Stretches {
-    /// (B, stretches · n_L).
+pub struct PartialSums {
+    /// (B, segments · n_L).
     pub sums: TensorId,
     /// b_L: (1, n_L), and its sign.
     pub bias: Option<(TensorId, f32)>,
@@ -46,14 +46,13 @@ pub struct Stretches {
 
 uniform! {
     /// Outputs, the loss's parameter, the value above which a single output is positive, the number of
-    /// stretches of Z and the sign of its bias.
-    Uniform { cols: u32, loss_parameter: f32, threshold: f32, stretches: u32, bias_sign: f32 }
+    /// segments of which Z is the sum, and the sign of its bias.
+    Uniform { cols: u32, loss_parameter: f32, threshold: f32, segments: u32, bias_sign: f32 }
 }
 
-/// [`Output`] on the device.
-pub static OUTPUT: Kernel = Kernel {
-    entry: "output",
-    source: &[
+/// The texts of a kernel of [`Output`], with `entry`, which finds Z and A.
+const fn source(entry: &'static str) -> [&'static str; 10] {
+    [
         COMMON,
         FUNCTIONS,
         RANDOM_FUNCTIONS,
@@ -63,8 +62,14 @@ pub static OUTPUT: Kernel = Kernel {
         LOSS_LANES,
         LOSS_ROW,
         include_str!("../../../shaders/loss/output.wgsl"),
-        include_str!("../../../shaders/loss/output_whole.wgsl"),
-    ],
+        entry,
+    ]
+}
+
+/// [`Output`] on the device.
+pub static OUTPUT: Kernel = Kernel {
+    entry: "output",
+    source: &source(include_str!("../../../shaders/loss/output_whole.wgsl")),
     uniform: Uniform::FIELDS,
     bindings: &[
         read("labels"),
@@ -78,26 +83,15 @@ pub static OUTPUT: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// [`Output`] on the device, with Z and A computed from stretches.
-pub static OUTPUT_STRETCHES: Kernel = Kernel {
-    entry: "output_stretches",
-    source: &[
-        COMMON,
-        FUNCTIONS,
-        RANDOM_FUNCTIONS,
-        ACTIVATION_FUNCTIONS,
-        LOSS_FUNCTIONS,
-        REDUCE,
-        LOSS_LANES,
-        LOSS_ROW,
-        include_str!("../../../shaders/loss/output.wgsl"),
-        include_str!("../../../shaders/loss/output_stretches.wgsl"),
-    ],
+/// [`Output`] on the device, with Z and A computed from partial sums.
+pub static OUTPUT_PARTIAL_SUMS: Kernel = Kernel {
+    entry: "output_partial_sums",
+    source: &source(include_str!("../../../shaders/loss/output_partial_sums.wgsl")),
     uniform: Uniform::FIELDS,
     bindings: &[
         read("labels"),
         read_write("y"),
-        read("stretches"),
+        read("partial_sums"),
         read("unit"),
         read("weights"),
         read_write("delta"),
@@ -107,9 +101,9 @@ pub static OUTPUT_STRETCHES: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// Launches [`OUTPUT`] or [`OUTPUT_STRETCHES`] on `cols` outputs and `stretches` stretches.
+/// Launches [`OUTPUT`] or [`OUTPUT_PARTIAL_SUMS`] on `cols` outputs, which are sums of `segments` segments.
 #[must_use]
-pub fn launch(op: &Output, cols: usize, stretches: usize, storage: Storage) -> Launch {
+pub fn launch(op: &Output, cols: usize, segments: usize, storage: Storage) -> Launch {
     let flag = |set: bool| f64::from(u8::from(set));
     let activation = op.functions.as_ref().map(|f| f.of(0));
     let mut overrides = vec![
@@ -124,16 +118,16 @@ pub fn launch(op: &Output, cols: usize, stretches: usize, storage: Storage) -> L
     let mut args = vec![
         Arg::Targets,
         Arg::Tensor(op.y),
-        Arg::Tensor(op.stretches.map_or(op.z, |stretches| stretches.sums)),
+        Arg::Tensor(op.partial_sums.map_or(op.z, |partial| partial.sums)),
         Arg::Tensor(op.unit),
         loss::weights(storage.weighted),
         op.delta.map_or(Arg::Unused, Arg::Tensor),
         Arg::Tensor(op.scores),
     ];
     let mut kernel = &OUTPUT;
-    let bias = op.stretches.and_then(|stretches| stretches.bias);
-    if op.stretches.is_some() {
-        kernel = &OUTPUT_STRETCHES;
+    let bias = op.partial_sums.and_then(|partial| partial.bias);
+    if op.partial_sums.is_some() {
+        kernel = &OUTPUT_PARTIAL_SUMS;
         overrides.push(("BIAS", flag(bias.is_some())));
         args.push(bias.map_or(Arg::Unused, |(bias, _)| Arg::Tensor(bias)));
     }
@@ -144,7 +138,7 @@ pub fn launch(op: &Output, cols: usize, stretches: usize, storage: Storage) -> L
             cols: cols as u32,
             loss_parameter: op.loss.parameter(),
             threshold: op.loss.link().threshold(),
-            stretches: stretches as u32,
+            segments: segments as u32,
             bias_sign: bias.map_or(0.0, |(_, sign)| sign),
         }
         .bytes(),
@@ -153,7 +147,7 @@ pub fn launch(op: &Output, cols: usize, stretches: usize, storage: Storage) -> L
     }
 }
 
-/// The CPU reference of the first part of [`OUTPUT_STRETCHES`]: sums: (rows, stretches · n_L), bias: (n_L),
+/// The CPU reference of the first part of [`OUTPUT_PARTIAL_SUMS`]: sums: (rows, segments · n_L), bias: (n_L),
 /// z, y: (rows, n_L).
 pub fn add_up<T: Vector>(
     functions: &UnitFunctions,
@@ -166,8 +160,8 @@ pub fn add_up<T: Vector>(
     let of_row = sums.len() / (z.len() / n).max(1);
     for (z, sums) in z.chunks_exact_mut(n).zip(sums.chunks_exact(of_row.max(1))) {
         z.fill(T::zero());
-        for stretch in sums.chunks_exact(n) {
-            z.iter_mut().zip(stretch).for_each(|(z, &x)| *z += x);
+        for segment in sums.chunks_exact(n) {
+            z.iter_mut().zip(segment).for_each(|(z, &x)| *z += x);
         }
         if let Some((bias, sign)) = bias {
             z.iter_mut().zip(bias).for_each(|(z, &b)| *z += sign * b);

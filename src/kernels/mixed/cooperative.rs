@@ -15,7 +15,7 @@
 //! Tensor cores truncate sums instead of rounding them (Fasi, Higham,
 //! Mikaitis and Pranesh 2021, "Numerical behavior of NVIDIA tensor cores"; Ootomo and Yokota 2022,
 //! arXiv:2203.03341), so that the error of a sum grows with its length, and not with the root of
-//! it. After each [`STRETCH`] of a longer inner dimension the sums are therefore added to totals,
+//! it. After each [`SEGMENT`] of a longer inner dimension the sums are therefore added to totals,
 //! which rounds. Matrices of 8 × 8 are those of Metal, where each product is an `fma` that rounds.
 
 use crate::kernels::common::declaration::{Binding, Kernel};
@@ -31,7 +31,7 @@ const ROWS: usize = 32;
 /// The number of products that tensor cores may sum before the truncation could exceed the parity tolerance, in
 /// the worst case, where all have the same sign, with two guard bits. With mixed signs, ten times as many would
 /// be fine.
-const STRETCH: usize = 128;
+const SEGMENT: usize = 128;
 /// The padding between two columns of A, or rows of B, in elements: 16 bytes.
 const SKEW: usize = 8;
 
@@ -73,7 +73,7 @@ impl Cooperative {
 
     /// The constants of a product with an inner dimension of `depth`.
     pub(super) fn overrides(&self, depth: usize) -> Vec<(&'static str, f64)> {
-        let folds = f64::from(u8::from(depth > STRETCH));
+        let folds = f64::from(u8::from(depth > SEGMENT));
         Vec::from_iter(self.cuts_off().then_some(("FOLD", folds)))
     }
 
@@ -88,7 +88,7 @@ impl Cooperative {
         let exchange = self.subgroups() * self.size * self.size;
         let folds = match self.cuts_off() {
             true => {
-                "override FOLD: bool = false; // the inner dimension is longer than a stretch\n"
+                "override FOLD: bool = false; // the inner dimension is longer than a segment\n"
             }
             false => "",
         };
@@ -231,7 +231,7 @@ impl Cooperative {
             writeln!(out, "        }}")?;
         }
         if self.cuts_off() {
-            let rounds = STRETCH / DEPTH;
+            let rounds = SEGMENT / DEPTH;
             writeln!(out, "        if (FOLD && round % {rounds}u == {}u) {{", rounds - 1)?;
             self.each_sum(|i, j| {
                 writeln!(out, "            total{i}_{j} = total{i}_{j} + sum{i}_{j};")?;
@@ -305,7 +305,7 @@ mod tests {
             }
             assert_eq!(block.rows % ROWS + block.cols % block.each, 0, "{block}");
             assert_eq!((ROWS % block.size, block.each % block.size), (0, 0), "{block}");
-            assert_eq!((DEPTH % block.size, STRETCH % DEPTH), (0, 0), "{block}");
+            assert_eq!((DEPTH % block.size, SEGMENT % DEPTH), (0, 0), "{block}");
         }
     }
 
@@ -321,41 +321,41 @@ mod tests {
 
     /// The sum of `terms` as tensor cores compute it, 16 terms and the running sum at a time: each is truncated
     /// two bits after the last place of the largest, the sum after its own. Rounded after each
-    /// `stretch`.
-    fn cut_off(terms: &[f64], stretch: usize) -> f32 {
+    /// `segment`.
+    fn cut_off(terms: &[f64], segment: usize) -> f32 {
         let add = |sum: f64, part: &[f64]| {
             let largest = part.iter().fold(sum, |largest, x| largest.max(x.abs()));
             let unit = last_place(largest) / 4.0;
             let sum = cut(sum, unit) + part.iter().map(|&x| cut(x, unit)).sum::<f64>();
             cut(sum, last_place(sum))
         };
-        let stretches = terms.chunks(stretch);
-        stretches.fold(0.0, |total, terms| total + terms.chunks(16).fold(0.0, add) as f32)
+        let segments = terms.chunks(segment);
+        segments.fold(0.0, |total, terms| total + terms.chunks(16).fold(0.0, add) as f32)
     }
 
     #[test]
-    fn sums_that_are_cut_off_stay_within_parity_by_stretches() {
+    fn sums_that_are_cut_off_stay_within_parity_by_segments() {
         let mut random = Random::new(9, Stream::Check, 0);
         let mut f16 = || f64::from(Precision::F16.round((random.normal() as f32).abs()));
         for depth in [128, 784, 4096, 12_300, 65_536] {
             let terms: Vec<f64> = (0..depth).map(|_| f16() * f16()).collect();
             let exact: f64 = terms.iter().sum();
             let allowed = FLOOR * exact;
-            let error = |stretch| (f64::from(cut_off(&terms, stretch)) - exact).abs();
-            assert!(error(STRETCH) <= allowed, "{depth}: {} of {allowed}", error(STRETCH));
+            let error = |segment| (f64::from(cut_off(&terms, segment)) - exact).abs();
+            assert!(error(SEGMENT) <= allowed, "{depth}: {} of {allowed}", error(SEGMENT));
             let whole = error(depth);
-            assert!(depth == STRETCH || whole > 3.0 * allowed, "{depth}: {whole} of {allowed}");
+            assert!(depth == SEGMENT || whole > 3.0 * allowed, "{depth}: {whole} of {allowed}");
         }
     }
 
     #[test]
-    fn sums_are_taken_by_stretches_where_they_are_long_and_cut_off() {
+    fn sums_are_taken_by_segments_where_they_are_long_and_cut_off() {
         for block in Cooperative::ALL {
             let fold = |depth| block.overrides(depth);
             match block.size {
                 16 => {
-                    assert_eq!(fold(STRETCH), [("FOLD", 0.0)], "{block}");
-                    assert_eq!(fold(STRETCH + 1), [("FOLD", 1.0)], "{block}");
+                    assert_eq!(fold(SEGMENT), [("FOLD", 0.0)], "{block}");
+                    assert_eq!(fold(SEGMENT + 1), [("FOLD", 1.0)], "{block}");
                 }
                 _ => assert_eq!(fold(12_300), [], "{block}"),
             }

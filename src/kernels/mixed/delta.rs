@@ -2,8 +2,10 @@
 
 use super::texts::STORED;
 use super::{BLOCKS, Block, Choice};
-use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write, uniform};
-use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
+use crate::kernels::common::declaration::{
+    Binding, COMMON, FUNCTIONS, Kernel, read, read_write, uniform,
+};
+use crate::kernels::common::launch::{Arg, Grid, Launch, Layout};
 use crate::kernels::layers::activation::ACTIVATION_FUNCTIONS;
 use crate::kernels::products::backward::{Delta, Scaled};
 use crate::kernels::products::tile::Along;
@@ -17,7 +19,7 @@ uniform! {
 
 /// δ of a layer, for each of [`BLOCKS`].
 pub static DELTA: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] =
+    const BINDINGS: &[Binding] =
         &[read("above"), read("w"), read("z"), read_write("out"), read_write("loss_scale")];
     let kernel = |block: &Block| {
         let product = block.product("delta", [Along::Depth, Along::Side]);
@@ -40,10 +42,10 @@ pub(super) fn launch(
     op: &Delta,
     scaled: Option<Scaled>,
     block: Choice,
-    place: Place<'_>,
+    layout: Layout<'_>,
 ) -> Launch {
     let Choice { place: choice, mut overrides } = block;
-    let [n, k] = [op.out, op.above].map(|id| place(id).1);
+    let [n, k] = [op.out, op.above].map(|id| layout(id).1);
     let activation = op.functions.of(0);
     overrides.extend([
         ("WATCH", f64::from(u8::from(scaled.is_some()))),

@@ -2,7 +2,7 @@
 
 use super::texts::STORED;
 use super::{BLOCKS, Block, Choice};
-use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write};
+use crate::kernels::common::declaration::{Binding, COMMON, FUNCTIONS, Kernel, read, read_write};
 use crate::kernels::common::launch::{Arg, Grid, Launch};
 use crate::kernels::layers::activation::ACTIVATION_FUNCTIONS;
 use crate::kernels::products::dense::{Dense, Uniform};
@@ -22,7 +22,7 @@ pub static DENSE_LAST: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 });
 
 fn kernels(name: &str, result: &str) -> Vec<Kernel> {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+    const BINDINGS: &[Binding] = &[
         read("x"),
         read("w"),
         read("bias"),
@@ -71,7 +71,7 @@ pub fn launch_dense(op: &Dense, [n, k]: [usize; 2], result: Precision, block: Ch
     Launch {
         kernel: &kernels[place],
         overrides,
-        uniform: Uniform { n: n as u32, k: k as u32, stretches: 1, bias_sign }.bytes(),
+        uniform: Uniform { n: n as u32, k: k as u32, segments: 1, bias_sign }.bytes(),
         args: vec![
             Arg::Tensor(op.input),
             Arg::Tensor(op.weight),

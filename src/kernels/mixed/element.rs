@@ -88,7 +88,7 @@ pub fn launch_scale(loss_scale: TensorId, interval: u32) -> Launch {
         overrides: vec![],
         uniform: ScaleUniform { interval: interval as f32, largest: LARGEST_SCALE }.bytes(),
         args: vec![Arg::Tensor(loss_scale)],
-        grid: Grid::Rows(Extent::Fixed(1)),
+        grid: Grid::Groups(1),
     }
 }
 

@@ -33,7 +33,7 @@ pub use texts::SCALE_STATE;
 pub use update::UPDATE;
 
 use super::common::declaration::Kernel;
-use super::common::launch::{Launch, Place};
+use super::common::launch::{Launch, Layout};
 use super::products::backward::Backward;
 use std::sync::LazyLock;
 
@@ -47,9 +47,9 @@ pub static ALL: LazyLock<Vec<&'static Kernel>> = LazyLock::new(|| {
 
 /// Launches [`DELTA`] or [`UPDATE`] on `op`, which has one of either, in f16.
 #[must_use]
-pub fn launch_backward(op: &Backward, block: Choice, place: Place<'_>) -> Launch {
+pub fn launch_backward(op: &Backward, block: Choice, layout: Layout<'_>) -> Launch {
     match &op.delta {
-        Some(delta) => delta::launch(delta, op.scaled, block, place),
-        None => update::launch(op, block, place),
+        Some(delta) => delta::launch(delta, op.scaled, block, layout),
+        None => update::launch(op, block, layout),
     }
 }

@@ -2,12 +2,11 @@
 //! weights and biases in f32, and the weights again in f16.
 
 use super::{BLOCKS, Block, Choice};
-use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
-use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
+use crate::kernels::common::declaration::{Binding, COMMON, Kernel, read, read_write, uniform};
+use crate::kernels::common::launch::{Arg, Grid, Launch, Layout};
 use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
 use crate::kernels::products::backward::Backward;
 use crate::kernels::products::tile::Along;
-use crate::kernels::tensor::Extent;
 use std::sync::LazyLock;
 
 uniform! {
@@ -28,7 +27,7 @@ uniform! {
 
 /// The update of a layer, for each of [`BLOCKS`].
 pub static UPDATE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+    const BINDINGS: &[Binding] = &[
         read_write("w"),
         read_write("first"),
         read_write("second"),
@@ -51,14 +50,14 @@ pub static UPDATE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 });
 
 /// Launches [`UPDATE`] on the one update of `op`.
-pub(super) fn launch(op: &Backward, block: Choice, place: Place<'_>) -> Launch {
+pub(super) fn launch(op: &Backward, block: Choice, layout: Layout<'_>) -> Launch {
     let Choice { place: choice, mut overrides } = block;
     let (mut n, mut k, mut weight, mut bias, mut sign) = (0, 0, 0, 0, 0.0);
     let mut args = [op.parameters, op.state[0], op.state[1]].map(Arg::Tensor).to_vec();
     if let Some(gradient) = op.updates.first() {
-        (n, k) = (place(gradient.delta).1, place(gradient.input).1);
-        weight = place(gradient.weight).0;
-        (bias, sign) = gradient.bias.map_or((0, 0.0), |(bias, sign)| (place(bias).0, sign));
+        (n, k) = (layout(gradient.delta).1, layout(gradient.input).1);
+        weight = layout(gradient.weight).0;
+        (bias, sign) = gradient.bias.map_or((0, 0.0), |(bias, sign)| (layout(bias).0, sign));
         args.extend([gradient.delta, gradient.input].map(Arg::Tensor));
     }
     let scaled = op.scaled.map(|scaled| (scaled.shadow, scaled.loss_scale));
@@ -87,6 +86,6 @@ pub(super) fn launch(op: &Backward, block: Choice, place: Place<'_>) -> Launch {
         }
         .bytes(),
         args,
-        grid: Grid::Rows(Extent::Fixed(groups)),
+        grid: Grid::Groups(groups),
     }
 }

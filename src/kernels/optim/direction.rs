@@ -5,7 +5,7 @@ use super::optimizer::{constants, decayed_word, scalars};
 use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch, Step};
 use crate::kernels::tensor::{Extent, TensorId};
-use crate::math::optim::{Optimizer, Rule};
+use crate::math::optim::{Optimizer, UpdateRule};
 use crate::math::vector::Vector;
 
 uniform! {
@@ -27,7 +27,7 @@ pub static DIRECTION: Kernel = Kernel {
 /// element `at` of the state tensors.
 #[must_use]
 pub fn launch(
-    rule: Rule,
+    rule: UpdateRule,
     [w, g, u]: [TensorId; 3],
     [first, second]: [TensorId; 2],
     at: usize,
@@ -52,7 +52,7 @@ pub fn launch(
 /// The CPU reference of [`DIRECTION`] on the elements from `place` on, among all parameters: w, g, states, u:
 /// (len).
 pub fn reference<T: Vector>(
-    rule: Rule,
+    rule: UpdateRule,
     step: &Step,
     place: usize,
     [w, g]: [&[T]; 2],

@@ -5,7 +5,7 @@ pub mod collect;
 pub mod combine;
 pub mod direction;
 pub mod edits;
+pub mod gradient_update;
 pub mod max_norm;
 pub mod optimizer;
-pub mod update;
 pub mod vector_norm;

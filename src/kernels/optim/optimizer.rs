@@ -1,9 +1,9 @@
-//! One step of the optimizer for every parameter. The rules are in [`crate::math::optim::rules`].
+//! One step of the optimizer for every parameter, the op `Update`. The rules are in [`crate::math::optim::rules`].
 
 use crate::kernels::common::declaration::{Binding, COMMON, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch, Step};
 use crate::kernels::tensor::{Extent, TensorId};
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use crate::math::optim::rules::Scalars;
 use crate::math::real::Real;
 use crate::math::vector::Vector;
@@ -47,7 +47,7 @@ pub fn decayed_word(decayed: usize) -> u32 {
 /// rule may not use all.
 #[must_use]
 pub fn launch(
-    rule: Rule,
+    rule: UpdateRule,
     [w, g]: [TensorId; 2],
     state: [TensorId; 3],
     start: usize,
@@ -70,7 +70,7 @@ pub fn launch(
 }
 
 /// The inputs of the rule in a step, for parameters with this decay.
-pub(super) fn scalars<T: Real>(rule: Rule, step: &Step, decay: f32) -> Scalars<T> {
+pub(super) fn scalars<T: Real>(rule: UpdateRule, step: &Step, decay: f32) -> Scalars<T> {
     Scalars {
         lr: T::of(step.lr.into()),
         decay: T::of(decay.into()),
@@ -80,7 +80,7 @@ pub(super) fn scalars<T: Real>(rule: Rule, step: &Step, decay: f32) -> Scalars<T
 }
 
 /// [`crate::math::optim::Optimizer::constants`] with the μ or β₁ of the step.
-pub(in crate::kernels) fn constants<T: Real>(rule: Rule, step: &Step) -> [T; 3] {
+pub(in crate::kernels) fn constants<T: Real>(rule: UpdateRule, step: &Step) -> [T; 3] {
     let [momentum, others @ ..] = rule.optimizer.constants().map(|c| T::of(c.into()));
     [momentum + T::of(step.momentum_change.into()), others[0], others[1]]
 }
@@ -88,7 +88,7 @@ pub(in crate::kernels) fn constants<T: Real>(rule: Rule, step: &Step) -> [T; 3] 
 /// The CPU reference of [`OPTIMIZER`]: a rule with its inputs from a step.
 #[derive(Debug, Clone, Copy)]
 pub struct RuleStep<T> {
-    rule: Rule,
+    rule: UpdateRule,
     /// For decayed parameters, and for the others.
     scalars: [Scalars<T>; 2],
 }
@@ -96,7 +96,7 @@ pub struct RuleStep<T> {
 impl<T: Vector> RuleStep<T> {
     /// The update of a step.
     #[must_use]
-    pub fn new(rule: Rule, step: &Step) -> Self {
+    pub fn new(rule: UpdateRule, step: &Step) -> Self {
         RuleStep { rule, scalars: [rule.decay, 0.0].map(|decay| scalars(rule, step, decay)) }
     }
 

@@ -1,23 +1,24 @@
-//! ‖x‖₂ = √Σ x², the sum in a fixed order: first over stretches of [`STRETCH`] elements, then over
+//! ‖x‖₂ = √Σ x², the sum in a fixed order: first over chunks of [`CHUNK`] elements, then over
 //! those.
 
-use crate::kernels::common::declaration::{COMMON, Kernel, REDUCE, read, read_write, uniform};
+use crate::kernels::common::declaration::{
+    Binding, COMMON, Kernel, REDUCE, read, read_write, uniform,
+};
 use crate::kernels::common::launch::{Arg, Grid, Launch};
-use crate::kernels::tensor::{Extent, TensorId};
+use crate::kernels::tensor::TensorId;
 use crate::math::real::Real;
 use crate::math::vector::Vector;
 
 uniform! {
-    /// The elements, and the place of the first stretch among the partial sums; or their
+    /// The elements, and the place of the first chunk among the partial sums; or their
     /// number.
     Uniform { len: u32, first: u32 }
 }
 
 const SOURCE: &[&str] = &[COMMON, REDUCE, include_str!("../../../shaders/optim/vector_norm.wgsl")];
-const BINDINGS: &[crate::kernels::common::declaration::Binding] =
-    &[read("x"), read_write("partial_sums"), read_write("norm")];
+const BINDINGS: &[Binding] = &[read("x"), read_write("partial_sums"), read_write("norm")];
 
-/// The sum of squares of every stretch: x: (len) → partial: (stretches).
+/// The sum of squares of every chunk: x: (len) → partial: (chunks).
 pub static SQUARE_SUMS: Kernel = Kernel {
     entry: "square_sums",
     source: SOURCE,
@@ -26,7 +27,7 @@ pub static SQUARE_SUMS: Kernel = Kernel {
     workgroup_size: 64,
 };
 
-/// The root of their sum: partial: (stretches) → norm: (1).
+/// The root of their sum: partial: (chunks) → norm: (1).
 pub static NORM: Kernel = Kernel {
     entry: "root_of_sum",
     source: SOURCE,
@@ -36,10 +37,10 @@ pub static NORM: Kernel = Kernel {
 };
 
 /// Elements that a workgroup sums.
-pub const STRETCH: usize = 4096;
+pub const CHUNK: usize = 4096;
 
 /// Launches [`SQUARE_SUMS`] on x: (len), of which a binding has up to `largest` elements, and
-/// [`NORM`]; partial: a number for each stretch, norm: (1).
+/// [`NORM`]; partial: a number for each chunk, norm: (1).
 #[must_use]
 pub fn launches([x, partial, norm]: [TensorId; 3], len: usize, largest: usize) -> Vec<Launch> {
     let launch = |kernel, x, uniform: Uniform, groups| Launch {
@@ -47,23 +48,23 @@ pub fn launches([x, partial, norm]: [TensorId; 3], len: usize, largest: usize) -
         overrides: vec![],
         uniform: uniform.bytes(),
         args: vec![x, Arg::Tensor(partial), Arg::Tensor(norm)],
-        grid: Grid::Rows(Extent::Fixed(groups)),
+        grid: Grid::Groups(groups),
     };
-    let piece = (largest / STRETCH * STRETCH).max(STRETCH);
+    let piece = (largest / CHUNK * CHUNK).max(CHUNK);
     let mut launches: Vec<Launch> = (0..len)
         .step_by(piece)
         .map(|start| {
             let len = piece.min(len - start);
-            let uniform = Uniform { len: len as u32, first: (start / STRETCH) as u32 };
-            launch(&SQUARE_SUMS, Arg::Slice(x, start, len), uniform, len.div_ceil(STRETCH))
+            let uniform = Uniform { len: len as u32, first: (start / CHUNK) as u32 };
+            launch(&SQUARE_SUMS, Arg::Slice(x, start, len), uniform, len.div_ceil(CHUNK))
         })
         .collect();
-    let uniform = Uniform { len: len.div_ceil(STRETCH) as u32, first: 0 };
+    let uniform = Uniform { len: len.div_ceil(CHUNK) as u32, first: 0 };
     launches.push(launch(&NORM, Arg::Unused, uniform, 1));
     launches
 }
 
-/// The CPU reference of [`SQUARE_SUMS`] for one stretch: x: (up to [`STRETCH`]).
+/// The CPU reference of [`SQUARE_SUMS`] for one chunk: x: (up to [`CHUNK`]).
 pub fn square_sum<T: Vector>(x: &[T]) -> T {
     T::square_sum(x)
 }

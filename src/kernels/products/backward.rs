@@ -7,16 +7,18 @@
 //!
 //! With a long batch, the blocks of an update are few and their sums long, while the δ beside them finishes
 //! early. Then each update gives its gradient over parts of the batch, which one more launch sums
-//! in order and uses for the step ([`crate::kernels::fused::gradient::SumUpdate`]): see [`part_rows`].
+//! in order and uses for the step ([`crate::kernels::fused::gradient::SumUpdate`]): see [`part_rows_of_layers`].
 
 use super::tile::{Along, At, Operand, Products, TILES, Tile, Tiling};
-use crate::kernels::common::declaration::{COMMON, FUNCTIONS, Kernel, read, read_write, uniform};
-use crate::kernels::common::launch::{Arg, Grid, Launch, Place};
+use crate::kernels::common::declaration::{
+    Binding, COMMON, FUNCTIONS, Kernel, read, read_write, uniform,
+};
+use crate::kernels::common::launch::{Arg, Grid, Launch, Layout};
 use crate::kernels::layers::activation::{ACTIVATION_FUNCTIONS, UnitFunctions};
+use crate::kernels::optim::gradient_update::ParameterGradient;
 use crate::kernels::optim::optimizer::{OPTIMIZER_FUNCTIONS, decayed_word};
-use crate::kernels::optim::update::ParameterGradient;
 use crate::kernels::tensor::{Extent, TensorId};
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use std::sync::LazyLock;
 
 /// δ of one layer from that of the layer above.
@@ -42,7 +44,7 @@ pub struct Backward {
     /// By weights: at most two.
     pub updates: Vec<ParameterGradient>,
     /// The rule, with at most two states for each parameter.
-    pub rule: Rule,
+    pub rule: UpdateRule,
     /// The state of the rule, for all parameters in one row.
     pub state: [TensorId; 2],
     /// All parameters in one row.
@@ -79,7 +81,7 @@ pub struct BatchParts {
 ///
 /// `shapes`: (n, inputs of the product) of each layer, a column for the bias included.
 #[must_use]
-pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
+pub fn part_rows_of_layers(shapes: &[[usize; 2]], batch: usize) -> usize {
     /// Workgroups that fill a large GPU.
     const ENOUGH: usize = 512;
     const SHORTEST: usize = 256;
@@ -98,7 +100,7 @@ pub fn part_rows(shapes: &[[usize; 2]], batch: usize) -> usize {
     let parts = wanted.min(MOST / parameters.max(1));
     match parts {
         0 | 1 => batch,
-        // A multiple of the stretch.
+        // A multiple of the segment.
         parts => batch.div_ceil(parts).next_multiple_of(64),
     }
 }
@@ -126,7 +128,7 @@ uniform! {
 
 /// [`Backward`] by data, with at most one update beside, for each of [`TILES`].
 pub static BACKWARD: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+    const BINDINGS: &[Binding] = &[
         read_write("w"),
         read_write("first"),
         read_write("second"),
@@ -166,7 +168,7 @@ pub static BACKWARD: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 
 /// [`Backward`] by weights alone, for each of [`TILES`].
 pub static UPDATES: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+    const BINDINGS: &[Binding] = &[
         read_write("w"),
         read_write("first"),
         read_write("second"),
@@ -198,10 +200,7 @@ struct Own {
 }
 
 impl Own {
-    fn kernels(
-        &self,
-        bindings: &'static [crate::kernels::common::declaration::Binding],
-    ) -> Vec<Kernel> {
+    fn kernels(&self, bindings: &'static [Binding]) -> Vec<Kernel> {
         let [delta, input] = self.update;
         let a = Operand {
             source: delta,
@@ -262,9 +261,9 @@ impl Backward {
 
 /// Launches [`BACKWARD`] or [`UPDATES`].
 #[must_use]
-pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
-    let at = |id: TensorId| place(id).0;
-    let cols = |id: TensorId| place(id).1;
+pub fn launch(op: &Backward, tiling: &Tiling, layout: Layout<'_>) -> Launch {
+    let at = |id: TensorId| layout(id).0;
+    let cols = |id: TensorId| layout(id).1;
     let tile = tiling.tile();
     // Without parts, the one part has all rows.
     let (rows, count) = op.parts.map_or((u32::MAX, 1), |parts| (parts.rows as u32, parts.count));
@@ -272,8 +271,8 @@ pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
     for (update, task) in op.updates.iter().zip(&mut tasks) {
         let (n, k) = (cols(update.delta), cols(update.input));
         let (bias, sign) = update.bias.map_or((0, 0.0), |(b, sign)| (at(b), sign));
-        let covered = k as usize + usize::from(update.bias.is_some());
-        let groups = count * (n as usize).div_ceil(tile.rows) * covered.div_ceil(tile.cols);
+        let (product, _) = update.product(0, |id| cols(id) as usize);
+        let groups = count * tile.blocks(product);
         *task = ([n, k, at(update.weight), bias], sign, groups);
     }
     let [(update0, sign0, groups0), (update1, sign1, groups1)] = tasks;
@@ -305,7 +304,7 @@ pub fn launch(op: &Backward, tiling: &Tiling, place: Place<'_>) -> Launch {
         }
         None => {
             args.extend(tensors(op.updates.get(1)));
-            let grid = Grid::Rows(Extent::Fixed(groups0 + groups1));
+            let grid = Grid::Groups(groups0 + groups1);
             (&UPDATES[tiling.choice], [0; 4], grid)
         }
     };

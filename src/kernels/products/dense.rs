@@ -1,11 +1,13 @@
 //! A layer forward in one launch: Z = X Wᵀ ± b, A = σ(Z); for the first layer with X gathered from
 //! the data set by shuffled index, X\[r, c\] = (D\[π(r), c\] − shift\[c\]) · scale\[c\].
+//!
+//! The WGSL of the product is written by [`tile`]; the shader beside it has the input and the use of its elements.
 
 use super::matmul::{self, Form};
 use super::tile::{self, Along, At, Operand, Products, TILES, Tile, Tiling};
 use crate::data::Storage;
 use crate::kernels::common::declaration::{
-    COMMON, FUNCTIONS, Kernel, RANDOM_FUNCTIONS, read, read_write, uniform,
+    Binding, COMMON, FUNCTIONS, Kernel, RANDOM_FUNCTIONS, read, read_write, uniform,
 };
 use crate::kernels::common::launch::{Arg, Grid, Launch};
 use crate::kernels::layers::activation::{self, ACTIVATION_FUNCTIONS, UnitFunctions};
@@ -30,21 +32,21 @@ pub struct Dense {
     pub z: TensorId,
     /// A: (B, n_l).
     pub a: TensorId,
-    /// The stretches of Z side by side, (B, stretches · n_l), in place of Z and A: see
-    /// [`is_worth_cutting`].
-    pub stretches: Option<TensorId>,
+    /// The sums of the segments of k side by side, (B, segments · n_l), in place of Z and A: see
+    /// [`is_worth_splitting`].
+    pub partial_sums: Option<TensorId>,
     /// The tensor in which an overflow of Z and A in f16 is recorded, in training: (1, 4).
     pub overflows: Option<TensorId>,
 }
 
 uniform! {
-    /// The shape of W, the number of stretches of the inner dimension, and the sign of the bias.
-    Uniform { n: u32, k: u32, stretches: u32, bias_sign: f32 }
+    /// The shape of W, the number of segments of the inner dimension that are stored separately, and the sign of the bias.
+    Uniform { n: u32, k: u32, segments: u32, bias_sign: f32 }
 }
 
 /// [`Dense`] on the device, for each of [`TILES`].
 pub static DENSE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] =
+    const BINDINGS: &[Binding] =
         &[read("x"), read("w"), read("bias"), read_write("z"), read_write("a")];
     kernels(
         "dense",
@@ -57,7 +59,7 @@ pub static DENSE: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 
 /// [`Dense`] with the gathering of its input, for each of [`TILES`].
 pub static DENSE_GATHER: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
-    const BINDINGS: &[crate::kernels::common::declaration::Binding] = &[
+    const BINDINGS: &[Binding] = &[
         read("data"),
         read("affine"),
         read_write("x"),
@@ -79,7 +81,7 @@ fn kernels(
     name: &str,
     (source, place): (&str, At<'_>),
     input: &'static str,
-    bindings: &'static [crate::kernels::common::declaration::Binding],
+    bindings: &'static [Binding],
     operands: &[&str],
 ) -> Vec<Kernel> {
     let (along, row) = (Along::Depth, "p.k");
@@ -121,24 +123,24 @@ pub const TERMS: usize = 1 << 16;
 /// Whether the last layer's product, of shape (m, n, k), is worth splitting along its inner dimension:
 /// if the sums are long and the blocks so few that most of a large GPU would be idle.
 ///
-/// Each stretch is then a separate product, and [`crate::kernels::loss::output`] sums them in order, which
+/// Each segment is then a separate product, and [`crate::kernels::loss::output`] sums them in order, which
 /// gives the same bits as if they had been summed here. It takes no additional launch.
 #[must_use]
-pub fn is_worth_cutting([m, n, k]: [usize; 3]) -> bool {
+pub fn is_worth_splitting([m, n, k]: [usize; 3]) -> bool {
     const ENOUGH: usize = 128;
-    const STRETCHES: std::ops::RangeInclusive<usize> = 8..=128;
+    const SEGMENTS: std::ops::RangeInclusive<usize> = 8..=128;
     let blocks = m.div_ceil(32).saturating_mul(n.div_ceil(32));
-    blocks < ENOUGH && STRETCHES.contains(&tile::short_stretches(k))
+    blocks < ENOUGH && SEGMENTS.contains(&tile::short_segments(k))
 }
 
 /// The products of the launch for a batch of `batch` rows and W: (n, k).
 #[must_use]
 pub fn products(op: &Dense, batch: usize, [n, k]: [usize; 2]) -> Products {
     let of = |terms: usize| ([batch, n, terms], [k, k]);
-    match op.stretches {
+    match op.partial_sums {
         None => Products::new(&[of(k)]),
         Some(_) => {
-            let terms = (0..tile::short_stretches(k)).map(|i| of(tile::short_stretch(i, k).len()));
+            let terms = (0..tile::short_segments(k)).map(|i| of(tile::short_segment(i, k).len()));
             Products::new(&terms.collect::<Vec<_>>())
         }
     }
@@ -148,10 +150,10 @@ pub fn products(op: &Dense, batch: usize, [n, k]: [usize; 2]) -> Products {
 #[must_use]
 pub fn launch(op: &Dense, [n, k]: [usize; 2], tiling: &Tiling, storage: Storage) -> Launch {
     let flag = |set: bool| f64::from(u8::from(set));
-    let activation = op.functions.as_ref().map(|f| f.of(0)).filter(|_| op.stretches.is_none());
-    let bias = op.bias.filter(|_| op.stretches.is_none());
-    let z = op.stretches.or((op.z != op.a || activation.is_none()).then_some(op.z));
-    let stretches = op.stretches.map_or(1, |_| tile::short_stretches(k));
+    let activation = op.functions.as_ref().map(|f| f.of(0)).filter(|_| op.partial_sums.is_none());
+    let bias = op.bias.filter(|_| op.partial_sums.is_none());
+    let z = op.partial_sums.or((op.z != op.a || activation.is_none()).then_some(op.z));
+    let segments = op.partial_sums.map_or(1, |_| tile::short_segments(k));
     let mut overrides = tiling.overrides();
     overrides.extend([
         ("BIAS", flag(bias.is_some())),
@@ -179,20 +181,19 @@ pub fn launch(op: &Dense, [n, k]: [usize; 2], tiling: &Tiling, storage: Storage)
     Launch {
         kernel,
         overrides,
-        uniform: Uniform { n: n as u32, k: k as u32, stretches: stretches as u32, bias_sign }
-            .bytes(),
+        uniform: Uniform { n: n as u32, k: k as u32, segments: segments as u32, bias_sign }.bytes(),
         args,
-        grid: Grid::Tiles(Extent::Batch, tile.rows, n.div_ceil(tile.cols) * stretches),
+        grid: Grid::Tiles(Extent::Batch, tile.rows, n.div_ceil(tile.cols) * segments),
     }
 }
 
-/// The CPU reference of [`DENSE`] with stretches: x: (rows, k), weight: (n, k),
-/// out: (rows, stretches · n).
-pub fn reference_stretches<T: Gemm>([n, k]: [usize; 2], x: &[T], weight: &[T], out: &mut [T]) {
-    let count = tile::short_stretches(k);
+/// The CPU reference of [`DENSE`] with partial sums: x: (rows, k), weight: (n, k),
+/// out: (rows, segments · n).
+pub fn reference_partial_sums<T: Gemm>([n, k]: [usize; 2], x: &[T], weight: &[T], out: &mut [T]) {
+    let count = tile::short_segments(k);
     let rows = out.len() / (count * n);
     for i in 0..count {
-        let terms = tile::short_stretch(i, k);
+        let terms = tile::short_segment(i, k);
         let x = View::new(x, rows, k).some_cols(terms.clone());
         let weight = Right::Matrix(View::new(weight, n, k).some_cols(terms).transposed());
         let to = out[i * n..].as_mut_ptr();

@@ -80,7 +80,7 @@ pub static MATMUL: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
 /// The largest inner dimension of one launch.
 ///
 /// Mesa's llvmpipe ends loops silently after 65,535 iterations in one invocation, all loops together;
-/// and the rounding errors of a sum grow with the number of its stretches.
+/// and the rounding errors of a sum grow with the number of its segments.
 const DEPTH_PER_LAUNCH: usize = 16_384;
 
 /// The shape of a product.

@@ -2,7 +2,7 @@
 
 use crate::kernels::common::declaration::{COMMON, Kernel, read, read_write, uniform};
 use crate::kernels::common::launch::{Arg, Grid, Launch};
-use crate::kernels::tensor::{Extent, TensorId};
+use crate::kernels::tensor::TensorId;
 use crate::math::vector::Vector;
 
 uniform! {
@@ -48,7 +48,7 @@ pub fn launches(
         }
         .bytes(),
         args: vec![Arg::Tensor(delta), Arg::Tensor(out)],
-        grid: Grid::Rows(Extent::Fixed(cols.div_ceil(COLUMNS))),
+        grid: Grid::Groups(cols.div_ceil(COLUMNS)),
     };
     (0..batch).step_by(ROWS_PER_LAUNCH).map(part).collect()
 }

@@ -67,7 +67,7 @@ impl<T: Gemm> Operands<'_, T> {
         self.a.col_stride > NEAR && !self.a.sparse && self.a.cols > 2 * PAGES
     }
 
-    /// A stretch of all rows of A, group by group.
+    /// A segment of all rows of A, group by group.
     pub(super) fn pack_rows(&self, depth: Range<usize>, to: &mut [T]) {
         for group in groups(self.a.rows, self.kernel.rows) {
             let to = &mut to[group.start * depth.len()..group.end * depth.len()];
@@ -75,7 +75,7 @@ impl<T: Gemm> Operands<'_, T> {
         }
     }
 
-    /// A stretch of a group of rows: its first element, and the layout of the others; `packed` is that stretch
+    /// A segment of a group of rows: its first element, and the layout of the others; `packed` is that segment
     /// of all rows, if they are packed.
     pub(super) fn rows(
         &self,
@@ -128,7 +128,7 @@ impl<T: Gemm> Operands<'_, T> {
         Some(those_left(k, &to[..count]))
     }
 
-    /// A stretch of `cols` columns of B from `first` on, packed to `to` where their layout requires it, and
+    /// A segment of `cols` columns of B from `first` on, packed to `to` where their layout requires it, and
     /// with the steps that aren't all 0 in `steps`, where B has so many zeros that it pays. At most one of the
     /// operands is searched for zeros.
     pub(super) fn panel(

@@ -1,7 +1,7 @@
 //! The loops around the tiles.
 //!
 //! The outermost loop is over blocks of C's columns, so wide that the part of B that they need fits the
-//! second-level cache; then over stretches of the inner dimension; then over groups of rows, which are read
+//! second-level cache; then over segments of the inner dimension; then over groups of rows, which are read
 //! once for a whole block. A tile is a group of rows by a panel.
 
 use super::operands::{Operands, Panel, groups};
@@ -153,15 +153,15 @@ struct Room {
     steps_of_rows: Vec<u32>,
 }
 
-/// A stretch of the inner dimension of some columns of C.
-struct Stretch<'a, T> {
+/// A segment of the inner dimension of some columns of C.
+struct Segment<'a, T> {
     depth: Range<usize>,
     is_first: bool,
     is_last: bool,
     /// The columns, and the panels of B for them.
     block: Range<usize>,
     panels: &'a [Panel<T>],
-    /// This stretch of A's rows, if they are packed.
+    /// This segment of A's rows, if they are packed.
     rows: Option<&'a [T]>,
 }
 
@@ -199,14 +199,14 @@ impl<'a, T: Gemm> Product<'a, T> {
                 (true, false) => m * k.min(DEPTH),
             });
             if packs && once {
-                for stretch in 0..=last {
-                    operands.pack_rows(depth(k, stretch), &mut packed_rows[m * stretch * DEPTH..]);
+                for segment in 0..=last {
+                    operands.pack_rows(depth(k, segment), &mut packed_rows[m * segment * DEPTH..]);
                 }
             }
             let panel_bytes = k.clamp(1, DEPTH) * panel_cols * size_of::<T>();
             let together = (TOGETHER_BYTES / panel_bytes).clamp(1, TOGETHER) * panel_cols;
             for block in (0..n).step_by(together).map(|first| first..(first + together).min(n)) {
-                // Rows of a block in scratch: a group, or all where they are computed in stretches.
+                // Rows of a block in scratch: a group, or all where they are computed in segments.
                 let rows = if last == 0 { operands.kernel.rows } else { m };
                 let mut scratch = || room.block.numbers::<T>(rows * block.len()).as_mut_ptr();
                 let place = match target {
@@ -229,8 +229,8 @@ impl<'a, T: Gemm> Product<'a, T> {
                     },
                 };
                 // An operand without a step is still one: C = end(begin).
-                for stretch in 0..=last {
-                    let depth = depth(k, stretch);
+                for segment in 0..=last {
+                    let depth = depth(k, segment);
                     if packs && !once {
                         operands.pack_rows(depth.clone(), packed_rows);
                     }
@@ -249,10 +249,10 @@ impl<'a, T: Gemm> Product<'a, T> {
                         (to, scratch) = scratch.split_at_mut(depth.len() * panel_cols);
                         *panel = operands.panel(depth.clone(), first, cols, to, steps);
                     }
-                    let stretch = Stretch {
+                    let segment = Segment {
                         depth,
-                        is_first: stretch == 0,
-                        is_last: stretch == last,
+                        is_first: segment == 0,
+                        is_last: segment == last,
                         block: block.clone(),
                         panels,
                         rows: packs.then(|| &packed_rows[start..]),
@@ -260,8 +260,8 @@ impl<'a, T: Gemm> Product<'a, T> {
                     // SAFETY: C is the caller's or scratch, which has room for the block as `place` lays it
                     // out.
                     unsafe {
-                        self.stretch(
-                            &stretch,
+                        self.segment(
+                            &segment,
                             &target,
                             &place,
                             &mut room.steps_of_rows,
@@ -274,13 +274,13 @@ impl<'a, T: Gemm> Product<'a, T> {
         });
     }
 
-    /// All tiles of a stretch of some columns.
+    /// All tiles of a segment of some columns.
     ///
     /// # Safety
     /// As [`Self::run`]; `place` has room for the block.
-    unsafe fn stretch(
+    unsafe fn segment(
         &self,
-        stretch: &Stretch<'_, T>,
+        segment: &Segment<'_, T>,
         target: &Target<T>,
         place: &Place<T>,
         steps: &mut [u32],
@@ -288,23 +288,23 @@ impl<'a, T: Gemm> Product<'a, T> {
         done: &mut impl FnMut(Range<usize>, Range<usize>, &mut [T]),
     ) {
         let operands = &self.operands;
-        let (kernel, a) = (&operands.kernel, operands.a.some_cols(stretch.depth.clone()));
+        let (kernel, a) = (&operands.kernel, operands.a.some_cols(segment.depth.clone()));
         let (m, k, n) = operands.shape();
         let far = m * k.max(n) * size_of::<T>() > NEARBY_BYTES;
         for group in groups(m, kernel.rows) {
-            if stretch.is_last {
-                soon(group.clone(), stretch.block.clone());
+            if segment.is_last {
+                soon(group.clone(), segment.block.clone());
             }
-            if far && stretch.block.start == 0 && a.col_stride == 1 {
+            if far && segment.block.start == 0 && a.col_stride == 1 {
                 // Prefetch what another thread has just written, in time for the next tile.
                 let next = group.end..(group.end + kernel.rows).min(m);
                 // SAFETY: a row of A, whose columns have stride 1.
                 next.for_each(|row| prefetch(unsafe { a.run(row, 0, a.cols) }));
             }
-            let depth = || stretch.depth.clone();
-            let (a, a_rows) = operands.rows(group.clone(), depth(), stretch.rows);
+            let depth = || segment.depth.clone();
+            let (a, a_rows) = operands.rows(group.clone(), depth(), segment.rows);
             let of_rows = operands.steps_of_rows(group.clone(), depth(), steps);
-            for panel in stretch.panels {
+            for panel in segment.panels {
                 let (from, c_row) = place.of(&group, panel);
                 let tile = Tile {
                     rows: group.len(),
@@ -317,8 +317,8 @@ impl<'a, T: Gemm> Product<'a, T> {
                     // SAFETY: inside C, as the group and the panel are.
                     c: unsafe { place.at.add(from) },
                     c_row,
-                    begin: self.begin(stretch, panel.first),
-                    end: self.end(stretch, from, c_row),
+                    begin: self.begin(segment, panel.first),
+                    end: self.end(segment, from, c_row),
                 };
                 for row in (0..group.len()).filter(|_| far) {
                     prefetch_to_write(tile.c.wrapping_add(row * c_row), panel.cols);
@@ -326,18 +326,18 @@ impl<'a, T: Gemm> Product<'a, T> {
                 // SAFETY: the views and the packed operands reach as far as the tile, C is the caller's
                 // or scratch, and the processor has the kernel's instructions.
                 unsafe { (kernel.tile)(&tile) };
-                if let (Target::Panels, true) = (target, stretch.is_last) {
+                if let (Target::Panels, true) = (target, segment.is_last) {
                     let cols = panel.first..panel.first + panel.cols;
                     // SAFETY: the tile has just been written, and the scratch is this product's.
                     let part = unsafe { place.part(from, group.len() * c_row) };
                     done(group.clone(), cols, part);
                 }
             }
-            if let (Target::Groups, true) = (target, stretch.is_last) {
-                let (from, c_row) = place.of(&group, &stretch.panels[0]);
+            if let (Target::Groups, true) = (target, segment.is_last) {
+                let (from, c_row) = place.of(&group, &segment.panels[0]);
                 // SAFETY: all tiles of the group have been written, and the scratch is this product's.
                 let part = unsafe { place.part(from, group.len() * c_row) };
-                done(group, stretch.block.clone(), part);
+                done(group, segment.block.clone(), part);
             }
         }
     }
@@ -354,9 +354,9 @@ impl<'a, T: Gemm> Product<'a, T> {
     }
 
     /// The initial value of a tile whose first column is `first`.
-    fn begin(&self, stretch: &Stretch<'_, T>, first: usize) -> tile::Begin<T> {
+    fn begin(&self, segment: &Segment<'_, T>, first: usize) -> tile::Begin<T> {
         match self.begin {
-            _ if !stretch.is_first => tile::Begin::Add,
+            _ if !segment.is_first => tile::Begin::Add,
             Begin::Zero => tile::Begin::Zero,
             Begin::Add => tile::Begin::Add,
             Begin::Bias(bias, sign) => tile::Begin::Bias(bias[first..].as_ptr(), sign),
@@ -364,9 +364,9 @@ impl<'a, T: Gemm> Product<'a, T> {
     }
 
     /// The epilogue of a tile whose first sum is element `at` of C.
-    fn end(&self, stretch: &Stretch<'_, T>, at: usize, c_stride: usize) -> tile::End<T> {
+    fn end(&self, segment: &Segment<'_, T>, at: usize, c_stride: usize) -> tile::End<T> {
         match self.end {
-            _ if !stretch.is_last => tile::End::Store,
+            _ if !segment.is_last => tile::End::Store,
             End::Store => tile::End::Store,
             End::Relu => tile::End::Relu,
             End::ReluGradient(z) => tile::End::ReluGradient(z[at..].as_ptr(), c_stride),
@@ -379,7 +379,7 @@ fn grow(list: &mut Vec<u32>, len: usize) {
     list.resize(len.max(list.len()), 0);
 }
 
-/// A stretch of an inner dimension of `k`.
-fn depth(k: usize, stretch: usize) -> Range<usize> {
-    stretch * DEPTH..((stretch + 1) * DEPTH).min(k)
+/// A segment of an inner dimension of `k`.
+fn depth(k: usize, segment: usize) -> Range<usize> {
+    segment * DEPTH..((segment + 1) * DEPTH).min(k)
 }

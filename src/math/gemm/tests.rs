@@ -3,7 +3,7 @@ use super::*;
 use crate::math::random::{Random, Stream};
 
 /// Every kernel, initial value and epilogue against the definition, for shapes that end inside of vectors,
-/// panels, groups and stretches.
+/// panels, groups and segments.
 fn every_kernel_is_right<T: Gemm>(epsilon: f64) {
     let mut random = Random::new(5, Stream::Check, 0);
     let all = [[1, 1, 1], [7, 33, 5], [65, 10, 300], [9, 65, 1030], [16, 300, 64], [3, 5, 0]];

@@ -156,7 +156,7 @@ pub const MUON_ADAMW_SHARE: f32 = 0.015;
 /// An optimizer and its weight decay, as an op applies them to a row of parameters, in which those that are
 /// decayed come first.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rule {
+pub struct UpdateRule {
     /// The optimizer.
     pub optimizer: Optimizer,
     /// λ of the parameters that are decayed; for the others it is 0.
@@ -165,7 +165,7 @@ pub struct Rule {
     pub decayed: usize,
 }
 
-impl Rule {
+impl UpdateRule {
     /// λ of the parameters from element `offset` of the row on.
     #[must_use]
     pub fn decay_at(self, offset: usize) -> f32 {
@@ -174,12 +174,15 @@ impl Rule {
 }
 
 impl Optimizer {
+    /// Adam with the constants of its paper.
+    pub const ADAM: Optimizer = Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+
     /// Every optimizer once, constants at their defaults, in the order of [`Optimizer::code`].
     pub const ALL: [Optimizer; 15] = [
         Optimizer::Sgd,
         Optimizer::Momentum { momentum: 0.9 },
         Optimizer::Nesterov { momentum: 0.9 },
-        Optimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+        Optimizer::ADAM,
         Optimizer::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
         Optimizer::Adagrad { epsilon: 1e-10 },
         Optimizer::RmsProp { alpha: 0.99, epsilon: 1e-8, momentum: 0.0 },

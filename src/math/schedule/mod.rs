@@ -136,8 +136,8 @@ impl Schedule {
                 f64::from(factor).powf(times as f64)
             }
             Schedule::Exponential { factor, every } => {
-                let stretch = every.map_or(length.total as f64, |every| every.steps(length));
-                f64::from(factor).powf(t as f64 / stretch.max(1.0))
+                let period = every.map_or(length.total as f64, |every| every.steps(length));
+                f64::from(factor).powf(t as f64 / period.max(1.0))
             }
             Schedule::Polynomial(power) => (1.0 - progress).powf(power.into()),
             Schedule::Cosine => cosine(progress),

@@ -40,16 +40,16 @@ macro_rules! vector {
                     delta: &[$type],
                     sums: &mut [$type],
                 ) {
-                    const STRETCH: usize = 64;
+                    const CHUNK: usize = 64;
                     const BLOCK: usize = 64;
                     sums.fill(0.0);
-                    for stretch in delta.chunks(STRETCH * cols) {
+                    for chunk in delta.chunks(CHUNK * cols) {
                         for (first, sums) in (first..).step_by(BLOCK).zip(sums.chunks_mut(BLOCK)) {
                             let mut block = [0.0; BLOCK];
                             // A whole block stays in registers.
                             match sums.len() {
-                                BLOCK => add_rows(stretch, cols, first, &mut block),
-                                len => add_rows(stretch, cols, first, &mut block[..len]),
+                                BLOCK => add_rows(chunk, cols, first, &mut block),
+                                len => add_rows(chunk, cols, first, &mut block[..len]),
                             }
                             sums.iter_mut().zip(block).for_each(|(s, x)| *s += sign * x);
                         }
@@ -67,10 +67,10 @@ macro_rules! vector {
                     b: &[$type],
                     sums: &mut [$type],
                 ) {
-                    const STRETCH: usize = 64;
+                    const CHUNK: usize = 64;
                     const BLOCK: usize = 64;
                     sums.fill(0.0);
-                    for (a, b) in a.chunks(STRETCH * cols).zip(b.chunks(STRETCH * cols)) {
+                    for (a, b) in a.chunks(CHUNK * cols).zip(b.chunks(CHUNK * cols)) {
                         for (first, sums) in (first..).step_by(BLOCK).zip(sums.chunks_mut(BLOCK)) {
                             let mut block = [0.0; BLOCK];
                             match sums.len() {

@@ -15,12 +15,12 @@ use crate::math::real::Real;
 /// A precision with vectorized loops. Shapes: all slices of a call are of equal length.
 pub trait Vector: Real {
     /// The sums of the columns of delta from `first` on, as many as `sums` has, each times sign; delta: (rows,
-    /// cols). Rows are summed in stretches, so that the rounding errors of a long sum don't grow with
+    /// cols). Rows are summed in chunks, so that the rounding errors of a long sum don't grow with
     /// its length.
     fn sum_columns(cols: usize, first: usize, sign: Self, delta: &[Self], sums: &mut [Self]);
     /// x ← x + sign · y.
     fn add_scaled(sign: Self, y: &[Self], x: &mut [Self]);
-    /// sums ← Σ_rows a ⊙ b of the columns from `first` on, as many as `sums` has, in the stretches of
+    /// sums ← Σ_rows a ⊙ b of the columns from `first` on, as many as `sums` has, in the chunks of
     /// [`Self::sum_columns`]; a, b: (rows, cols).
     fn sum_column_products(cols: usize, first: usize, a: &[Self], b: &[Self], sums: &mut [Self]);
     /// x ← α x + β y.

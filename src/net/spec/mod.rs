@@ -87,7 +87,7 @@ pub struct Spec {
 impl Spec {
     /// A run of 10 epochs with Adam and batches of 64; change its fields as needed.
     pub fn new(net: Net, objective: impl Into<Objective>) -> Self {
-        let optimizer = Optimizer::ALL[3];
+        let optimizer = Optimizer::ADAM;
         Spec {
             net,
             objective: objective.into(),

@@ -6,7 +6,7 @@ use crate::base::error::{Error, Result};
 use crate::kernels::fused::whole_net;
 use crate::kernels::fused::whole_net::{NetLayer, WholeNet};
 use crate::kernels::tensor::{ALIGNMENT, Role, TensorId};
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use std::ops::Range;
 
 impl Program {
@@ -140,7 +140,7 @@ impl Program {
 }
 
 /// Checks that an op with that many states can take the step of `rule`.
-fn has_room(rule: Rule, states: usize) -> Result<()> {
+fn has_room(rule: UpdateRule, states: usize) -> Result<()> {
     match rule.optimizer.state_slots() {
         slots if slots > states => {
             Err(Error::usage(format!("an optimizer of {slots} states, and room for {states}")))

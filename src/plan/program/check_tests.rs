@@ -144,7 +144,7 @@ fn no_op_may_write_a_tensor_that_it_names_twice() {
                 |id| tasks.iter().flat_map(Task::written).any(|slice| slice.tensor == id);
             // What an output adds up itself, it doesn't read as Z.
             let unused =
-                usize::from(matches!(op, Op::Output(output) if output.stretches.is_some()));
+                usize::from(matches!(op, Op::Output(output) if output.partial_sums.is_some()));
             let places: Vec<TensorId> =
                 op.clone().tensors_mut().into_iter().map(|id| *id).collect();
             for (i, &a) in places.iter().enumerate().skip(unused) {

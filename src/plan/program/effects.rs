@@ -1,9 +1,9 @@
 //! The effects of ops: what they read, write and change in place, and which parts run concurrently.
 
 use super::{Op, Program};
-use crate::kernels::optim::update::ParameterGradient;
+use crate::kernels::optim::gradient_update::ParameterGradient;
 use crate::kernels::tensor::TensorId;
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use std::ops::Range;
 
 /// Elements of a tensor, counted in the buffer that it lies in.
@@ -58,7 +58,7 @@ impl Program {
     }
 
     /// Elements `range` of a tensor.
-    pub(super) fn stretch(&self, tensor: TensorId, range: Range<usize>) -> Slice {
+    pub(super) fn slice(&self, tensor: TensorId, range: Range<usize>) -> Slice {
         // Saturates, like sizes beyond any machine.
         let at = |i: usize| self.tensor(tensor).offset.saturating_add(i);
         Slice { tensor, range: at(range.start)..at(range.end) }
@@ -78,18 +78,18 @@ impl Program {
     /// The optimizer's step on elements `range` of all parameters in one row.
     pub(super) fn step(
         &self,
-        rule: Rule,
+        rule: UpdateRule,
         w: TensorId,
         g: TensorId,
         states: &[TensorId],
         range: &Range<usize>,
     ) -> Vec<Task> {
-        let stretch = |id: TensorId| self.stretch(id, range.clone());
+        let slice = |id: TensorId| self.slice(id, range.clone());
         let changed = [&[w], kept(rule, states)].concat();
         vec![Task {
-            reads: vec![stretch(g)],
+            reads: vec![slice(g)],
             writes: vec![],
-            changes: changed.into_iter().map(stretch).collect(),
+            changes: changed.into_iter().map(slice).collect(),
         }]
     }
 
@@ -105,7 +105,7 @@ impl Program {
         for w in layer.parameters() {
             changes.push(self.whole(w));
             let place = self.range(w, 0);
-            changes.extend(states.iter().map(|&state| self.stretch(state, place.clone())));
+            changes.extend(states.iter().map(|&state| self.slice(state, place.clone())));
         }
         let reads = [layer.delta, layer.input].map(|id| self.whole(id)).to_vec();
         Task { reads, writes: vec![], changes }
@@ -119,13 +119,13 @@ impl Program {
             let at = move |part: usize, i: usize| part.saturating_mul(row).saturating_add(i);
             (0..count).map(move |part| at(part, place.start)..at(part, place.end))
         });
-        let writes = writes.map(|range| self.stretch(sums, range)).collect();
+        let writes = writes.map(|range| self.slice(sums, range)).collect();
         let reads = [layer.delta, layer.input].map(|id| self.whole(id)).to_vec();
         Task { reads, writes, changes: vec![] }
     }
 }
 
 /// The states that a rule uses, of those that are allocated.
-pub(super) fn kept(rule: Rule, states: &[TensorId]) -> &[TensorId] {
+pub(super) fn kept(rule: UpdateRule, states: &[TensorId]) -> &[TensorId] {
     &states[..rule.optimizer.state_slots().min(states.len())]
 }

@@ -93,7 +93,7 @@ impl Program {
             }
             Op::EmbedGradient { tables, .. } => {
                 let each = tables.each.iter();
-                each.map(|(place, out)| (batch * place.dims) as f64 + elements(*out)).sum()
+                each.map(|(lookup, out)| (batch * lookup.dims) as f64 + elements(*out)).sum()
             }
             Op::Update { range, .. } => 10.0 * range.len() as f64,
             Op::WholeNet(net) => {

@@ -13,7 +13,7 @@ pub use effects::{Slice, Task};
 pub use op::Op;
 pub use reads::Reads;
 
-use crate::kernels::inputs::embed::Place;
+use crate::kernels::inputs::embed::Lookup;
 pub use crate::kernels::layers::norm::NormTensors;
 use crate::kernels::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
 use crate::net::precision::Precision;
@@ -45,7 +45,7 @@ pub struct LayerTensors {
 #[derive(Debug, Clone, Copy)]
 pub struct EmbeddingTensors {
     /// The feature column that it reads, and the inputs that it writes.
-    pub place: Place,
+    pub lookup: Lookup,
     /// E: (values, dims).
     pub table: TensorId,
     /// ∂E/∂table: (values, dims), in programs that keep gradients.
@@ -68,9 +68,10 @@ pub struct Routines {
     pub predict: Range<usize>,
     /// The same, then the loss and the sums.
     pub evaluate: Range<usize>,
-    /// The forward pass as in training: with dropout.
+    /// The forward pass as in training: with dropout. Empty in fused programs.
     pub forward: Range<usize>,
-    /// The same and the backward pass, to the gradients of all parameters.
+    /// The same and the backward pass, to the gradients of all parameters. Empty in fused programs, unless the host
+    /// takes the step, as for L-BFGS.
     pub gradient: Range<usize>,
     /// The gradients, accumulated: for a micro-batch that isn't the last of its batch.
     pub micro_batch: Range<usize>,

@@ -1,10 +1,10 @@
 //! The ops that programs consist of, in one table.
 //!
-//! An entry has the equation, the operands with what the op does to each, its line of text, and its launch on a
-//! GPU. `given` operands are constants of the op; it `reads`, `writes` or `changes` tensors: changes them
-//! in place, each element read and written by one invocation or workgroup. If an op touches only parts of
-//! tensors, `touches` says which. Fused ops are structures, described in the same way by modules of
-//! [`composite`].
+//! An entry has the equation, the operands with what the op does to each, its line of text, and the function that
+//! launches it on a GPU. `given` operands are constants of the op; it `reads`, `writes` or `changes` tensors:
+//! changes them in place, each element read and written by one invocation or workgroup. If an op touches only parts
+//! of tensors, `touches` says which. Composite ops, such as all fused ones, are structures, described in the same
+//! way by modules of [`composite`].
 
 use super::composite;
 use super::operand::{Effects, Launching, Named, Text};
@@ -13,7 +13,7 @@ use crate::kernels::Launch;
 use crate::kernels::common::random::{self, PERMUTATION, UNIFORM};
 use crate::kernels::fused::gradient::{GradientParts, SumUpdate};
 use crate::kernels::fused::whole_net::WholeNet;
-use crate::kernels::inputs::embed::{self, Place, TableGradients};
+use crate::kernels::inputs::embed::{self, Lookup, TableGradients};
 use crate::kernels::inputs::{augment, gather, mixup};
 use crate::kernels::layers::activation::{self, ACTIVATION, ACTIVATION_GRADIENT, UnitFunctions};
 use crate::kernels::layers::dropout::{self, Dropout};
@@ -25,7 +25,7 @@ use crate::kernels::mixed;
 use crate::kernels::optim::average::{self, Share};
 use crate::kernels::optim::combine::{self, Factors};
 use crate::kernels::optim::edits::{self, Edit};
-use crate::kernels::optim::update::{Companions, GradientUpdate};
+use crate::kernels::optim::gradient_update::{Companions, GradientUpdate};
 use crate::kernels::optim::{collect, direction, max_norm, optimizer, vector_norm};
 use crate::kernels::products::backward::Backward;
 use crate::kernels::products::dense::Dense;
@@ -33,7 +33,7 @@ use crate::kernels::products::matmul::{self, Form};
 use crate::kernels::products::sums;
 use crate::kernels::tensor::TensorId;
 use crate::math::loss::Loss;
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use crate::net::augment::Augmentation;
 use crate::net::precision::Precision;
 use std::fmt::{self, Formatter};
@@ -146,13 +146,13 @@ ops! {
         }];
 
         /// x = each row's index replaced by its row of a table, after the columns before it: (B, n_0).
-        Embed { given place: Place, reads features, reads table, writes x }
-        "embed", "{x} = {table} at column {} of {features}" with place.column + 1;
-        touches |program| match place.copies {
+        Embed { given lookup: Lookup, reads features, reads table, writes x }
+        "embed", "{x} = {table} at column {} of {features}" with lookup.column + 1;
+        touches |program| match lookup.copies {
             true => program.task(&[*features, *table], &[*x], &[]),
             false => program.task(&[*features, *table], &[], &[*x]),
         };
-        launches |on| [embed::launch(*place, [*features, *table, *x])];
+        launches |on| [embed::launch(*lookup, [*features, *table, *x])];
 
         /// tables = ∂E/∂table of each: (values, dims), from gradient = ∂E/∂x: (B, n_0) by the rows of each index.
         EmbedGradient { reads features, reads gradient, writes tables: TableGradients }
@@ -162,7 +162,7 @@ ops! {
         };
         launches |on| {
             let of_rows = [*features, *gradient];
-            embed::launches_gradient(tables, of_rows, on.program.batch, |id| on.place(id).0)
+            embed::launches_gradient(tables, of_rows, on.program.batch, |id| on.layout(id).0)
         };
 
         /// x = the features of the batch's images, each augmented: (B, n_0).
@@ -170,7 +170,7 @@ ops! {
         "augment", "{x} = augmented feature rows";
         launches |on| [augment::launch(augmentation, *x)];
 
-        /// t = the targets of the batch's rows: (B, n_L).
+        /// t = the targets of the batch's rows: (B, targets).
         Targets { writes t }
         "targets", "{t} = target rows";
         launches |on| [gather::launch_targets(*t, on.cols(*t), on.storage.classes)];
@@ -222,7 +222,7 @@ ops! {
         "column sums", "{out} = {}Σ_rows {delta}" with if *sign < 0.0 { "−" } else { "" };
         launches |on| sums::launches(*delta, *out, on.cols(*delta), *sign, on.program.batch);
 
-        /// norm = ‖x‖₂: (1, 1); partial: a partial sum for each stretch of x.
+        /// norm = ‖x‖₂: (1, 1); partial: a partial sum for each chunk of x.
         VectorNorm { reads x, writes partial, writes norm }
         "norm", "{norm} = ‖{x}‖";
         launches |on| vector_norm::launches([*x, *partial, *norm], on.program.len(*x), on.largest);
@@ -234,20 +234,20 @@ ops! {
 
         /// The optimizer's step on elements `range` of all parameters in one row, which begin at a multiple of
         /// [`ALIGNMENT`](crate::kernels::tensor::ALIGNMENT).
-        Update { given rule: Rule, changes w, reads g, changes state: [TensorId; 3], given range: Range<usize> }
+        Update { given rule: UpdateRule, changes w, reads g, changes state: [TensorId; 3], given range: Range<usize> }
         "update", "{w} by {} with {g}" with rule.optimizer;
         touches |program| program.step(*rule, *w, *g, state, range);
-        launches |on| on.stretches(range.len(), |start, len| {
+        launches |on| on.in_parts_of(range.len(), |start, len| {
             optimizer::launch(*rule, [*w, *g], *state, range.start + start, len)
         });
 
         /// u = the direction of LAMB or Muon; its states start at element `at`.
-        Direction { given rule: Rule, reads w, reads g, changes state: [TensorId; 2], given at: usize, writes u }
+        Direction { given rule: UpdateRule, reads w, reads g, changes state: [TensorId; 2], given at: usize, writes u }
         "direction", "{u} by {} with {g}" with rule.optimizer;
         touches |program| {
             let end = at.saturating_add(program.len(*w));
             let mut tasks = program.task(&[*w, *g], &[*u], &[]);
-            tasks[0].changes.extend(state.iter().map(|id| program.stretch(*id, *at..end)));
+            tasks[0].changes.extend(state.iter().map(|id| program.slice(*id, *at..end)));
             tasks
         };
         launches |on| on.in_parts(*w, |start, len| {

@@ -255,7 +255,7 @@ impl Launching<'_> {
     }
 
     /// The first element of a tensor in its buffer, and its columns.
-    pub(super) fn place(&self, id: TensorId) -> (u32, u32) {
+    pub(super) fn layout(&self, id: TensorId) -> (u32, u32) {
         let t = self.program.tensor(id);
         (t.offset as u32, t.cols as u32)
     }
@@ -276,17 +276,17 @@ impl Launching<'_> {
         Tiling::new(&self.program.products(self.op), self.tuning)
     }
 
-    /// Launches over all elements of a tensor, in stretches that each fit a binding.
+    /// Launches over all elements of a tensor, in parts that each fit a binding.
     pub(super) fn in_parts(
         &self,
         id: TensorId,
         launch: impl Fn(usize, usize) -> Launch,
     ) -> Vec<Launch> {
-        self.stretches(self.program.len(id), launch)
+        self.in_parts_of(self.program.len(id), launch)
     }
 
-    /// Launches over `len` elements, in stretches that each fit a binding.
-    pub(super) fn stretches(
+    /// Launches over `len` elements, in parts that each fit a binding.
+    pub(super) fn in_parts_of(
         &self,
         len: usize,
         launch: impl Fn(usize, usize) -> Launch,

@@ -1,6 +1,6 @@
 //! The rules of the backward pass: δ of one layer from that of the layer above.
 
-use super::{Routine, ensure, is_same, no_rule};
+use super::{Routine, ensure, is_same, no_update_rule};
 use crate::kernels::inputs::embed::{TABLES, TableGradients};
 use crate::kernels::layers::activation::UnitFunctions;
 use crate::kernels::products::backward::{Backward, Delta};
@@ -29,7 +29,7 @@ impl Routine {
     /// op is the δ of an identity, beside which an update can still run.
     pub(super) fn deltas(&mut self) {
         // That of the updates, so that a single variant of the kernel suffices.
-        let rule = self.step().map_or_else(no_rule, |step| step.rule);
+        let rule = self.step().map_or_else(no_update_rule, |step| step.rule);
         self.each("δ", |r, i| {
             let Op::Matmul { form: Form::Nn, a: above, b: weight, c: out, .. } = *r.op(i) else {
                 return Err(None);

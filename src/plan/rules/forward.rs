@@ -2,10 +2,10 @@
 
 use super::{Routine, ensure, is_same};
 use crate::kernels::layers::activation::UnitFunctions;
-use crate::kernels::loss::output::{Output, Stretches};
+use crate::kernels::loss::output::{Output, PartialSums};
 use crate::kernels::products::dense::{self, Dense, TERMS};
 use crate::kernels::products::matmul::Form;
-use crate::kernels::products::tile::short_stretches;
+use crate::kernels::products::tile::short_segments;
 use crate::kernels::tensor::{Extent, Role};
 use crate::math::activation::Activation;
 use crate::plan::program::Op;
@@ -37,9 +37,9 @@ impl Routine {
                 _ => {}
             }
             let gathers = false;
-            let (stretches, overflows) = (None, None);
+            let (partial_sums, overflows) = (None, None);
             let dense =
-                Dense { input, gathers, weight, bias, functions, z, a, stretches, overflows };
+                Dense { input, gathers, weight, bias, functions, z, a, partial_sums, overflows };
             r.set(i, Op::Dense(Box::new(dense)));
             Ok(())
         });
@@ -87,16 +87,16 @@ impl Routine {
                 _ => {}
             }
             let delta = j.map(|_| gradient);
-            let output = Output { loss, functions, z, y, stretches: None, unit, delta, scores };
+            let output = Output { loss, functions, z, y, partial_sums: None, unit, delta, scores };
             r.set(i, Op::Output(Box::new(output)));
             r.remove(targets);
             Ok(())
         });
     }
 
-    /// The last layer's product in stretches, which the output op sums.
-    pub(super) fn stretches(&mut self) {
-        self.each("stretches", |r, i| {
+    /// The last layer's product split along its inner dimension k, with partial sums that the output op adds up.
+    pub(super) fn split_k(&mut self) {
+        self.each("split k", |r, i| {
             let Op::Dense(dense) = r.op(i) else { return Err(None) };
             let j = r.next(i, dense.a).ok_or(None)?;
             let Op::Output(output) = r.op(j) else { return Err(None) };
@@ -106,16 +106,17 @@ impl Routine {
             let is_read = dense.z != dense.a && r.next(j, dense.z).is_some();
             ensure(!is_read, "Z is read after the loss")?;
             let (n, k) = (r.cols(dense.z), r.cols(dense.input));
-            let is_worth_it = dense::is_worth_cutting([r.program.batch, n, k]);
+            let is_worth_it = dense::is_worth_splitting([r.program.batch, n, k]);
             ensure(is_worth_it, "the sums are short, or the blocks many")?;
             let (mut dense, mut output) = ((**dense).clone(), (**output).clone());
-            let name = format!("{}.stretches", r.program.tensor(dense.a).name);
-            let cols = short_stretches(k) * n;
+            let name = format!("{}.partial_sums", r.program.tensor(dense.a).name);
+            let cols = short_segments(k) * n;
             let sums = r.program.find(&name);
             let sums =
                 sums.unwrap_or_else(|| r.program.add(name, Role::Transient, Extent::Batch, cols));
-            (dense.stretches, dense.z) = (Some(sums), dense.a);
-            (output.stretches, output.z) = (Some(Stretches { sums, bias: dense.bias }), output.y);
+            (dense.partial_sums, dense.z) = (Some(sums), dense.a);
+            output.partial_sums = Some(PartialSums { sums, bias: dense.bias });
+            output.z = output.y;
             // The output op already has the argument of σ′.
             r.set(i, Op::Dense(Box::new(dense)));
             r.set(j, Op::Output(Box::new(output)));

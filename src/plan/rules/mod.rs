@@ -16,11 +16,12 @@
 //! | kept gradients | δᵀ A, Σ δ | `Backward` by weights, without an update | otherwise |
 //! | beside | two `Backward` | one | neither touches what the other writes, nor does an op between |
 //! | parts | updates over a long batch | `Backward` of parts, `SumUpdate` | all parameters have an update |
-//! | stretches | the last `Dense`, `Output` | both with stretches | splitting the sums pays |
+//! | split k | the last `Dense`, `Output` | both with partial sums | the sums are long, and blocks of Z few |
 //! | A in the place of Z | `Dense` | `Dense` with one tensor | all that read Z need σ′, which follows from A |
 //!
-//! Before these, `whole net` and the rules after it ([`whole_net`], [`whole_update`]) fuse a whole routine, if
-//! [`Traits`] allow it.
+//! Before these, `whole net` and the rules after it ([`whole_net`]; [`whole_update`] on a CPU, [`whole_net_gpu`] on a
+//! GPU) fuse a whole routine, if [`Traits`] allow it. On a GPU that is for nets of up to 150,000 multiplied parameters
+//! ([`fits`](crate::kernels::fused::whole_net::fits)): larger ones continue at `fuse`, with the rules of this table.
 //!
 //! In mixed precision ([`half`]) tensors become f16 after the rules that its kernels support.
 
@@ -33,12 +34,13 @@ mod place;
 mod tests;
 mod updates;
 mod whole_net;
+mod whole_net_gpu;
 mod whole_update;
 
 use super::Plan;
 use crate::kernels::layers::activation::UnitFunctions;
 use crate::kernels::tensor::{Role, TensorId};
-use crate::math::optim::{Optimizer, Rule};
+use crate::math::optim::{Optimizer, UpdateRule};
 use crate::net::precision::MixedPrecision;
 use crate::plan::program::{Op, Program, Slice, Task};
 use half::LossScaling;
@@ -96,7 +98,7 @@ pub(super) fn derive(plain: Plan, traits: Traits, with_hook: bool) -> Plan {
 }
 
 /// The rule of whole nets and those after it; the reason if a routine isn't that of a net.
-fn whole_nets(plain: Plan, traits: Traits, with_hook: bool) -> Result<Plan, &'static str> {
+fn whole_nets(plain: Plan, traits: Traits, with_hook: bool) -> Result<Plan, Refused> {
     if Lists::is_led_by_host(&plain.program) {
         return Err("the host leads the step");
     }
@@ -115,7 +117,7 @@ fn whole_nets(plain: Plan, traits: Traits, with_hook: bool) -> Result<Plan, &'st
 
 const WHOLE_NET: &str = "whole net";
 
-/// The rules of fused layers.
+/// The plan with all its routines rewritten by the rules of fused layers.
 fn layers(plain: Plan, with_hook: bool) -> Plan {
     let Ok(plan) = rewrite::<Infallible>(plain, with_hook, |routine, trains| {
         routine.fuse(trains);
@@ -184,10 +186,13 @@ impl fmt::Display for Verdict {
 }
 
 /// The outcome of a rule at an op: it fired, or the reason why not; none if the op isn't a candidate.
-type Outcome = Result<(), Option<&'static str>>;
+type Outcome = Result<(), Option<Refused>>;
 
-fn ensure(holds: bool, otherwise: &'static str) -> Outcome {
-    if holds { Ok(()) } else { Err(Some(otherwise)) }
+/// Why ops stay as they are.
+type Refused = &'static str;
+
+fn ensure(holds: bool, otherwise: Refused) -> Result<(), Refused> {
+    if holds { Ok(()) } else { Err(otherwise) }
 }
 
 /// An op with its reads and writes; what it changes in place is in both.
@@ -200,7 +205,7 @@ struct Node {
 /// The optimizer's step on all parameters.
 #[derive(Clone, Copy)]
 struct OptimizerStep {
-    rule: Rule,
+    rule: UpdateRule,
     state: [TensorId; 3],
 }
 
@@ -218,14 +223,8 @@ struct Routine {
 
 impl Routine {
     fn new(plan: &Plan, ops: Vec<Op>) -> Self {
-        let program = plan.program.clone();
-        let state =
-            ["first", "second", "third"].map(|slot| program.find(&format!("optimizer.{slot}")));
-        let state = match state {
-            [Some(first), Some(second), Some(third)] => Some([first, second, third]),
-            _ => None,
-        };
-        let (parameters, gradients) = (plan.parameters, program.find("gradients"));
+        let (program, parameters) = (plan.program.clone(), plan.parameters);
+        let (gradients, state) = (plan.gradients, plan.state);
         let (nodes, verdicts) = (Vec::new(), Vec::new());
         let mut routine = Routine { program, nodes, parameters, gradients, state, verdicts };
         routine.nodes = ops.into_iter().map(|op| routine.node(op)).collect();
@@ -236,7 +235,7 @@ impl Routine {
         (self.nodes.into_iter().map(|node| node.op).collect(), self.program)
     }
 
-    /// The rules of fused layers.
+    /// Applies the rules of the table to one routine, in order.
     fn fuse(&mut self, trains: bool) {
         self.dense();
         self.gathered();
@@ -254,7 +253,7 @@ impl Routine {
             if let Ok(Some(step)) = updated {
                 self.parts(step);
             }
-            self.stretches();
+            self.split_k();
         }
         self.a_for_z();
     }
@@ -361,7 +360,7 @@ fn is_same(functions: &UnitFunctions) -> bool {
     matches!(functions, UnitFunctions::Same(_))
 }
 
-/// The placeholder for a rule if gradients are kept: nothing is updated.
-fn no_rule() -> Rule {
-    Rule { optimizer: Optimizer::Sgd, decay: 0.0, decayed: 0 }
+/// The placeholder for an update rule if gradients are kept: nothing is updated.
+fn no_update_rule() -> UpdateRule {
+    UpdateRule { optimizer: Optimizer::Sgd, decay: 0.0, decayed: 0 }
 }

@@ -102,32 +102,32 @@ impl Lists {
         // Where tensors share a buffer, their offsets matter.
         let buffers: BTreeSet<usize> = live.iter().map(|id| p.tensor(*id).buffer).collect();
         let shared = |buffer| ids().filter(|id| p.tensor(*id).buffer == buffer).count() > 1;
-        let stays: Vec<bool> = ids()
-            .map(|id| {
-                let buffer = p.tensor(id).buffer;
-                live.contains(&id) || (buffers.contains(&buffer) && shared(buffer))
-            })
-            .collect();
-        let number = |stays: &[bool]| -> Vec<Option<usize>> {
-            let mut next = 0..;
-            stays.iter().map(|&stays| if stays { next.next() } else { None }).collect()
+        let stays = |id: TensorId| {
+            let buffer = p.tensor(id).buffer;
+            live.contains(&id) || (buffers.contains(&buffer) && shared(buffer))
         };
-        let places = number(&stays);
-        let used: Vec<bool> = (0..p.buffers.len()).map(|b| buffers.contains(&b)).collect();
-        let buffer_places = number(&used);
-        let mut kept = stays.iter();
-        p.tensors.retain(|_| kept.next().is_some_and(|stays| *stays));
-        let mut kept = used.iter();
-        p.buffers.retain(|_| kept.next().is_some_and(|used| *used));
+        let kept: BTreeSet<usize> = ids().filter(|id| stays(*id)).map(|id| id.0).collect();
+        let tensor_places = keep(&mut p.tensors, &kept);
+        let buffer_places = keep(&mut p.buffers, &buffers);
         for tensor in &mut p.tensors {
             tensor.buffer = buffer_places[tensor.buffer].unwrap_or_default();
         }
-        let place = |id: TensorId| places[id.0].map(TensorId);
+        let place = |id: TensorId| tensor_places[id.0].map(TensorId);
         self.lists().for_each(|op| {
             op.tensors_mut().into_iter().for_each(|id| *id = place(*id).unwrap_or(*id));
         });
         plan.renumber(&place);
     }
+}
+
+/// Keeps these elements of a list; returns the new place of each, if it is kept.
+fn keep<T>(list: &mut Vec<T>, kept: &BTreeSet<usize>) -> Vec<Option<usize>> {
+    let mut next = 0..;
+    let place = |i| if kept.contains(&i) { next.next() } else { None };
+    let places: Vec<_> = (0..list.len()).map(place).collect();
+    let mut of_each = places.iter();
+    list.retain(|_| of_each.next().is_some_and(Option::is_some));
+    places
 }
 
 /// The range of a list of ops in `ops`: where it already exists, or appended.

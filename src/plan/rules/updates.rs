@@ -1,12 +1,12 @@
 //! The rules of gradients and updates.
 
-use super::{OptimizerStep, Routine, ensure, no_rule};
+use super::{OptimizerStep, Refused, Routine, ensure, no_update_rule};
 use crate::kernels::fused::gradient::SumUpdate;
-use crate::kernels::optim::update::ParameterGradient;
-use crate::kernels::products::backward::{Backward, BatchParts, part_rows};
+use crate::kernels::optim::gradient_update::ParameterGradient;
+use crate::kernels::products::backward::{Backward, BatchParts, part_rows_of_layers};
 use crate::kernels::products::dense::TERMS;
 use crate::kernels::products::matmul::Form;
-use crate::kernels::tensor::{ALIGNMENT, Extent, Role, TensorId};
+use crate::kernels::tensor::{ALIGNMENT, Extent, Role, Tensor, TensorId};
 use crate::plan::program::{Op, Slice};
 use std::ops::Range;
 
@@ -30,7 +30,7 @@ impl Routine {
     /// reads gradients. Gradients that other ops write are updated by separate ops.
     ///
     /// Returns the step if all parameters are updated this way; the reason if gradients are kept.
-    pub(super) fn updates(&mut self) -> Result<Option<OptimizerStep>, Option<&'static str>> {
+    pub(super) fn updates(&mut self) -> Result<Option<OptimizerStep>, Option<Refused>> {
         let g = self.gradients.ok_or(None)?;
         let all = 0..self.program.len(self.parameters);
         let at = self.nodes.iter().position(
@@ -51,7 +51,7 @@ impl Routine {
         let left = others.iter().filter(|i| !taken.contains(i));
         let left = left.flat_map(|&i| self.nodes[i].writes.iter());
         let whole = self.whole(g);
-        let left = stretches(left.filter(|slice| self.overlap(slice, &whole)));
+        let left = merged(left.filter(|slice| self.overlap(slice, &whole)));
         let updates = layers.into_iter().map(|layer| {
             self.backward_by_weights(layer.gradient, OptimizerStep { rule, state }, None)
         });
@@ -72,7 +72,7 @@ impl Routine {
         if self.program.batch > TERMS {
             return;
         }
-        let step = OptimizerStep { rule: no_rule(), state };
+        let step = OptimizerStep { rule: no_update_rule(), state };
         let parts = BatchParts { sums: g, rows: self.program.batch, count: 1 };
         self.each("kept gradients", |r, i| {
             let Layer { gradient, mut ops } = r.layer(i).ok_or(None)?;
@@ -110,9 +110,8 @@ impl Routine {
         let p = &self.program;
         let (of, all) = (p.tensor(gradient), p.tensor(self.parameters));
         (of.role == Role::Gradient).then_some(())?;
-        let place = |t: &crate::kernels::tensor::Tensor| (t.offset, t.rows, t.cols);
-        let is_it =
-            |t: &crate::kernels::tensor::Tensor| t.buffer == all.buffer && place(t) == place(of);
+        let place = |t: &Tensor| (t.offset, t.rows, t.cols);
+        let is_it = |t: &Tensor| t.buffer == all.buffer && place(t) == place(of);
         p.tensors.iter().position(is_it).map(TensorId)
     }
 
@@ -168,7 +167,7 @@ impl Routine {
     }
 
     /// Gradients over parts of a long batch, which the step sums, with the scores beside, where that is
-    /// worth a launch ([`part_rows`]).
+    /// worth a launch ([`part_rows_of_layers`]).
     pub(super) fn parts(&mut self, OptimizerStep { rule, state }: OptimizerStep) {
         let (mut shapes, mut last) = (Vec::new(), None);
         for (i, node) in self.nodes.iter().enumerate() {
@@ -184,7 +183,7 @@ impl Routine {
         shapes.sort_by_key(|(weight, _)| self.program.tensor(*weight).offset);
         let shapes: Vec<_> = shapes.into_iter().map(|(_, shape)| shape).collect();
         let batch = self.program.batch;
-        let rows = part_rows(&shapes, batch);
+        let rows = part_rows_of_layers(&shapes, batch);
         let count = batch.div_ceil(rows);
         let accumulate = self.nodes.iter().position(|n| matches!(n.op, Op::Accumulate { .. }));
         let (Some(last), Some(accumulate), true) = (last, accumulate, count > 1) else { return };
@@ -207,7 +206,7 @@ impl Routine {
 }
 
 /// Slices of one buffer, merged where only padding is between them.
-fn stretches<'a>(slices: impl Iterator<Item = &'a Slice>) -> Vec<Range<usize>> {
+fn merged<'a>(slices: impl Iterator<Item = &'a Slice>) -> Vec<Range<usize>> {
     let mut ranges: Vec<_> = slices.map(|slice| slice.range.clone()).collect();
     ranges.sort_by_key(|range| range.start);
     let mut merged: Vec<Range<usize>> = Vec::new();

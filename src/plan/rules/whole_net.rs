@@ -1,25 +1,18 @@
 //! The rule that takes rows through a whole net in one op: the ops from the gathering of X to the loss, and
 //! back to the gradients of all parameters, must be exactly those of a net, in order.
 
-use super::Routine;
+use super::{Refused, Routine, ensure};
 use crate::kernels::fused::gradient::GradientParts;
 use crate::kernels::fused::whole_net::{Embedded, LARGEST_BLOCK, NetLayer, NetLoss, WholeNet};
 use crate::kernels::layers::activation::UnitFunctions;
 use crate::kernels::layers::dropout::Dropout;
 use crate::kernels::layers::norm::NormTensors;
-use crate::kernels::optim::update::{NormParameters, ParameterGradient};
+use crate::kernels::optim::gradient_update::{NormParameters, ParameterGradient};
 use crate::kernels::products::dense::Dense;
 use crate::kernels::products::matmul::Form;
 use crate::kernels::tensor::{Extent, TensorId};
 use crate::math::activation::Activation;
 use crate::plan::program::Op;
-
-/// Why a routine isn't that of a net.
-type Refused = &'static str;
-
-fn hold(holds: bool, otherwise: Refused) -> Result<(), Refused> {
-    if holds { Ok(()) } else { Err(otherwise) }
-}
 
 /// The ops of a routine, from the first on.
 struct Ops<'a> {
@@ -56,7 +49,7 @@ struct Found {
 impl Routine {
     /// Gathering, layers, loss, and in training the backward pass → `WholeNet`, followed by an op that keeps
     /// all gradients of the batch. The ops that compute gradients of tables from ∂E/∂X stay as they are.
-    pub(super) fn whole_net(&mut self, trains: bool) -> Result<(), &'static str> {
+    pub(super) fn whole_net(&mut self, trains: bool) -> Result<(), Refused> {
         let mut ops = Ops { routine: self, at: 0 };
         let mut found = forward(&mut ops)?;
         if trains {
@@ -64,7 +57,7 @@ impl Routine {
         }
         let end = ops.at;
         let Found { mut net, accumulate, gradients, norms, .. } = found;
-        hold(trains || end == self.nodes.len(), "there are more ops after the outputs")?;
+        ensure(trains || end == self.nodes.len(), "there are more ops after the outputs")?;
         net.layers.iter_mut().for_each(put_in_place);
         let arena = self.lay_out(&mut net);
         let mut made = vec![Op::WholeNet(Box::new(net))];
@@ -114,7 +107,7 @@ impl Routine {
             functions: first.functions.clone(),
             z: first.z,
             a: first.a,
-            stretches: None,
+            partial_sums: None,
             overflows: None,
         };
         let net = WholeNet { from: 1, ..(**net).clone() };
@@ -133,11 +126,11 @@ fn forward(ops: &mut Ops<'_>) -> Result<Found, Refused> {
     let (features, augmentation) = ops.require("rows are not gathered first", gathered)?;
     let (mut x, mut tables) = (features, Vec::new());
     let embed = |op: &Op| match *op {
-        Op::Embed { place, features: of, table, x } if of == features => Some((place, table, x)),
+        Op::Embed { lookup, features: of, table, x } if of == features => Some((lookup, table, x)),
         _ => None,
     };
-    while let Some((place, table, to)) = ops.take(embed) {
-        tables.push((place, table));
+    while let Some((lookup, table, to)) = ops.take(embed) {
+        tables.push((lookup, table));
         x = to;
     }
     let mixup = ops.take(|op| (*op == Op::Mixup { x }).then_some(())).is_some();
@@ -148,7 +141,7 @@ fn forward(ops: &mut Ops<'_>) -> Result<Found, Refused> {
         layers.push(layer);
         before.push(of);
     }
-    hold(!layers.is_empty(), "X is not the input of a layer")?;
+    ensure(!layers.is_empty(), "X is not the input of a layer")?;
     let program = &ops.routine.program;
     let (batch, parameters) = (program.batch, ops.routine.parameters);
     let loss = loss(ops, input, mixup)?;
@@ -225,7 +218,7 @@ fn loss(ops: &mut Ops<'_>, y: TensorId, mixup: bool) -> Result<Option<NetLoss>, 
     };
     let Some(t) = ops.take(targets) else { return Ok(None) };
     let mixed = ops.take(|op| (*op == Op::Mixup { x: t }).then_some(())).is_some();
-    hold(mixed == mixup, "X and T are not mixed alike")?;
+    ensure(mixed == mixup, "X and T are not mixed alike")?;
     let of = |op: &Op| match *op {
         Op::Loss { loss, y: of, t: to, unit, gradient, scores } if of == y && to == t => {
             Some(NetLoss { loss, t, unit, gradient, scores })
@@ -245,7 +238,7 @@ fn backward(ops: &mut Ops<'_>, found: &mut Found) -> Result<(), Refused> {
         let layer = &mut below[l];
         connected(ops, layer.a, above, delta)?;
         let dropout = ops.take(|op| dropped(op, delta));
-        hold(dropout == layer.dropout, "A and δ are not dropped alike")?;
+        ensure(dropout == layer.dropout, "A and δ are not dropped alike")?;
         through(ops, layer, before[l], delta)?;
         layer.delta = Some(delta);
         if let Some(norm) = &mut layer.norm {
@@ -278,9 +271,9 @@ fn backward(ops: &mut Ops<'_>, found: &mut Found) -> Result<(), Refused> {
     embedded.gradient = Some(delta);
     connected(ops, net.x, &net.layers, delta)?;
     let dropout = ops.take(|op| dropped(op, delta));
-    hold(dropout == net.input_dropout, "X and its gradient are not dropped alike")?;
+    ensure(dropout == net.input_dropout, "X and its gradient are not dropped alike")?;
     let mixed = ops.take(|op| (*op == Op::Mixup { x: delta }).then_some(())).is_some();
-    hold(mixed == net.mixup, "X and its gradient are not mixed alike")
+    ensure(mixed == net.mixup, "X and its gradient are not mixed alike")
 }
 
 /// Adds the gradients through residual connections from `a` to the layers `above`.

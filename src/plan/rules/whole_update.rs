@@ -1,23 +1,14 @@
-//! The rules of a step after a pass through the whole net, whose gradients are kept: the ops that follow, up to
-//! the optimizer's step, are applied to each part of them while it is in cache.
+//! The rules of a step on a CPU after a pass through the whole net, whose gradients are kept: the ops that follow, up
+//! to the optimizer's step, are applied to each part of them while it is in cache.
 
 use super::{Node, Routine, ensure};
-use crate::kernels::fused::gradient::{GradientParts, SumUpdate, part_rows};
-use crate::kernels::fused::whole_net::{self, WholeNet};
+use crate::kernels::fused::gradient::GradientParts;
 use crate::kernels::optim::edits::Edit;
-use crate::kernels::optim::update::{Companions, GradientUpdate};
-use crate::kernels::tensor::{Extent, Role, TensorId};
-use crate::math::optim::Rule;
+use crate::kernels::optim::gradient_update::{Companions, GradientUpdate};
+use crate::kernels::tensor::TensorId;
+use crate::math::optim::UpdateRule;
 use crate::plan::program::Op;
 use std::ops::Range;
-
-/// The op that reads all gradients.
-enum End {
-    /// The optimizer's step at this op, on all parameters.
-    Step(usize, Rule),
-    /// LAMB's directions, at this op.
-    Directions(usize, Rule, TensorId),
-}
 
 impl Routine {
     /// On a CPU: sums over micro-batches, edits of single elements, the step and a moving average, each if
@@ -34,7 +25,7 @@ impl Routine {
     }
 
     /// The op that keeps the gradients of a whole net.
-    fn kept_of_net(&self) -> Option<(usize, GradientParts)> {
+    pub(super) fn kept_of_net(&self) -> Option<(usize, GradientParts)> {
         self.nodes.iter().enumerate().find_map(|(i, node)| match &node.op {
             Op::GradientParts(parts) => Some((i, (**parts).clone())),
             _ => None,
@@ -42,7 +33,7 @@ impl Routine {
     }
 
     /// The gradients of tables, which other ops compute from ∂E/∂X.
-    fn gradients_of_tables(&self) -> Vec<TensorId> {
+    pub(super) fn gradients_of_tables(&self) -> Vec<TensorId> {
         let of = |node: &Node| match &node.op {
             Op::EmbedGradient { tables, .. } => Vec::from_iter(tables.tensors()),
             _ => Vec::new(),
@@ -56,6 +47,7 @@ impl Routine {
         let Some(state) = self.state else { return Err(None) };
         let (mut with, mut taken) = (Companions::default(), vec![at]);
         let (mut penalized, mut noisy) = (0, 0);
+        // The op that reads all gradients, and its rule.
         let mut end = None;
         for k in (at + 1..self.nodes.len()).filter(|&k| self.touches(k, g)) {
             match *self.op(k) {
@@ -77,30 +69,24 @@ impl Routine {
                     (with.noise, noisy) = (Some((variance, key)), noisy + 1);
                 }
                 Op::Update { rule, ref range, .. } if *range == self.all() => {
-                    end = Some(End::Step(k, rule));
+                    end = Some((k, rule));
                     break;
                 }
                 Op::Direction { rule, g: of, u, at: 0, .. } if of == g && tables.is_empty() => {
-                    end = Some(End::Directions(k, rule, u));
+                    with.direction = Some(u);
+                    end = Some((k, rule));
                     break;
                 }
                 _ => return Err(Some("the step begins when all gradients are there")),
             }
             taken.push(k);
         }
-        let end = end.ok_or(None)?;
+        let (place, rule) = end.ok_or(None)?;
         ensure(penalized == 0 || penalized == parts.layers.len(), "L1 of some layers alone")?;
         // Tables aren't included.
         let of_layers = parts.layers.iter().map(|layer| layer.parameters().count()).sum::<usize>();
         let all = of_layers + 2 * parts.norms.len();
         ensure(noisy == 0 || noisy == all, "noise of some parameters alone")?;
-        let (place, rule) = match end {
-            End::Step(k, rule) => (k, rule),
-            End::Directions(k, rule, u) => {
-                with.direction = Some(u);
-                (k, rule)
-            }
-        };
         let of_tables = self.step_of_tables(&tables, with.clip_value, rule, state);
         for id in parts.norms.iter().flat_map(|norm| norm.sums.given()) {
             // Alone, so that the others need no memory.
@@ -116,16 +102,16 @@ impl Routine {
     }
 
     /// The elements of all parameters.
-    fn all(&self) -> Range<usize> {
+    pub(super) fn all(&self) -> Range<usize> {
         0..self.program.len(self.parameters)
     }
 
     /// The clipping of tables' gradients and the step on the tables, which are contiguous.
-    fn step_of_tables(
+    pub(super) fn step_of_tables(
         &self,
         tables: &[TensorId],
         clip_value: Option<f32>,
-        rule: Rule,
+        rule: UpdateRule,
         state: [TensorId; 3],
     ) -> Vec<Op> {
         let places = tables.iter().map(|id| self.program.range(*id, 0));
@@ -165,88 +151,5 @@ impl Routine {
         update.with.average = Some((*share, *average));
         self.set(i, Op::GradientUpdate(update));
         self.remove(i + 1);
-    }
-
-    /// On a GPU: the step of a small net, with the scores beside the gradients. A long batch would leave
-    /// too few blocks of gradients: it is split into parts ([`part_rows`]), which another launch sums.
-    pub(super) fn whole_net_on_gpu(&mut self, largest: u64) -> Result<(), &'static str> {
-        let Op::WholeNet(net) = self.op(0) else { return Ok(()) };
-        let net: WholeNet = (**net).clone();
-        let (batch, cols) = (self.program.batch, |id| self.cols(id));
-        let parameters = self.program.len(self.parameters);
-        if !net.runs_on_gpus() {
-            return Err("its ops are more than the kernel of whole nets does");
-        }
-        if !whole_net::fits(&net, batch, parameters, largest, cols) {
-            return Err("the net is large, or its units have several activations");
-        }
-        let inputs = [net.x].into_iter().chain(net.layers.iter().map(|layer| layer.a));
-        let shapes = net.layers.iter().zip(inputs);
-        let shapes: Vec<_> = shapes
-            .map(|(layer, input)| [cols(layer.z), cols(input) + usize::from(layer.bias.is_some())])
-            .collect();
-        // Tables have a separate step, so that gradients can't be cut into parts.
-        let has_tables = !self.gradients_of_tables().is_empty();
-        let rows = if has_tables { batch } else { part_rows(&shapes, batch) };
-        if let Some((at, kept)) = self.kept_of_net() {
-            self.step_on_gpu(at, kept, rows)?;
-        }
-        self.wide_input(rows < batch);
-        self.tables();
-        Ok(())
-    }
-
-    /// Fuses the gradients kept by op `at` with the scores, and with the step if nothing else reads them.
-    fn step_on_gpu(
-        &mut self,
-        at: usize,
-        kept: GradientParts,
-        rows: usize,
-    ) -> Result<(), &'static str> {
-        let (batch, g) = (self.program.batch, kept.parts);
-        let tables = self.gradients_of_tables();
-        let is_of_tables = |k: &usize| matches!(self.op(*k), Op::EmbedGradient { .. });
-        let mut behind = (at + 1..self.nodes.len()).filter(|&k| self.touches(k, g));
-        let next = behind.find(|k| !is_of_tables(k));
-        let step = next.and_then(|k| match *self.op(k) {
-            Op::Update { rule, state, ref range, .. } if *range == self.all() => {
-                Some((k, rule, state))
-            }
-            _ => None,
-        });
-        if step.is_none() && rows < batch {
-            return Err("gradients of a long batch are kept");
-        }
-        let sum = self.nodes.iter().enumerate().find_map(|(i, node)| match node.op {
-            Op::Accumulate { scores, sums } => Some((i, [scores, sums])),
-            _ => None,
-        });
-        let scores = sum.map(|(_, scores)| scores);
-        let GradientParts { layers, arena, norms, .. } = kept.clone();
-        let parameters = self.parameters;
-        match step {
-            None => self.set(at, Op::GradientParts(Box::new(GradientParts { scores, ..kept }))),
-            Some((k, rule, state)) if rows >= batch => {
-                let with = Companions::default();
-                let update =
-                    GradientUpdate { layers, rule, state, arena, parameters, scores, norms, with };
-                self.set(at, Op::GradientUpdate(Box::new(update)));
-                self.remove(k);
-                let of_tables = self.step_of_tables(&tables, None, rule, state);
-                of_tables.into_iter().rev().for_each(|op| self.insert(k, op));
-            }
-            Some((k, rule, state)) => {
-                let (count, len) = (Extent::Fixed(batch.div_ceil(rows)), self.all().end);
-                let parts = self.program.add("gradients.parts", Role::Gradient, count, len);
-                let of_parts = GradientParts { parts, rows, scores, ..kept };
-                self.set(at, Op::GradientParts(Box::new(of_parts)));
-                let sum = SumUpdate { parts, rule, parameters, state, scores: None };
-                self.set(k, Op::SumUpdate(Box::new(sum)));
-            }
-        }
-        if let Some((i, _)) = sum {
-            self.remove(i);
-        }
-        Ok(())
     }
 }

@@ -6,14 +6,14 @@ use crate::backend::{Values, ValuesMut};
 use crate::base::error::Result;
 use crate::base::wait::BlockOn as _;
 use crate::kernels::fused::whole_net::WholeNet;
+use crate::kernels::optim::gradient_update::ParameterGradient;
 use crate::kernels::optim::optimizer::RuleStep;
-use crate::kernels::optim::update::ParameterGradient;
 use crate::kernels::products::backward::{Delta, Scaled};
 use crate::kernels::products::dense::Dense;
 use crate::kernels::products::matmul::{self, Form};
 use crate::kernels::tensor::TensorId;
 use crate::kernels::{Access, Step};
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 use crate::plan::program::Op;
 
 /// A product inside a fused op.
@@ -71,7 +71,7 @@ fn fused(op: &WholeNet) -> Vec<Product> {
 /// A gradient inside an op, and the optimizer's rule applied to it there.
 struct Updated<'a> {
     gradient: &'a ParameterGradient,
-    rule: Rule,
+    rule: UpdateRule,
     state: [TensorId; 3],
     /// The loss scaling in mixed precision.
     scaled: Option<Scaled>,
@@ -150,7 +150,7 @@ impl Replay<'_> {
     /// A parameter tensor after the optimizer's step by `g`, in f64.
     fn stepped(
         &self,
-        rule: Rule,
+        rule: UpdateRule,
         state: [TensorId; 3],
         step: &Step,
         parameter: TensorId,

@@ -97,7 +97,7 @@ impl Chart {
         self
     }
 
-    /// Bars from 0, or from the bottom, over neighboring stretches from `range[0]` to `range[1]`.
+    /// Bars from 0, or from the bottom, over neighboring intervals from `range[0]` to `range[1]`.
     pub fn bars(mut self, range: [f64; 2], heights: &[f64]) -> Self {
         let width = (range[1] - range[0]) / heights.len().max(1) as f64;
         let bottom = self.py(0.0);

@@ -20,8 +20,8 @@ pub struct Bench {
     spec: Spec,
     /// Rows of a step.
     batch: usize,
-    /// Steps that are timed together.
-    stretch: usize,
+    /// Steps of a series, which are timed together.
+    steps_timed: usize,
     /// The fraction of a step's operations that is skipped, because inputs are 0.
     left_out: f64,
 }
@@ -107,7 +107,7 @@ impl Bench {
         let first = spec.net.shapes().next().map_or(0, |(out, cols)| out * cols);
         let of_first = trainer.session().backend().left_out(&samples);
         let left_out = of_first * (4 * batch * first) as f64 / step_flops(&spec.net, batch);
-        Ok(Bench { trainer, spec: spec.clone(), batch, stretch: 1, left_out })
+        Ok(Bench { trainer, spec: spec.clone(), batch, steps_timed: 1, left_out })
     }
 
     /// Trains for about `seconds` seconds.
@@ -116,24 +116,24 @@ impl Bench {
     /// When the device was lost, or the loss is no longer a finite number.
     pub fn measure(&mut self, seconds: f64) -> Result<Pace> {
         let before = self.trainer.session().backend().traffic();
-        let mut stretches = Vec::new();
+        let mut times = Vec::new();
         let mut steps = 0;
         let clock = Instant::now();
-        while clock.elapsed().as_secs_f64() < seconds || stretches.is_empty() {
+        while clock.elapsed().as_secs_f64() < seconds || times.is_empty() {
             let begin = Instant::now();
-            self.trainer.run_steps(self.stretch)?;
+            self.trainer.run_steps(self.steps_timed)?;
             let took = begin.elapsed().as_secs_f64();
-            steps += self.stretch;
+            steps += self.steps_timed;
             // The first series find the number of steps that takes a twentieth of the time.
-            if took < seconds / 40.0 && self.stretch < 1 << 16 {
-                self.stretch *= 2;
+            if took < seconds / 40.0 && self.steps_timed < 1 << 16 {
+                self.steps_timed *= 2;
             } else {
-                stretches.push(took / self.stretch as f64);
+                times.push(took / self.steps_timed as f64);
             }
         }
         let after = self.trainer.session().backend().traffic();
-        stretches.sort_by(f64::total_cmp);
-        let quantile = |q: f64| stretches[((stretches.len() - 1) as f64 * q).round() as usize];
+        times.sort_by(f64::total_cmp);
+        let quantile = |q: f64| times[((times.len() - 1) as f64 * q).round() as usize];
         let step_seconds = quantile(0.5);
         let per_step = |count: u64| count as f64 / steps as f64;
         let mut pace = Pace {
@@ -159,7 +159,7 @@ impl Bench {
     /// The host's time for a step: the time to submit as many steps as an idle device accepts without
     /// blocking the host.
     fn host_seconds(&mut self, submissions_per_step: f64) -> Result<f64> {
-        let steps = ((2.0 / submissions_per_step) as usize).clamp(1, self.stretch);
+        let steps = ((2.0 / submissions_per_step) as usize).clamp(1, self.steps_timed);
         let mut best = f64::INFINITY;
         for _ in 0..5 {
             let begin = Instant::now();

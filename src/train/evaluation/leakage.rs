@@ -148,13 +148,13 @@ pub fn tells_class(column: Column<'_>, labels: &[u32]) -> bool {
     if base < FEWEST || column.is_too_fine(groups.len(), base) {
         return false;
     }
-    let (mut mistakes, mut stretches, mut before) = (0.0, 0usize, None);
+    let (mut mistakes, mut runs, mut before) = (0.0, 0usize, None);
     for group in &groups {
         let counts = count(&mut group.iter().copied());
         let likeliest = (0..classes).max_by_key(|&k| counts[k]);
         mistakes += (group.len() - counts.iter().max().copied().unwrap_or(0)) as f64;
         if likeliest != before {
-            stretches += 1;
+            runs += 1;
             before = likeliest;
         }
         if mistakes > LEFT[0] * base as f64 {
@@ -164,7 +164,7 @@ pub fn tells_class(column: Column<'_>, labels: &[u32]) -> bool {
     if matches!(column, Column::Numbers(_)) {
         // A row among those of another class adds two runs.
         let occurring = all.iter().filter(|&&n| n > 0).count();
-        mistakes += stretches.saturating_sub(occurring) as f64 / 2.0;
+        mistakes += runs.saturating_sub(occurring) as f64 / 2.0;
     }
     mistakes <= LEFT[0] * base as f64
 }

@@ -6,21 +6,32 @@ use crate::base::clock::Instant;
 use crate::base::error::Result;
 use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
+use crate::math::optim::Optimizer;
+use crate::plan::program::Program;
 use crate::train::event::{Ending, Flow, Observer, Progress};
 use crate::train::snapshot::Position;
 use std::time::Duration;
 
 /// The interval at which observers are called, in seconds.
 const PIECE_SECONDS: f64 = 0.05;
+/// The work of the first piece of an epoch, in floating-point operations, unless a step has more.
+const FIRST_PIECE: f64 = 4e9;
 
 /// The result of running an epoch, or a part of it.
-pub(super) struct Stretch {
+pub(super) struct EpochPart {
     /// What ended the epoch early.
     pub ended: Option<Ending>,
     /// The mean loss over its rows so far.
     pub loss: f64,
     /// The time spent in observers, such as in a pause.
     pub waited: Duration,
+}
+
+/// The steps of the first piece of an epoch, by their work; later ones follow the time that steps take.
+pub(super) fn first_piece(program: &Program, batch: usize) -> usize {
+    let ops = program.ops[program.routines.step.clone()].iter();
+    let flops: f64 = ops.map(|op| program.flops(op, batch)).sum();
+    (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize
 }
 
 impl Trainer {
@@ -31,7 +42,7 @@ impl Trainer {
         run: &Run,
         observer: &mut dyn Observer,
         reads: usize,
-    ) -> Result<Option<Stretch>> {
+    ) -> Result<Option<EpochPart>> {
         let [reads] = self.as_first([reads as f64])?;
         let reads = (reads as usize).max(1);
         if self.at.within == 0 {
@@ -68,20 +79,10 @@ impl Trainer {
                 self.fit_piece(piece, asked.elapsed().as_secs_f64());
             }
 
-            let rows = (self.at.within - first) * run.batch;
-            let pace =
-                rows.min(run.rows) as f64 / begin.elapsed().saturating_sub(waited).as_secs_f64();
-            let left = run.total().saturating_sub(self.at.step);
+            let rows = ((self.at.within - first) * run.batch).min(run.rows);
+            let seconds = begin.elapsed().saturating_sub(waited).as_secs_f64();
             let told = Instant::now();
-            let flow = observer.progress(&Progress {
-                epoch: self.at.epoch + 1,
-                epochs: self.spec.epochs,
-                step: self.at.step,
-                steps: run.total(),
-                loss,
-                samples_per_second: pace,
-                seconds_left: left as f64 * run.batch as f64 / pace,
-            });
+            let flow = observer.progress(&self.progress(run, loss, rows as f64 / seconds));
             waited += told.elapsed();
             ended = ending_of(flow).or_else(|| self.out_of_time(run));
             ended = self.ending_as_first(ended)?;
@@ -100,7 +101,21 @@ impl Trainer {
                 return self.treat(run, observer, loss).map(|()| None);
             }
         }
-        Ok(Some(Stretch { ended, loss, waited }))
+        Ok(Some(EpochPart { ended, loss, waited }))
+    }
+
+    /// The progress of a run that takes `pace` rows per second.
+    fn progress(&self, run: &Run, loss: Option<f64>, pace: f64) -> Progress {
+        let left = run.total().saturating_sub(self.at.step);
+        Progress {
+            epoch: self.at.epoch + 1,
+            epochs: self.spec.epochs,
+            step: self.at.step,
+            steps: run.total(),
+            loss,
+            samples_per_second: pace,
+            seconds_left: left as f64 * run.batch as f64 / pace,
+        }
     }
 
     /// Runs the next `count` steps of the epoch, without skipped ones: all of them on
@@ -119,12 +134,22 @@ impl Trainer {
         let ((first, window), rows) = (self.window(run), self.training.rows);
         let order = run.order(rows, window);
         let number = |i: usize| self.at.step + i as u64;
-        let step = |i: usize| Step {
-            lr: self.lr(run, number(i)),
-            ..run.step(self.at.within - first + i, rows, number(i), &order)
+        let step = |i: usize| {
+            let lr = self.lr(run, number(i));
+            run.step(self.at.within - first + i, rows, number(i), &order, lr)
         };
         let is_run = |i: &usize| !self.detours.skipped.contains(&number(*i));
         (0..count).filter(is_run).map(step).collect()
+    }
+
+    /// Takes steps on the training rows.
+    pub(super) fn take_steps(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
+        self.check_intact()?;
+        self.for_training()?;
+        if self.spec.optimizer == Optimizer::Lbfgs {
+            return steps.iter().try_for_each(|step| self.lbfgs_step(run, step));
+        }
+        self.run_steps_of(run, steps)
     }
 
     /// Runs steps, each in as many micro-batches as its batch has.
@@ -173,7 +198,7 @@ impl Trainer {
         self.steps_at_hand(&run)?;
         let ((first, window), rows) = (self.window(&run), self.training.rows);
         let order = run.order(rows, window);
-        let step = Step { lr, ..run.step(self.at.within - first, rows, self.at.step, &order) };
+        let step = run.step(self.at.within - first, rows, self.at.step, &order, lr);
         self.take_steps(&run, &[step])?;
         self.at.within += 1;
         self.at.step += 1;

@@ -1,7 +1,7 @@
 //! The loop over epochs: each is run, evaluated and reported, until the run ends.
 
 use super::Trainer;
-use super::epoch::Stretch;
+use super::epoch::{EpochPart, ending_of};
 use super::run::Run;
 use super::stream::Held;
 use crate::base::clock::Instant;
@@ -10,7 +10,6 @@ use crate::data::{Dataset, Samples};
 use crate::net::metrics::Metrics;
 use crate::train::event::{End, Ending, Epoch, Observer, Start};
 use crate::train::snapshot::Position;
-use crate::train::trainer::epoch::ending_of;
 
 /// The most times that the loss is read back within an epoch.
 const READS_PER_EPOCH: usize = 8;
@@ -68,7 +67,7 @@ impl Trainer {
         let mut reads = READS_PER_EPOCH;
         while self.at.epoch < self.spec.epochs && ending.is_none() {
             let (begin, first) = (Instant::now(), self.at.within);
-            let Some(Stretch { ended, loss, waited }) = self.run_epoch(&run, observer, reads)?
+            let Some(EpochPart { ended, loss, waited }) = self.run_epoch(&run, observer, reads)?
             else {
                 continue;
             };

@@ -70,7 +70,7 @@ impl Seam {
 
     fn with(plan: &Plan, running: impl Iterator<Item = TensorId>) -> Self {
         let p = &plan.program;
-        let all = p.find("gradients");
+        let all = plan.gradients;
         let read: Vec<TensorId> = all.into_iter().chain(running).collect();
         let (mut tensors, mut len) = (Vec::new(), 0);
         for &id in &read {

@@ -53,7 +53,7 @@ impl Trainer {
             true => std::iter::once(0..w.len()).collect(),
             false => plan.layers.iter().map(|l| plan.program.range(l.weight, 0)).collect(),
         };
-        let gradients = plan.program.find("gradients");
+        let gradients = plan.gradients;
         self.session.backend_mut().write(parameters, Values::F64(w)).block_on()?;
         self.session.clear_sums()?;
         // The program's step, which for L-BFGS ends at the gradients.

@@ -2,14 +2,12 @@
 //! the spec says otherwise, runs steps of this net faster than in f32.
 
 use super::run::Run;
-use crate::backend::session::initial_weights;
-use crate::backend::session::{self, LayerWeights};
+use crate::backend::session::{self, LayerWeights, initial_weights};
 use crate::backend::{Backend, Values, ValuesMut};
 use crate::base::clock::Instant;
 use crate::base::error::{Error, Result};
 use crate::base::wait::BlockOn as _;
 use crate::data::{Dataset, Features, Preprocessing, Samples, Targets};
-use crate::kernels::Step;
 use crate::kernels::mixed::{BLOCKS, Multiplier};
 use crate::kernels::products::dense;
 use crate::math::activation::Activation;
@@ -50,12 +48,28 @@ const WORTH_IT: f64 = 0.95;
 /// other bits, and two runs shouldn't differ by chance.
 const CLEARLY: f64 = 1.5;
 
-/// Tests `backend` for mixed precision by the spec's gate, with `samples`, a batch
-/// of the run; programs and rows that it held are dropped.
+/// The test results of a device for training in mixed precision, with the first rows of `training` as a batch; none
+/// in f32. Programs and rows that it held are dropped.
 ///
 /// # Errors
 /// When it supports only f32, computes incorrectly, or isn't faster, with the measurement.
-pub(super) fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) -> Result<Admission> {
+pub(super) fn admission(
+    spec: &Spec,
+    training: &Dataset,
+    preprocessing: &Preprocessing,
+    mean_weight: Option<f64>,
+    backend: &mut dyn Backend,
+) -> Result<Option<Admission>> {
+    if spec.precision == Precision::F32 {
+        return Ok(None);
+    }
+    let batch: Vec<usize> = (0..spec.batch_size.min(training.rows())).collect();
+    let samples = preprocessing.samples_of(&training.select(&batch), mean_weight)?;
+    admit(spec, samples, backend).map(Some)
+}
+
+/// Tests `backend` for mixed precision by the spec's gate, with `samples`, a batch of the run.
+fn admit(spec: &Spec, samples: Samples, backend: &mut dyn Backend) -> Result<Admission> {
     let offered = backend.open_mixed().block_on()?;
     let batch = samples.rows();
     let widest = spec.net.shapes().map(|(units, inputs)| units.max(inputs)).max();
@@ -149,7 +163,7 @@ fn self_test_in(multiplier: Multiplier, backend: &mut dyn Backend) -> Result<()>
     // Every kind of op, with Z and A in one tensor and in two.
     let mut nets = vec![(67, [37, 70, 33, 5].to_vec())];
     if multiplier != Multiplier::Fma {
-        // Sums of many stretches.
+        // Sums of many segments.
         nets.push((97, [41, 12_300, 9].to_vec()));
     }
     for (rows, widths) in nets {
@@ -224,10 +238,10 @@ impl Work<'_> {
 
     /// Seconds of a step in a precision, without the first: the least of several series.
     fn seconds(&self, precision: Precision, backend: &mut dyn Backend) -> Result<f64> {
-        /// The least time of a series, and the most of all of them.
-        const STRETCH: f64 = 0.02;
-        const ALL: f64 = 0.5;
-        const STRETCHES: usize = 5;
+        /// The least seconds of a series, the most of all of them, and their number.
+        const LEAST: f64 = 0.02;
+        const MOST: f64 = 0.5;
+        const SERIES: usize = 5;
         let spec = Spec { precision, ..self.spec.clone() };
         let plan = plan::plan(&spec, self.batch, Purpose::Train, backend.traits());
         backend.unload();
@@ -239,7 +253,8 @@ impl Work<'_> {
         let run = Run::new(spec, self.batch);
         let order = run.order(self.batch, 0);
         let mut time = |count: usize| -> Result<f64> {
-            let steps: Vec<Step> = (0..count).map(|_| run.step(0, self.batch, 0, &order)).collect();
+            let step = run.step(0, self.batch, 0, &order, run.lr(0));
+            let steps = vec![step; count];
             let begin = Instant::now();
             backend.run(plan.program.routines.step.clone(), data, &steps).block_on()?;
             // Reading waits for the steps.
@@ -249,14 +264,14 @@ impl Work<'_> {
         time(1)?;
         let begin = Instant::now();
         let (mut count, mut least) = (1, f64::INFINITY);
-        let mut stretches = 0;
-        while stretches < STRETCHES && (stretches == 0 || begin.elapsed().as_secs_f64() < ALL) {
+        let mut series = 0;
+        while series < SERIES && (series == 0 || begin.elapsed().as_secs_f64() < MOST) {
             let seconds = time(count)?;
             least = least.min(seconds);
-            if seconds * (count as f64) < STRETCH && count < 1 << 12 {
+            if seconds * (count as f64) < LEAST && count < 1 << 12 {
                 count *= 2;
             } else {
-                stretches += 1;
+                series += 1;
             }
         }
         backend.forget(data);

@@ -1,11 +1,13 @@
 //! The training loop, with the one step counter.
 //!
-//! `start` draws weights, `run` computes the parameters of each step, `fit` runs epochs, `epoch` the steps of
+//! `start` plans and loads the program, `run` computes the parameters of each step, `fit` runs epochs
+//! and sets the learning rate, `epoch` takes the steps of
 //! one, `hook` exposes gradients before the update, `ranks` joins other ranks, `greeting` compares these,
 //! `data_parallel` sums gradients over them, `shard` shares the update between them, `sync_batch_norm` the statistics
 //! of batch normalization, `keep` compares epochs, and takes and restores checkpoints,
 //! `averaging` averages weights, `lbfgs` takes the steps that the host drives, `stream` feeds rows that aren't
-//! in memory, `sample` shows single steps to observers and applies their changes of the learning rate, `report`
+//! in memory and tells which rows are on the device,
+//! `sample` shows single steps to observers and applies their changes of the learning rate, `report`
 //! computes metrics that aren't sums over rows, `doctor` returns to a good state when a loss isn't finite and
 //! `diagnosis` finds the cause, `learnt` checks whether anything was learned, `mixed` whether a device trains
 //! in mixed precision, `loss_scale` reports its overflows.
@@ -30,7 +32,6 @@ mod sample;
 mod start;
 mod stream;
 
-use crate::backend::session::initial_weights;
 pub use hook::Gradients;
 pub use keep::GoodAt;
 pub use loss_scale::LossScale;
@@ -38,28 +39,23 @@ pub use mixed::Admission;
 pub use report::Predicted;
 
 use crate::backend::Backend;
-use crate::backend::session::{LayerWeights, Loaded, Session};
+use crate::backend::session::{LayerWeights, Loaded, Session, initial_weights};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::data::Fingerprint;
-use crate::data::{Dataset, Preprocessing, Samples};
+use crate::data::{Dataset, Fingerprint, Preprocessing, Samples};
 use crate::kernels::Step;
 use crate::kernels::tensor::HostTensor;
-use crate::math::optim::Optimizer;
 use crate::math::optim::lbfgs::Pair;
 use crate::math::schedule::Plateau;
 use crate::net::metrics::Metrics;
-use crate::net::precision::Precision;
 use crate::net::spec::Spec;
 use crate::train::model::Model;
+use crate::train::samples::samples;
 use crate::train::snapshot::{Best, Detours, Position, Snapshot};
 use doctor::LastGood;
 use learnt::lower_rate;
 use run::Run;
 use std::sync::Arc;
 use stream::{Held, Windows};
-
-/// The work of the first piece of an epoch, in floating-point operations, unless a step has more.
-const FIRST_PIECE: f64 = 4e9;
 
 /// Data about all rows of a set, of which only some are available.
 struct Whole {
@@ -173,33 +169,16 @@ impl Trainer {
         start::check_images(spec, training, &preprocessing)?;
         let mut spec = spec.clone();
         spec.batch_size = spec.batch_size.min(rows);
-        let samples = |spec: &Spec| {
-            let samples = crate::train::samples::samples(
-                spec.objective.loss,
-                &preprocessing,
-                training,
-                mean_weight,
-            )?;
-            start::check_weights(spec, &samples)?;
-            Ok::<_, Error>(Arc::new(samples))
-        };
         let mut backend = backend;
-        let admission = match spec.precision {
-            Precision::F16 => {
-                let batch: Vec<usize> = (0..spec.batch_size.min(training.rows())).collect();
-                let batch = preprocessing.samples_of(&training.select(&batch), mean_weight)?;
-                Some(mixed::admit(&spec, batch, backend.as_mut())?)
-            }
-            Precision::F32 => None,
-        };
+        let admission =
+            mixed::admission(&spec, training, &preprocessing, mean_weight, backend.as_mut())?;
         let mut session = start::load(&mut spec, backend)?;
-        let program = &session.plan().program;
-        let ops = program.ops[program.routines.step.clone()].iter();
-        let flops: f64 = ops.map(|op| program.flops(op, spec.batch_size)).sum();
-        let piece = (FIRST_PIECE / flops).clamp(1.0, 16.0) as usize;
+        let piece = epoch::first_piece(&session.plan().program, spec.batch_size);
         session.set_weights(&spec.net, &initial_weights(&spec))?;
         // After the weights: their copy on the host is the peak of memory use.
-        let samples = samples(&spec)?;
+        let samples = samples(spec.objective.loss, &preprocessing, training, mean_weight)?;
+        start::check_weights(&spec, &samples)?;
+        let samples = Arc::new(samples);
         let training = session.upload(samples.clone(), &preprocessing)?;
         Ok(Trainer {
             spec,
@@ -356,7 +335,10 @@ impl Trainer {
     pub fn queue_steps(&mut self, count: usize) -> Result<()> {
         let run = Run::new(self.spec.clone(), self.training.rows);
         let order = run.order(run.rows, self.at.epoch as u64);
-        let step = |i: usize| run.step(i % run.steps, run.rows, self.at.step + i as u64, &order);
+        let step = |i: usize| {
+            let done = self.at.step + i as u64;
+            run.step(i % run.steps, run.rows, done, &order, run.lr(done))
+        };
         let steps: Vec<Step> = (0..count).map(step).collect();
         self.take_steps(&run, &steps)?;
         self.at.step += count as u64;
@@ -364,24 +346,9 @@ impl Trainer {
         Ok(())
     }
 
-    /// Takes steps on the training rows.
-    fn take_steps(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
-        self.check_intact()?;
-        self.for_training()?;
-        if self.spec.optimizer == Optimizer::Lbfgs {
-            return steps.iter().try_for_each(|step| self.lbfgs_step(run, step));
-        }
-        self.run_steps_of(run, steps)
-    }
-
     /// Rows of a set with that mean weight, ready for the device.
     fn ready(&self, data: &Dataset, mean_weight: Option<f64>) -> Result<Samples> {
-        crate::train::samples::samples(
-            self.spec.objective.loss,
-            &self.preprocessing,
-            data,
-            mean_weight,
-        )
+        samples(self.spec.objective.loss, &self.preprocessing, data, mean_weight)
     }
 
     fn upload(&mut self, data: &Dataset, mean_weight: Option<f64>) -> Result<Loaded> {

@@ -62,8 +62,8 @@ impl Run {
     }
 
     /// Step `i` over the rows on the device, of which there are `rows`, after `done` steps of the
-    /// run.
-    pub fn step(&self, i: usize, rows: usize, done: u64, order: &Permutation) -> Step {
+    /// run, at the learning rate `lr`.
+    pub fn step(&self, i: usize, rows: usize, done: u64, order: &Permutation, lr: f32) -> Step {
         let first = i * self.batch;
         let rows = self.batch.min(rows - first);
         let divisor = self.spec.objective.divisor(rows, self.spec.net.outputs());
@@ -71,7 +71,7 @@ impl Run {
             rows: rows as u32,
             first: first as u32,
             order: order.words(),
-            lr: self.lr(done),
+            lr,
             reduction_factor: (1.0 / divisor) as f32,
             corrections: {
                 let change = |t: u64| self.momentum_change(t - 1).into();

@@ -28,8 +28,8 @@ impl<T: Gemm> Pass<'_, T> {
             // SAFETY: these rows of both belong to this piece or thread: it has just written the features,
             // and X is another tensor.
             let (features, x) = unsafe { (self.read(gathered, block), self.write(op.x, block)) };
-            for (place, table) in &embedded.tables {
-                embed::reference(*place, features, self.whole(*table), x);
+            for (lookup, table) in &embedded.tables {
+                embed::reference(*lookup, features, self.whole(*table), x);
             }
         }
         if self.trains() && op.mixup {

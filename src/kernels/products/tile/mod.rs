@@ -3,14 +3,14 @@
 //! A workgroup computes a block of C = A·B, each invocation a few quads of neighboring elements
 //! in registers. A and B pass through workgroup memory, `depth` of the inner dimension at a time;
 //! the next part is read while the current one is multiplied. If a block is small and the inner
-//! dimension long, four slices of the workgroup take stretches of it in turn.
+//! dimension long, four slices of the workgroup take segments of it in turn.
 //!
-//! **Every tile gives the same bits.** An element of C is the sum of its stretches, taken in
-//! order; a stretch is the sum of its products, taken in order, each by `fma`, which a device rounds
+//! **Every tile gives the same bits.** An element of C is the sum of its segments, taken in
+//! order; a segment is the sum of its products, taken in order, each by `fma`, which a device rounds
 //! once or twice (WGSL allows either), but always in the same way. The length of a
-//! stretch depends on the shape of the product alone. So the choice of the tile, by measurement or
-//! by default, changes no result. Stretches also keep the rounding errors of a long sum small:
-//! they grow with k / stretch + stretch and not with k.
+//! segment depends on the shape of the product alone. So the choice of the tile, by measurement or
+//! by default, changes no result. Segments also keep the rounding errors of a long sum small:
+//! they grow with k / segment + segment and not with k.
 //!
 //! `operand` writes the loads of A and B, `product` the product, `module` the kernel. The
 //! text around a product defines `{name}_store(row, col, value)`, which takes four neighboring
@@ -40,7 +40,7 @@ pub struct Tile {
     pub depth: usize,
     /// Rows and columns that one invocation computes: multiples of 4.
     pub each: [usize; 2],
-    /// The number of slices of the workgroup that take stretches in turn: 1, or 4 with four rows each.
+    /// The number of slices of the workgroup that take segments in turn: 1, or 4 with four rows each.
     pub slices: usize,
     /// Whether operands are read four elements at a time, where their rows allow it.
     pub wide: bool,
@@ -92,7 +92,13 @@ impl Tile {
         self.per_slice() * self.slices
     }
 
-    /// The estimated number of registers of an invocation: its sums, twice if stretches are folded, the
+    /// The number of blocks of a product (m, n, k).
+    #[must_use]
+    pub fn blocks(&self, [m, n, _]: [usize; 3]) -> usize {
+        m.div_ceil(self.rows).saturating_mul(n.div_ceil(self.cols))
+    }
+
+    /// The estimated number of registers of an invocation: its sums, twice if segments are folded, the
     /// operands of a k, its prefetched values, and addresses. AMD's compiler stays within 25% of it before RDNA
     /// 3.
     #[must_use]
@@ -182,42 +188,42 @@ impl Products {
         self.shapes.is_empty()
     }
 
-    /// Whether a sum has more than one stretch.
+    /// Whether a sum has more than one segment.
     fn folds(&self) -> bool {
-        self.shapes.iter().any(|[_, _, k]| *k > self.stretch())
+        self.shapes.iter().any(|[_, _, k]| *k > self.segment())
     }
 
-    /// Terms of a stretch.
-    fn stretch(&self) -> usize {
+    /// Terms of a segment.
+    fn segment(&self) -> usize {
         let few = self.shapes.iter().all(|[m, n, _]| m.saturating_mul(*n) < FEW);
         if few { SHORT } else { LONG }
     }
 }
 
-/// Terms of a stretch of a product with few elements, which slices may take in turn.
+/// Terms of a segment of a product with few elements, which slices may take in turn.
 const SHORT: usize = 64;
-/// How many short stretches a sum of `k` terms has.
+/// How many short segments a sum of `k` terms has.
 #[must_use]
-pub fn short_stretches(k: usize) -> usize {
+pub fn short_segments(k: usize) -> usize {
     k.div_ceil(SHORT)
 }
 
-/// The terms of short stretch `i` of `k`.
+/// The terms of short segment `i` of `k`.
 #[must_use]
-pub fn short_stretch(i: usize, k: usize) -> Range<usize> {
+pub fn short_segment(i: usize, k: usize) -> Range<usize> {
     i * SHORT..((i + 1) * SHORT).min(k)
 }
 
-/// Terms of a stretch of all other products.
+/// Terms of a segment of all other products.
 const LONG: usize = 4096;
-/// Products of fewer elements have short stretches.
+/// Products of fewer elements have short segments.
 const FEW: usize = 1 << 19;
 
 /// The tiles that a launch over these products may take, which give the same bits, on a device whose
 /// invocations may use only so many registers, if it has few.
 #[must_use]
 pub fn choices(products: &Products, registers: Option<usize>) -> Vec<usize> {
-    let sliced = products.stretch() == SHORT;
+    let sliced = products.segment() == SHORT;
     let fits = |tile: &Tile| registers.is_none_or(|most| tile.registers(products.folds()) <= most);
     (0..TILES.len())
         .filter(|&i| TILES[i].slices == 1 || sliced)
@@ -233,11 +239,8 @@ pub fn default_choice(products: &Products, registers: Option<usize>) -> usize {
     const BLOCKS: usize = 256;
     const WORTH_SLICING: usize = 128;
     let blocks = |tile: &Tile| -> usize {
-        products
-            .shapes
-            .iter()
-            .map(|[m, n, _]| m.div_ceil(tile.rows).saturating_mul(n.div_ceil(tile.cols)))
-            .fold(0, usize::saturating_add)
+        let each = products.shapes.iter().map(|&shape| tile.blocks(shape));
+        each.fold(0, usize::saturating_add)
     };
     let mut allowed = choices(products, registers);
     // If few registers leave none of this kind, the other kind is used.
@@ -313,9 +316,9 @@ impl Tuning {
 pub struct Tiling {
     /// The tile's index in [`TILES`].
     pub choice: usize,
-    /// Terms of a stretch.
-    stretch: usize,
-    /// Whether a sum has more than one stretch.
+    /// Terms of a segment.
+    segment: usize,
+    /// Whether a sum has more than one segment.
     fold: bool,
     /// Whether all operands can be read four elements at a time.
     aligned: bool,
@@ -330,7 +333,7 @@ impl Tiling {
         let choice = measured.filter(|choice| choices(products, registers).contains(choice));
         Tiling {
             choice: choice.unwrap_or_else(|| default_choice(products, registers)),
-            stretch: products.stretch(),
+            segment: products.segment(),
             fold: products.folds(),
             aligned: products.all_aligned,
         }
@@ -345,7 +348,7 @@ impl Tiling {
     /// The constants of the kernel.
     #[must_use]
     pub fn overrides(&self) -> Vec<(&'static str, f64)> {
-        let mut overrides = vec![("STRETCH", self.stretch as f64)];
+        let mut overrides = vec![("SEGMENT", self.segment as f64)];
         if self.tile().slices == 1 {
             overrides.push(("FOLD", f64::from(u8::from(self.fold))));
         }

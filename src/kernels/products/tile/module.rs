@@ -27,12 +27,12 @@ impl Tile {
         compose(format!("{name}_{self}"), call, shape, &shared, uniform, bindings, texts)
     }
 
-    /// The declarations that the products of a module share: workgroup memory and the length of a stretch.
+    /// The declarations that the products of a module share: workgroup memory and the length of a segment.
     fn memory(&self) -> String {
         let [a, b] = self.strides().map(|stride| stride * self.depth * self.slices);
         let quad = self.quad();
         let mut text = format!(
-            "override STRETCH: u32 = {SHORT}u; // terms of a stretch\n\
+            "override SEGMENT: u32 = {SHORT}u; // terms of a segment\n\
              var<workgroup> quads: array<{quad}, {}>; // of A, then of B\n",
             a + b
         );
@@ -44,15 +44,15 @@ impl Tile {
             let len = self.slices * self.per_slice() * (self.each[1] / 4);
             text += &format!("var<workgroup> exchange: array<vec4<f32>, {len}>;\n");
         } else {
-            text += "override FOLD: bool = true; // more than one stretch\n";
+            text += "override FOLD: bool = true; // more than one segment\n";
         }
         text
     }
 
-    /// The constants of [`Tile::memory`] for short stretches.
+    /// The constants of [`Tile::memory`] for short segments.
     #[must_use]
-    pub(in crate::kernels) fn short_stretches(&self) -> Vec<(&'static str, f64)> {
-        let mut overrides = vec![("STRETCH", SHORT as f64)];
+    pub(in crate::kernels) fn short_overrides(&self) -> Vec<(&'static str, f64)> {
+        let mut overrides = vec![("SEGMENT", SHORT as f64)];
         if self.slices == 1 {
             overrides.push(("FOLD", 1.0));
         }

@@ -1,4 +1,4 @@
-//! The WGSL of a product: through workgroup memory into registers, stretch by stretch.
+//! The WGSL of a product: through workgroup memory into registers, segment by segment.
 
 use super::operand::{Loader, Reads};
 use super::{Along, Operand, Tile};
@@ -282,12 +282,12 @@ impl Text<'_> {
             self.each_sum(|r, j| writeln!(out, "    var total{r}_{j} = vec4<f32>();"))?;
         }
         // Every slice takes as many iterations as the first, which has the most.
-        writeln!(out, "    let steps = STRETCH / {depth}u;")?;
-        writeln!(out, "    let rest = depth % (STRETCH * {slices}u);")?;
-        writeln!(out, "    let rounds = depth / (STRETCH * {slices}u) * steps")?;
+        writeln!(out, "    let steps = SEGMENT / {depth}u;")?;
+        writeln!(out, "    let rest = depth % (SEGMENT * {slices}u);")?;
+        writeln!(out, "    let rounds = depth / (SEGMENT * {slices}u) * steps")?;
         writeln!(out, "        + min((rest + {}u) / {depth}u, steps);", depth - 1)?;
         self.write_kept(out)?;
-        writeln!(out, "    var first = {};", if slices > 1 { "slice * STRETCH" } else { "0u" })?;
+        writeln!(out, "    var first = {};", if slices > 1 { "slice * SEGMENT" } else { "0u" })?;
         self.write_loads(out, "    ")?;
         writeln!(out, "    for (var round = 0u; round < rounds; round++) {{")?;
         writeln!(out, "        workgroupBarrier();")?;
@@ -297,7 +297,7 @@ impl Text<'_> {
         if slices > 1 {
             writeln!(
                 out,
-                "        first = ((round + 1u) / steps * {slices}u + slice) * STRETCH + (round + 1u) % steps * {depth}u;"
+                "        first = ((round + 1u) / steps * {slices}u + slice) * SEGMENT + (round + 1u) % steps * {depth}u;"
             )?;
         } else {
             writeln!(out, "        first += {depth}u;")?;
@@ -346,7 +346,7 @@ impl Text<'_> {
         }
     }
 
-    /// Adds the current stretches to the totals.
+    /// Adds the current segments to the totals.
     fn write_fold(&self, out: &mut String) -> fmt::Result {
         let Tile { slices, .. } = self.tile;
         if slices == 1 {

@@ -11,8 +11,8 @@ fn every_tile_divides_its_work_evenly() {
         let squares = (tile.rows + tile.cols) / 4 * (tile.depth / 4);
         assert!(tile.depth % 4 == 0 && squares <= threads, "{tile}");
         assert!(tile.slices == 1 || (tile.slices == 4 && tile.each[0] == 4), "{tile}");
-        for stretch in [SHORT, LONG] {
-            assert_eq!(stretch % tile.depth, 0, "{tile}");
+        for segment in [SHORT, LONG] {
+            assert_eq!(segment % tile.depth, 0, "{tile}");
         }
     }
 }

@@ -54,8 +54,8 @@ fn effects_of_delta(d: &Delta, overflows: Option<TensorId>, program: &Program) -
 
 pub fn launch(op: &Backward, on: &Launching<'_>) -> Launch {
     match on.program.precision_of(on.op) {
-        Precision::F32 => backward::launch(op, &on.tiling(), &|id| on.place(id)),
-        Precision::F16 => mixed::launch_backward(op, on.block(), &|id| on.place(id)),
+        Precision::F32 => backward::launch(op, &on.tiling(), &|id| on.layout(id)),
+        Precision::F16 => mixed::launch_backward(op, on.block(), &|id| on.layout(id)),
     }
 }
 

@@ -11,15 +11,15 @@ use std::fmt::{self, Formatter};
 
 pub fn tensors_mut(op: &mut Dense) -> Vec<&mut TensorId> {
     let all = [&mut op.input, &mut op.weight, &mut op.z, &mut op.a].into_iter();
-    let all = all.chain(op.bias.tensors_mut()).chain(&mut op.stretches).chain(&mut op.overflows);
+    let all = all.chain(op.bias.tensors_mut()).chain(&mut op.partial_sums).chain(&mut op.overflows);
     all.chain(op.functions.iter_mut().flat_map(Operand::tensors_mut)).collect()
 }
 
 pub fn effects(op: &Dense, program: &Program) -> Vec<Task> {
     let (mut reads, mut writes) = (vec![op.weight], Vec::new());
     if op.gathers { &mut writes } else { &mut reads }.push(op.input);
-    match (op.stretches, &op.functions) {
-        (Some(stretches), _) => writes.push(stretches),
+    match (op.partial_sums, &op.functions) {
+        (Some(sums), _) => writes.push(sums),
         (None, functions) => {
             reads.extend(op.bias.tensors());
             reads.extend(functions.iter().flat_map(Operand::tensors));
@@ -41,11 +41,11 @@ pub fn launch(op: &Dense, on: &Launching<'_>) -> Launch {
 pub fn line(op: &Dense, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result {
     let from = if op.gathers { "gathered " } else { "" };
     let (x, w) = (text.tensor(op.input), text.tensor(op.weight));
-    if let Some(stretches) = op.stretches {
+    if let Some(sums) = op.partial_sums {
         return write!(
             f,
-            "dense                {} = stretches of {from}{x} · {w}ᵀ",
-            text.tensor(stretches)
+            "dense                {} = partial sums of {from}{x} · {w}ᵀ",
+            text.tensor(sums)
         );
     }
     let to = if op.functions.is_some() { op.a } else { op.z };

@@ -24,7 +24,7 @@ pub fn effects(op: &GradientParts, program: &Program) -> Vec<Task> {
     let parts = layers.chain(norms).map(|mut task| {
         if let Some(collected) = op.collected {
             let places = task.writes.iter().map(|s| s.range.clone());
-            task.changes.extend(places.map(|place| program.stretch(collected, place)));
+            task.changes.extend(places.map(|place| program.slice(collected, place)));
         }
         if op.adds {
             task.changes.append(&mut task.writes);
@@ -35,7 +35,7 @@ pub fn effects(op: &GradientParts, program: &Program) -> Vec<Task> {
 }
 
 pub fn launch(op: &GradientParts, on: &Launching<'_>) -> Launch {
-    gradient::launch_parts(op, on.shape(op.parts), &on.tiling(), &|id| on.place(id))
+    gradient::launch_parts(op, on.shape(op.parts), &on.tiling(), &|id| on.layout(id))
 }
 
 pub fn line(op: &GradientParts, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result {

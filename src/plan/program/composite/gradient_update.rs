@@ -6,7 +6,7 @@ use super::super::{Program, Task};
 use super::parameters::{of_layer, of_norm, update_norm};
 use crate::kernels::Launch;
 use crate::kernels::fused::gradient;
-use crate::kernels::optim::update::{Companions, GradientUpdate};
+use crate::kernels::optim::gradient_update::{Companions, GradientUpdate};
 use crate::kernels::tensor::TensorId;
 use std::fmt::{self, Formatter};
 
@@ -36,7 +36,7 @@ fn with(program: &Program, mut task: Task, op: &GradientUpdate) -> Task {
     let (of_parameters, of_state): (Vec<_>, Vec<_>) =
         task.changes.into_iter().partition(|s| program.tensor(s.tensor).buffer == home);
     let places = || of_parameters.iter().map(|slice| slice.range.clone());
-    let all = |id: TensorId| places().map(move |place| program.stretch(id, place));
+    let all = |id: TensorId| places().map(move |place| program.slice(id, place));
     let collected = with.collected.into_iter().flat_map(all);
     let average = with.average.into_iter().flat_map(|(_, average)| all(average));
     let mut changes = Vec::from_iter(of_state.into_iter().chain(collected).chain(average));
@@ -50,7 +50,7 @@ fn with(program: &Program, mut task: Task, op: &GradientUpdate) -> Task {
 }
 
 pub fn launch(op: &GradientUpdate, on: &Launching<'_>) -> Launch {
-    gradient::launch_update(op, on.program.batch, &on.tiling(), &|id| on.place(id))
+    gradient::launch_update(op, on.program.batch, &on.tiling(), &|id| on.layout(id))
 }
 
 pub fn line(op: &GradientUpdate, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,5 @@
-//! Fused ops, each with its tensors, its effects on them, its launch and its line of text, as the table of
-//! [`op`](super::op) requires.
+//! Composite ops, whose operands are a structure: the fused ones, which rules make, and normalizations. Each has its
+//! tensors, its effects on them, its launch and its line of text, as the table of [`op`](super::op) requires.
 
 pub(super) mod backward;
 pub(super) mod dense;

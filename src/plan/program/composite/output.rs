@@ -10,9 +10,9 @@ use std::fmt::{self, Formatter};
 pub fn tensors_mut(op: &mut Output) -> Vec<&mut TensorId> {
     let mut all = vec![&mut op.z, &mut op.y, &mut op.unit, &mut op.scores];
     all.extend(&mut op.delta);
-    if let Some(stretches) = &mut op.stretches {
-        all.push(&mut stretches.sums);
-        all.extend(stretches.bias.tensors_mut());
+    if let Some(partial) = &mut op.partial_sums {
+        all.push(&mut partial.sums);
+        all.extend(partial.bias.tensors_mut());
     }
     all.extend(op.functions.iter_mut().flat_map(Operand::tensors_mut));
     all
@@ -21,10 +21,10 @@ pub fn tensors_mut(op: &mut Output) -> Vec<&mut TensorId> {
 pub fn effects(op: &Output, program: &Program) -> Vec<Task> {
     let (mut reads, mut writes) = (vec![op.unit], Vec::new());
     reads.extend(op.functions.iter().flat_map(Operand::tensors));
-    match op.stretches {
-        Some(stretches) => {
-            reads.push(stretches.sums);
-            reads.extend(stretches.bias.tensors());
+    match op.partial_sums {
+        Some(partial) => {
+            reads.push(partial.sums);
+            reads.extend(partial.bias.tensors());
             writes.push(op.y);
         }
         None => {
@@ -38,8 +38,8 @@ pub fn effects(op: &Output, program: &Program) -> Vec<Task> {
 
 pub fn launch(op: &Output, on: &Launching<'_>) -> Launch {
     let cols = on.cols(op.y);
-    let stretches = op.stretches.map_or(0, |stretches| on.cols(stretches.sums) / cols);
-    output::launch(op, cols, stretches, on.storage)
+    let segments = op.partial_sums.map_or(0, |partial| on.cols(partial.sums) / cols);
+    output::launch(op, cols, segments, on.storage)
 }
 
 pub fn line(op: &Output, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result {
@@ -48,5 +48,5 @@ pub fn line(op: &Output, text: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result 
         write!(f, "{}, ", text.tensor(delta))?;
     }
     write!(f, "{} = {} at {}", text.tensor(op.scores), op.loss.name(), text.tensor(op.y))?;
-    op.stretches.map_or(Ok(()), |stretches| write!(f, " of Σ {}", text.tensor(stretches.sums)))
+    op.partial_sums.map_or(Ok(()), |partial| write!(f, " of Σ {}", text.tensor(partial.sums)))
 }

@@ -2,7 +2,7 @@
 
 use super::super::operand::Operand;
 use super::super::{Program, Slice, Task};
-use crate::kernels::optim::update::{NormParameters, NormSums, ParameterGradient};
+use crate::kernels::optim::gradient_update::{NormParameters, NormSums, ParameterGradient};
 use crate::kernels::tensor::TensorId;
 
 /// The tensors of a layer's gradient.
@@ -26,7 +26,7 @@ pub(super) fn update_norm(program: &Program, norm: &NormParameters, states: &[Te
     for w in [norm.scale, norm.shift] {
         changes.push(program.whole(w));
         let place = program.range(w, 0);
-        changes.extend(states.iter().map(|&state| program.stretch(state, place.clone())));
+        changes.extend(states.iter().map(|&state| program.slice(state, place.clone())));
     }
     Task { reads: sums_of(program, norm), writes: vec![], changes }
 }
@@ -43,7 +43,7 @@ fn sums_of(program: &Program, norm: &NormParameters) -> Vec<Slice> {
 /// The gradients of scale and shift in their places in `sums`.
 pub(super) fn parts_of_norm(program: &Program, norm: &NormParameters, sums: TensorId) -> Task {
     let mut reads = sums_of(program, norm);
-    let places = [norm.scale, norm.shift].map(|w| program.stretch(sums, program.range(w, 0)));
+    let places = [norm.scale, norm.shift].map(|w| program.slice(sums, program.range(w, 0)));
     let mut task = Task { writes: places.to_vec(), ..Task::default() };
     // If they are already there, they stay.
     let is_there = |slice: &Slice| places.iter().any(|place| program.overlap(place, slice));

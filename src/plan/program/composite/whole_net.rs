@@ -87,7 +87,7 @@ pub fn effects(op: &WholeNet, program: &Program) -> Vec<Task> {
 }
 
 pub fn launch(op: &WholeNet, on: &Launching<'_>) -> Launch {
-    whole_net::launch(op, on.program.batch, on.storage, &|id| on.place(id))
+    whole_net::launch(op, on.program.batch, on.storage, &|id| on.layout(id))
 }
 
 pub fn line(op: &WholeNet, _: &Text<'_>, f: &mut Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@
 use super::average::Share;
 use crate::kernels::layers::norm::NormalizedGradient;
 use crate::kernels::tensor::TensorId;
-use crate::math::optim::Rule;
+use crate::math::optim::UpdateRule;
 
 /// The gradient of a layer's parameters.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +45,7 @@ pub struct GradientUpdate {
     /// The layers.
     pub layers: Vec<ParameterGradient>,
     /// The rule.
-    pub rule: Rule,
+    pub rule: UpdateRule,
     /// The state of the rule, for all parameters in one row.
     pub state: [TensorId; 3],
     /// The buffer in which δ and A lie.
