@@ -172,7 +172,11 @@ fn losses_that_make_no_sense_are_refused() {
     place.write("noisy.csv", noisy(300));
     let cases = [
         ("noisy.csv --target y --loss hinge", 2, "hinge cannot be used with a regression target"),
-        ("noisy.csv --target kind --loss gaussian-nll", 2, "gaussian-nll with classes"),
+        (
+            "noisy.csv --target kind --loss gaussian-nll",
+            2,
+            "gaussian-nll cannot be used with classes",
+        ),
         ("noisy.csv --target y --loss quantile(1.5)", 2, "not between 0 and 1"),
         ("noisy.csv --target y --loss mse", 2, "unknown loss"),
         (

@@ -159,7 +159,7 @@ fn rows_that_cannot_be_read_stop_or_are_passed_over() {
     let skipped = place.ok(&format!("{predict} --on-error skip"));
     for part in [
         "skipped: \"wide\" is not a number (broken.csv, line 8, column 2 (x))",
-        "a row of 2 cells, but the first row has 4 (broken.csv, line 21)",
+        "the row has 2 cells, but the first row has 4 (broken.csv, line 21)",
         "2 rows could not be read and were skipped",
         "38 rows predicted",
     ] {

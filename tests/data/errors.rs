@@ -51,7 +51,7 @@ fn what_is_wrong_in_a_text_is_named_with_its_line_and_column() {
     place.write("once.csv", "a,y\n1,5\n2,5\n");
     place.write("class.csv", "a,y\n1,u\n2,u\n");
     place.write("missing.csv", "a,y\n1,2\n2,\n");
-    refuses(&place, "ragged.csv", &["a row of 2 cells", "where: ragged.csv, line 3\n"]);
+    refuses(&place, "ragged.csv", &["the row has 2 cells", "where: ragged.csv, line 3\n"]);
     refuses(&place, "quote.csv", &["never closed", "where: quote.csv, line 2\n"]);
     refuses(&place, "utf8.csv", &["invalid UTF-8", "line 3, column 2 (b)", "iconv"]);
     refuses(&place, "empty.csv", &["the file is empty", "where: empty.csv"]);

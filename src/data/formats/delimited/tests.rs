@@ -108,8 +108,8 @@ fn bad_rows_are_named_with_file_line_column_and_cure() {
     let text = refusal("a,b,y\n1,2,3\n4,5\n");
     assert!(text.contains("the row has 2 cells, but the first row has 3"), "{text}");
     assert!(text.contains("where: dir/t.csv, line 3\n"), "{text}");
-    assert!(refusal("a,b\n1,2\n1,2,3,4\n").contains("a row of 4 cells"));
-    assert!(refusal("a,b\n\"1\",2\n1,2,\"3\"\n").contains("a row of 3 cells"));
+    assert!(refusal("a,b\n1,2\n1,2,3,4\n").contains("the row has 4 cells"));
+    assert!(refusal("a,b\n\"1\",2\n1,2,\"3\"\n").contains("the row has 3 cells"));
     let text = refusal("a,b,y\n1,2,3\n4,\"5,6\n7,8,9\n");
     assert!(text.contains("line 3") && text.contains("never closed"), "{text}");
     assert!(refusal("").contains("the file is empty"));
