@@ -2,8 +2,8 @@
 //!
 //! `start` draws weights, `run` computes the parameters of each step, `fit` runs epochs, `epoch` the steps of
 //! one, `hook` exposes gradients before the update, `ranks` joins other ranks, `greeting` compares these,
-//! `data_parallel` sums gradients over them, `shard` shares the update between them, `sync_batch_norm` the statistics
-//! of batch normalization, `keep` compares epochs, and takes and restores checkpoints,
+//! `data_parallel` sums gradients over them, `shared_update` shares the update between them, `sync_batch_norm` the
+//! statistics of batch normalization, `keep` compares epochs, and takes and restores checkpoints,
 //! `averaging` averages weights, `lbfgs` takes the steps that the host drives, `stream` feeds rows that aren't
 //! in memory, `sample` shows single steps to observers and applies their changes of the learning rate, `report`
 //! computes metrics that aren't sums over rows, `doctor` returns to a good state when a loss isn't finite and

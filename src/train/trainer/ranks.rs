@@ -71,7 +71,7 @@ impl Trainer {
             tree,
             norms: None,
             overlap: None,
-            shard: None,
+            shared_update: None,
             drifts,
         };
         self.load_parts(&mut parallel)?;

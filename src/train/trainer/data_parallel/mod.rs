@@ -2,7 +2,7 @@
 //! ranks, and every rank takes the same update.
 
 pub(super) mod overlap;
-mod shard;
+mod shared_update;
 pub(super) mod sync_batch_norm;
 
 use super::hook::Seam;
@@ -18,7 +18,7 @@ use crate::train::ranks::{
     Parts, Ranks, Tree, micro_batches, reduce, reduce_in_place, reduce_scatter_in_place,
 };
 use overlap::Overlap;
-use shard::Shard;
+use shared_update::SharedUpdate;
 use std::ops::Range;
 use sync_batch_norm::{Blocks, Place, SyncBatchNorm};
 
@@ -36,7 +36,7 @@ pub(super) struct DataParallel {
     /// Where sums overlap with the backward pass.
     pub overlap: Option<Overlap>,
     /// Where ranks share the optimizer's step.
-    pub shard: Option<Shard>,
+    pub shared_update: Option<SharedUpdate>,
     /// Whether the weights may differ in their last bits between ranks, as their devices are of different kinds.
     pub drifts: bool,
 }
@@ -75,8 +75,8 @@ impl DataParallel {
         // The update is for the whole batch, though the program holds only some of its rows.
         let rows = step.rows.min(plan.program.batch as u32);
         backend.run(update, data, &[Step { rows, ..*step }]).block_on()?;
-        match &mut self.shard {
-            Some(shard) => shard.gather(backend, self.ranks.as_mut()),
+        match &mut self.shared_update {
+            Some(shared) => shared.gather(backend, self.ranks.as_mut()),
             None => Ok(()),
         }
     }
@@ -263,7 +263,7 @@ impl DataParallel {
         }
         let values = backend.host_mut(gradients).ok_or_else(lost)?;
         let (ranks, tree) = (self.ranks.as_mut(), &mut self.tree);
-        match (&self.shard, &self.parts) {
+        match (&self.shared_update, &self.parts) {
             (Some(_), _) => reduce_scatter_in_place(ranks, tree, values)?,
             (None, Parts::Blocks(_)) => reduce_in_place(ranks, tree, values)?,
             (None, Parts::Ends(_)) => ranks.sum(values)?,

@@ -87,7 +87,7 @@ impl Overlap {
             }
             parallel.tree.push(block, values);
         }
-        let is_sharded = parallel.shard.is_some();
+        let is_shared = parallel.shared_update.is_some();
         let Overlap { buckets, scratch } = self;
         let ranks = parallel.ranks.as_mut();
         let own = [ranks.rank(), ranks.size()];
@@ -97,7 +97,7 @@ impl Overlap {
             rows: last,
             nothing,
             tree: &parallel.tree,
-            own: is_sharded.then_some(own),
+            own: is_shared.then_some(own),
         };
         let result = thread::scope(|scope| {
             let (give, given) = channel();
@@ -107,7 +107,7 @@ impl Overlap {
                 for bucket in given {
                     let bucket: &mut Bucket = bucket;
                     let values = &mut bucket.values[..];
-                    match is_sharded {
+                    match is_shared {
                         true => reduce_scatter_in_place(ranks, scratch, values)?,
                         false => sum(ranks, scratch, by_blocks, values)?,
                     }
