@@ -5,6 +5,7 @@
 //! this process, and `mpi` (feature `mpi`) are the processes that `mpirun` or `srun` started.
 
 mod parts;
+mod shards;
 mod threads;
 mod tree;
 
@@ -12,6 +13,8 @@ mod tree;
 pub mod mpi;
 
 pub use parts::{Parts, micro_batches};
+pub use shards::Shards;
+pub(crate) use shards::multiple;
 pub use threads::{Threads, threads};
 pub use tree::{
     Tree, all_gather_in_place, own_part, reduce, reduce_in_place, reduce_scatter_in_place,

@@ -309,7 +309,7 @@ impl Trainer {
     /// The backend, without the training rows, for other uses.
     #[must_use]
     pub fn into_backend(mut self) -> Box<dyn Backend> {
-        self.session.forget(&self.training);
+        self.forget_training();
         self.session.into_backend()
     }
 
