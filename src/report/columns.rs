@@ -223,7 +223,7 @@ pub(super) fn sampled(known: usize, rows: Rows) -> Option<NotComputed> {
     (known < rows.training).then(|| NotComputed {
         part: "distributions, importance and partial dependence over all rows".into(),
         why: format!(
-            "the table is larger than --memory-limit: they are computed from a sample of {known} of its {} training rows",
+            "the table is larger than --memory-limit, or split with --shard: they are computed from a sample of {known} of its {} training rows",
             rows.training
         ),
     })

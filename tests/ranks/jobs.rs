@@ -32,7 +32,7 @@ pub fn start(place: &Place, groups: &[(usize, &str)]) -> Job {
 }
 
 /// As [`start`], with environment variables.
-fn start_with(place: &Place, groups: &[(usize, &str)], environment: &[(&str, &str)]) -> Job {
+pub fn start_with(place: &Place, groups: &[(usize, &str)], environment: &[(&str, &str)]) -> Job {
     let mut command = Command::new("mpirun");
     command.args(["--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]);
     for (i, (count, args)) in groups.iter().enumerate() {

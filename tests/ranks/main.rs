@@ -6,3 +6,4 @@ mod cli_support;
 mod faults;
 mod jobs;
 mod same_bits;
+mod sharded;

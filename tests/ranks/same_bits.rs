@@ -5,7 +5,7 @@ use crate::jobs::{run, run_in_buckets, weights};
 use serde_json::Value;
 
 /// A table of `rows` rows with a column of weights.
-fn table(place: &Place, name: &str, rows: u32) {
+pub fn table(place: &Place, name: &str, rows: u32) {
     let mut text = String::from("x,y,kind,w,target\n");
     for i in 0..rows {
         let x = f64::from(i * 37 % 101) / 50.0 - 1.0;

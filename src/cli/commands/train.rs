@@ -62,7 +62,9 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
     }
     announce(args, &job);
     warn(&warnings);
+    ranks::shard(&mut job)?;
     job.store()?;
+    ranks::say_held(&job);
     if let Some(stored) = &job.stored {
         warn(&stored.warnings);
         warnings.extend(stored.warnings.iter().cloned());

@@ -31,7 +31,7 @@ impl HeldOutRows {
     /// Those of a run of one net, of an ensemble, or of a cross-validation. Nothing is printed.
     ///
     /// # Errors
-    /// When the data can't be opened, were changed, or are larger than the memory limit, when no rows are held out, and
+    /// When the data can't be opened, were changed, or aren't held in memory, when no rows are held out, and
     /// when a model is missing.
     pub fn of(run: &Path) -> Result<Self> {
         let directory = RunDirectory::open(run)?;
@@ -40,8 +40,8 @@ impl HeldOutRows {
             return Err(Error::data("the data came from standard input"));
         };
         let mut source = Source::open(config, Hooks::default())?;
-        if source.is_streamed() {
-            return Err(Error::data("the table is larger than --memory-limit"));
+        if let Some(reason) = source.reason_to_stream() {
+            return Err(Error::data(reason.describe()));
         }
         let options = source.config.run.clone();
         let mut all = HeldOutRows {

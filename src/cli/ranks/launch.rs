@@ -38,6 +38,11 @@ pub(in crate::cli) fn start() -> Result<()> {
     Ok(())
 }
 
+/// The rank of this process, and the number of ranks.
+pub(super) fn place() -> [usize; 2] {
+    [processes::rank(), processes::size()]
+}
+
 /// Whether several ranks run.
 pub(in crate::cli) fn are_several() -> bool {
     processes::size() > 1

@@ -12,4 +12,4 @@ pub(in crate::cli) use launch::{
     are_several, as_first, device, directory_of_first, fail, finish, follows, is_own, meet, refuse,
     start, threads,
 };
-pub(in crate::cli) use training::{follow, join, join_alone, shared_directory};
+pub(in crate::cli) use training::{follow, join, join_alone, say_held, shard, shared_directory};

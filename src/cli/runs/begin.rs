@@ -109,9 +109,10 @@ pub(in crate::cli) fn announce(args: &TrainArgs, job: &Job) {
         }
         _ => {}
     }
-    if job.streaming.is_some() {
+    if let Some(table) = &job.streaming {
         say(format_args!(
-            "memory: the table is larger than the limit: profiled on a sample of {}, and encoded on disk",
+            "memory: {}: profiled on a sample of {}, and encoded on disk",
+            table.reason().describe(),
             count(job.data.rows(), "row")
         ));
     }

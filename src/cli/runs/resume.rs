@@ -95,7 +95,9 @@ pub(in crate::cli) fn resume(args: &TrainArgs, given: TrainConfig, run: &Path) -
         warnings.extend(note_other_length(&mut job, before, at));
     }
     warn(&warnings);
+    ranks::shard(&mut job)?;
     job.store()?;
+    ranks::say_held(&job);
     let opened = match is_chosen {
         true => open::open_for(&job)?,
         false => open::open_device_as(&job.config.device, "the run was started on it")?,

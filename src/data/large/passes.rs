@@ -99,15 +99,13 @@ impl StreamedTable {
         let columns = table.frame().columns.iter().flatten().count();
         let sample = Arc::new(Data::Table(Box::new(table)));
         let (places, rows) = (sampling.places, sampling.rows);
-        let notes = source.notes();
         let options = options.clone();
-        let streamed =
-            StreamedTable { source, options, sample, places, rows, columns, has_dropped };
-        if streamed.bytes() > memory {
-            // Otherwise it is opened again as a whole, with the same messages.
-            crate::data::sources::options::say(&streamed.options, &notes);
-        }
-        Ok(streamed)
+        Ok(StreamedTable { source, options, sample, places, rows, columns, has_dropped })
+    }
+
+    /// Reports the notes about its source: not if it is opened again as a whole, which reports them too.
+    pub fn say_notes(&self) {
+        crate::data::sources::options::say(&self.options, &self.source.notes());
     }
 
     /// The number of rows of the whole table.

@@ -25,6 +25,8 @@ pub struct StoredWriter {
     out: BufWriter<File>,
     form: Option<Form>,
     rows: usize,
+    /// The rows that are written.
+    held: Range<usize>,
     /// Σ w over the rows, summed in their order.
     weight: f64,
     spread: Spread,
@@ -37,13 +39,22 @@ impl StoredWriter {
     /// # Errors
     /// When it can't be created.
     pub fn create() -> Result<Self> {
+        Self::create_for(0..usize::MAX)
+    }
+
+    /// As [`StoredWriter::create`], for a set of which only these rows are written, counted from the first appended
+    /// one. Its number of rows, its weights, its targets' variation and its fingerprint are those of all rows.
+    ///
+    /// # Errors
+    /// As [`StoredWriter::create`].
+    pub fn create_for(held: Range<usize>) -> Result<Self> {
         let (file, path) = passing_file()?;
         let out = BufWriter::with_capacity(1 << 20, file);
         let (spread, hash) = (Spread::default(), Sha256::new());
-        Ok(StoredWriter { path, out, form: None, rows: 0, weight: 0.0, spread, hash })
+        Ok(StoredWriter { path, out, form: None, rows: 0, held, weight: 0.0, spread, hash })
     }
 
-    /// Appends rows with the same columns and targets as the previous ones.
+    /// Appends rows with the same columns and targets as the previous ones; those that aren't held are only counted.
     ///
     /// # Errors
     /// When the columns or targets differ, or the rows can't be written.
@@ -62,9 +73,14 @@ impl StoredWriter {
             self.spread.add(m, data.weights());
         }
         data.weights().into_iter().flatten().for_each(|&w| self.weight += f64::from(w));
-        self.rows += data.rows();
         self.hash.update(&bytes);
-        self.out.write_all(&bytes).map_err(|e| self.error(&e))
+        let place = |row: usize| row.clamp(self.rows, self.rows + data.rows()) - self.rows;
+        let held = place(self.held.start)..place(self.held.end);
+        let row_bytes = form.row_bytes();
+        self.rows += data.rows();
+        self.out
+            .write_all(&bytes[held.start * row_bytes..held.end * row_bytes])
+            .map_err(|e| full(&self.path, &e))
     }
 
     /// The set, if it has rows.
@@ -72,7 +88,7 @@ impl StoredWriter {
     /// # Errors
     /// When they can't be written, or all have the weight 0.
     pub fn finish(self) -> Result<Option<StoredSet>> {
-        let StoredWriter { path, mut out, form, rows, weight, spread, hash } = self;
+        let StoredWriter { path, mut out, form, rows, held, weight, spread, hash } = self;
         let file = out.flush().and_then(|()| out.into_inner().map_err(|e| e.into_error()));
         let file = file.map_err(|e| full(&path, &e))?;
         let Some(form) = form.filter(|_| rows > 0) else { return Ok(None) };
@@ -83,11 +99,8 @@ impl StoredWriter {
         let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let fingerprint = Fingerprint { rows, columns: form.features, sha256 };
         let file = Mutex::new(file);
-        Ok(Some(StoredSet { path, file, form, rows, mean_weight, spread, fingerprint }))
-    }
-
-    fn error(&self, error: &std::io::Error) -> Error {
-        full(&self.path, error)
+        let held = held.start.min(rows)..held.end.min(rows);
+        Ok(Some(StoredSet { path, file, form, rows, held, mean_weight, spread, fingerprint }))
     }
 }
 
@@ -96,13 +109,14 @@ fn full(path: &std::path::Path, error: &std::io::Error) -> Error {
         .help("during training, the encoded rows of a table beyond --memory-limit are stored on disk: free some space, or set WGRAD_CACHE_DIR to another directory")
 }
 
-/// Rows in a temporary file.
+/// Rows in a temporary file: all rows of a set, or a range of them.
 #[derive(Debug)]
 pub struct StoredSet {
     path: PathBuf,
     file: Mutex<File>,
     form: Form,
     rows: usize,
+    held: Range<usize>,
     mean_weight: Option<f64>,
     spread: Spread,
     fingerprint: Fingerprint,
@@ -115,10 +129,16 @@ impl StoredSet {
         &self.form.name
     }
 
-    /// The number of rows.
+    /// The number of rows of the set, whether they are in the file or not.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// The rows that are in the file.
+    #[must_use]
+    pub fn held(&self) -> Range<usize> {
+        self.held.clone()
     }
 
     /// The fingerprint of the rows.
@@ -148,9 +168,9 @@ impl StoredSet {
     /// At most `rows` rows from position `first` of an order.
     ///
     /// # Errors
-    /// When they can't be read.
+    /// When they aren't in the file, or can't be read.
     pub fn window(&self, order: &SlabOrder, first: usize, rows: usize) -> Result<Dataset> {
-        self.read(order.pieces(first, rows), rows.min(self.rows.saturating_sub(first)))
+        self.read(order.pieces(first, rows), rows.min(order.rows().saturating_sub(first)))
     }
 
     /// Some of its rows, in the order of the file.
@@ -168,8 +188,11 @@ impl StoredSet {
         let mut bytes = Vec::new();
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         for piece in pieces {
+            if piece.start < self.held.start || piece.end > self.held.end {
+                return Err(Error::failed("a row is read that isn't in the file").at(self.name()));
+            }
             bytes.resize(piece.len() * row_bytes, 0);
-            let place = SeekFrom::Start((piece.start * row_bytes) as u64);
+            let place = SeekFrom::Start(((piece.start - self.held.start) * row_bytes) as u64);
             file.seek(place)
                 .and_then(|_| file.read_exact(&mut bytes))
                 .map_err(|e| Error::io("read", &self.path, &e))?;
@@ -244,6 +267,35 @@ mod tests {
         assert_eq!(stored.mean_weight(), Some(25.0));
         assert!((stored.variation() / squares - 1.0).abs() < 1e-12);
         assert!(StoredWriter::create().unwrap().finish().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_range_of_the_rows_is_written_and_all_are_counted() {
+        let chunks = [0..7, 7..8, 8..31, 31..50];
+        let store = |held: Option<Range<usize>>| {
+            let mut writer = match held {
+                Some(held) => StoredWriter::create_for(held).unwrap(),
+                None => StoredWriter::create().unwrap(),
+            };
+            chunks.iter().for_each(|chunk| writer.append(&set(chunk.clone())).unwrap());
+            writer.finish().unwrap().unwrap()
+        };
+        let bytes = |stored: &StoredSet| {
+            stored.file.lock().unwrap().metadata().unwrap().len() as usize / stored.row_bytes()
+        };
+        let whole = store(None);
+        assert_eq!((whole.held(), bytes(&whole)), (0..50, 50));
+        for held in [0..20, 5..33, 31..50, 8..9] {
+            let part = store(Some(held.clone()));
+            assert_eq!((part.held(), bytes(&part)), (held.clone(), held.len()));
+            assert_eq!((part.rows(), part.fingerprint()), (50, whole.fingerprint()));
+            assert_eq!(part.mean_weight(), whole.mean_weight());
+            assert_eq!(part.variation().to_bits(), whole.variation().to_bits());
+            let order = SlabOrder::of_rows(&part, held.clone(), None, 0);
+            assert_eq!(part.window(&order, 0, 100).unwrap(), set(held.clone()));
+            let beyond = part.select(&[held.end]).unwrap_err().to_string();
+            assert!(beyond.contains("isn't in the file"), "{beyond}");
+        }
     }
 
     #[test]

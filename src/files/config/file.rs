@@ -248,6 +248,7 @@ mod tests {
             tensorboard = "logs"
             plan = "plain"
             reproducible = "16"
+            shard = "16"
             device = 0
             threads = 2
         "#;

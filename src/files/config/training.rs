@@ -5,6 +5,7 @@ use super::events::EventsDirectory;
 #[cfg(feature = "cli")]
 use super::numbers::{number, whole};
 use super::reproducible::Reproducible;
+use super::shard::Shard;
 use super::values::{ByteSize, Calibration, Ensemble, HeldOutData, Preset, text};
 use crate::backend::device::Device;
 use crate::base::every::{Every, TimeSpan};
@@ -259,6 +260,13 @@ options! {
             num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "N|no",
         )]
         reproducible: Reproducible,
+
+        /// Each process stores only its part of a table's training rows, on its own disk; N parts [default: one for
+        /// each process, or block of --reproducible]
+        #[arg(
+            num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "N|no",
+        )]
+        shard: Shard,
     }
 }
 

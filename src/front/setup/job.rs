@@ -15,6 +15,7 @@ use crate::data::{Data, Dataset, Preprocessing, Role, Scaling, StoredSet};
 use crate::files::config::TrainConfig;
 use crate::net::spec::Spec;
 use crate::train::choose::Work;
+use crate::train::ranks::Shards;
 use crate::train::samples::check_targets;
 use crate::train::trainer::Trainer;
 use std::sync::Arc;
@@ -53,9 +54,10 @@ pub(crate) struct Job {
     /// The held-out rows of other files, if they are stored on disk.
     pub other_validation: Option<Arc<StoredSet>>,
     pub other_test: Option<Arc<StoredSet>>,
-    /// The whole table, if it is larger than the memory limit and all of the above is only a sample
-    /// of it.
+    /// The whole table, if it isn't held in memory and all of the above is only a sample of it.
     pub streaming: Option<Arc<Streaming>>,
+    /// The shards of the training rows, if they are split over ranks: [`Job::store`] encodes only those of this one.
+    pub shards: Option<Shards>,
     /// Its encoded rows, once [`Job::store`] made them.
     pub stored: Option<Stored>,
     /// The categories of held-out rows that aren't in the training rows.
@@ -108,6 +110,7 @@ impl Job {
             other_validation: None,
             other_test: None,
             streaming: None,
+            shards: None,
             stored: None,
             unknown: Vec::new(),
         }
@@ -158,7 +161,7 @@ impl Job {
         name.unwrap_or_else(|| (output + 1).to_string())
     }
 
-    /// Encodes the rows of the table, if it is beyond the memory limit.
+    /// Encodes the rows of the table, if it isn't held in memory.
     ///
     /// # Errors
     /// As [`Streaming::store`].
@@ -186,8 +189,14 @@ impl Job {
     pub fn trainer(&self, backend: Box<dyn Backend>) -> Result<Trainer> {
         let preprocessing = self.preprocessing.clone();
         let mut trainer = match &self.stored {
-            Some(Stored { training, limit, .. }) => {
-                Trainer::streamed(&self.spec, training.clone(), preprocessing, backend, *limit)?
+            Some(Stored { training, shards, limit, .. }) => {
+                let (spec, training) = (&self.spec, training.clone());
+                match shards.clone() {
+                    Some(shards) => {
+                        Trainer::sharded(spec, training, shards, preprocessing, backend, *limit)?
+                    }
+                    None => Trainer::streamed(spec, training, preprocessing, backend, *limit)?,
+                }
             }
             None => Trainer::new(&self.spec, &self.training, preprocessing, backend)?,
         };

@@ -43,11 +43,8 @@ impl Nets {
             return Err(Error::usage(format!("--folds cannot be used with --ensemble {ensemble}"))
                 .help("omit --folds: --ensemble N:folds keeps the nets of the folds"));
         }
-        if source.is_streamed() {
-            let what = format!(
-                "--ensemble {ensemble} cannot be used with a table larger than --memory-limit"
-            );
-            return Err(Error::usage(what).help("raise the limit, or omit --ensemble"));
+        if let Some(reason) = source.reason_to_stream() {
+            return Err(reason.refuse(&format!("--ensemble {ensemble}")));
         }
         if !ensemble.by_folds {
             let subsets = source.subsets()?;

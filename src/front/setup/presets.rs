@@ -31,7 +31,7 @@ pub(crate) struct About<'a> {
     pub rows: usize,
     /// The number of groups, which are held out as a whole, if the rows are split by groups.
     pub groups: Option<usize>,
-    /// Whether the table is larger than the memory limit.
+    /// Whether the table isn't held in memory.
     pub is_streamed: bool,
     /// Whether the data have their own held-out rows.
     pub holds_out: bool,
@@ -366,7 +366,7 @@ fn unsuited_to_folds(config: &TrainConfig, about: &About<'_>) -> Option<String> 
         return Some(format!("{option} is for a single net"));
     }
     let others = [
-        (about.is_streamed, "the table is larger than --memory-limit"),
+        (about.is_streamed, "the table is not held in memory"),
         (about.holds_out, "the data have their own held-out rows"),
         (about.rows > FOLDED, "there are enough rows to hold some out"),
         (about.rows < LEAST_FOLDED, "there are too few rows for folds"),

@@ -7,13 +7,27 @@ use crate::data::split::Subsets;
 use crate::data::{Categories, ClassWeight, Dataset, Preprocessing, StoredSet, UnknownCategories};
 use crate::files::config::TrainConfig;
 use crate::math::loss::Loss;
+use crate::train::ranks::Shards;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A table beyond memory: never exists.
 pub(crate) enum Streaming {}
 
+/// Why a table isn't held in memory.
+pub(crate) enum Reason {}
+
+impl Reason {
+    pub fn refuse(&self, _: &str) -> Error {
+        match *self {}
+    }
+}
+
 impl Streaming {
+    pub fn reason(&self) -> Reason {
+        match *self {}
+    }
+
     pub fn categories(&self) -> &BTreeMap<String, Categories> {
         match *self {}
     }
@@ -46,6 +60,7 @@ impl Streaming {
 /// Its encoded rows.
 pub(crate) struct Stored {
     pub training: Arc<StoredSet>,
+    pub shards: Option<Shards>,
     pub validation: Option<Arc<StoredSet>>,
     pub limit: u64,
 }

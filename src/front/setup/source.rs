@@ -8,7 +8,7 @@ use super::memory::Estimate;
 use super::presets::{self, About, Kind};
 use super::settings::{self, HeldOut};
 use super::splitting;
-use super::streaming::Streaming;
+use super::streaming::{Reason, Streaming};
 use super::unseen::HeldOutUnknown;
 use crate::base::error::{Error, Result};
 #[cfg(feature = "data")]
@@ -161,9 +161,9 @@ impl Source {
         }
     }
 
-    /// Whether the table is larger than the memory limit.
-    pub fn is_streamed(&self) -> bool {
-        self.streaming.is_some()
+    /// Why the table isn't held in memory, if it isn't.
+    pub fn reason_to_stream(&self) -> Option<Reason> {
+        self.streaming.as_ref().map(|table| table.reason())
     }
 
     /// Whether the data hold out rows for validation by themselves, and no others were requested.
@@ -334,6 +334,7 @@ impl Source {
             history: Vec::new(),
             init,
             streaming: self.streaming.clone(),
+            shards: None,
             stored: None,
             unknown: all_unknown,
         };

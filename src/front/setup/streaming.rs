@@ -1,5 +1,5 @@
-//! `--memory-limit`: a table beyond it is profiled on a sample of its rows, encoded into files,
-//! and trained on in windows.
+//! `--memory-limit` and `--shard`: a table beyond the limit, or whose rows are split over ranks, is profiled on a sample
+//! of its rows, encoded into files, and trained on in windows.
 
 use super::hooks::Hooks;
 use super::job::Job;
@@ -13,8 +13,9 @@ use crate::data::{
     self, Categories, Census, ClassWeight, DataOptions, Dataset, EncodedChunk, Preprocessing,
     SlabOrder, StoredSet, StoredWriter, StreamedTable, Targets, UnknownCategories,
 };
-use crate::files::config::{HeldOutData, TrainConfig};
+use crate::files::config::{HeldOutData, Shard, TrainConfig};
 use crate::math::loss::Loss;
+use crate::train::ranks::Shards;
 use crate::train::samples::check_targets;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,20 +23,55 @@ use std::sync::Arc;
 
 /// The number of rows of another file that are held in memory.
 const FIRST: usize = 1000;
+/// The memory limit of `--shard`, unless one is given. The order of the rows depends on it, so it is the same everywhere.
+const LIMIT: u64 = 1 << 30;
 
-/// A table that is larger than the limit, and how its rows are split.
+/// A table that isn't held in memory, and how its rows are split.
 pub(crate) struct Streaming {
     table: StreamedTable,
     limit: u64,
+    reason: Reason,
     census: Census,
     training_rows: usize,
     validation_rows: usize,
     test_rows: usize,
 }
 
+/// Why a table isn't held in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It is larger than the memory limit.
+    Large,
+    /// Its rows are split over ranks.
+    Sharded,
+}
+
+impl Reason {
+    /// As a sentence.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Reason::Large => "the table is larger than --memory-limit",
+            Reason::Sharded => "the rows are split over ranks with --shard",
+        }
+    }
+
+    /// The error for an option that can't be used.
+    pub fn refuse(self, option: &str) -> Error {
+        let (with, how) = match self {
+            Reason::Large => ("a table larger than --memory-limit", "raise the limit"),
+            Reason::Sharded => ("--shard", "omit --shard"),
+        };
+        let name = option.split(' ').next().unwrap_or(option);
+        Error::usage(format!("{option} cannot be used with {with}"))
+            .help(format!("{how}, or omit {name}"))
+    }
+}
+
 /// Its encoded rows, in files.
 pub(crate) struct Stored {
     pub training: Arc<StoredSet>,
+    /// The shards of the training rows, if they are split over ranks.
+    pub shards: Option<Shards>,
     pub validation: Option<Arc<StoredSet>>,
     pub test: Option<Arc<StoredSet>>,
     pub limit: u64,
@@ -84,7 +120,7 @@ pub(super) fn store_other(
     Ok(Some((first, Arc::new(set), all_unknown)))
 }
 
-/// The table DATA, if it is larger than the limit.
+/// The table DATA, if it is larger than the limit or its rows are to be split over ranks.
 ///
 /// # Errors
 /// When it can't be read, or the options need all rows at once.
@@ -94,8 +130,14 @@ pub(crate) fn open(
     options: &DataOptions,
     hooks: Hooks,
 ) -> Result<Option<Streaming>> {
-    let Some(limit) = config.run.memory_limit.map(|size| size.0) else { return Ok(None) };
+    let is_sharded = config.run.shard.is_some_and(|shard| shard != Shard::No);
+    let limit = config.run.memory_limit.map(|size| size.0);
+    let Some(limit) = limit.or(is_sharded.then_some(LIMIT)) else { return Ok(None) };
     if !data::is_table(name, options)? {
+        if is_sharded {
+            return Err(Error::usage(format!("--shard cannot be used with {name}"))
+                .help("only the rows of tables in files are split: omit --shard"));
+        }
         // Folders of images are refused beyond the limit.
         if !Path::new(name).is_dir() {
             say_unlimited(name, hooks);
@@ -104,25 +146,25 @@ pub(crate) fn open(
     }
     // The sample is in memory at the same time as the windows.
     let table = StreamedTable::open(name, options, limit / 2)?;
-    if table.bytes() <= limit / 2 {
-        return Ok(None);
-    }
+    let reason = match table.bytes() <= limit / 2 {
+        _ if is_sharded => Reason::Sharded,
+        false => Reason::Large,
+        true => return Ok(None),
+    };
+    table.say_notes();
     if let (Some(fold), None) = (config.run.fold, config.run.folds) {
         return Err(splitting::without_folds(fold));
     }
     if config.run.folds.is_some() {
-        return Err(Error::usage("--folds cannot be used with a table larger than --memory-limit")
-            .help("raise the limit, or omit --folds"));
+        return Err(reason.refuse("--folds"));
     }
     if let Some(HeldOutData::Fraction(fraction)) = config.run.test {
-        let what =
-            format!("--test {fraction} cannot be used with a table larger than --memory-limit");
-        return Err(Error::usage(what)
+        return Err(reason
+            .refuse(&format!("--test {fraction}"))
             .help("give a file, or mark the test rows in a column: --split column:COL"));
     }
     if options.on_error == OnError::Skip {
-        let what = "--on-error skip cannot be used with a table larger than --memory-limit";
-        return Err(Error::usage(what).help("raise the limit, or omit --on-error"));
+        return Err(reason.refuse("--on-error skip"));
     }
     let split = config.run.split.get_or_insert(Split::Random).clone();
     let fraction = match (&config.run.validation, &split) {
@@ -147,10 +189,15 @@ pub(crate) fn open(
     let rows = |subset: Subset| census.subsets.rows(subset).count();
     let (validation_rows, test_rows) = (rows(Subset::Validation), rows(Subset::Test));
     let training_rows = table.rows() - validation_rows - test_rows;
-    Ok(Some(Streaming { table, limit, census, training_rows, validation_rows, test_rows }))
+    Ok(Some(Streaming { table, limit, reason, census, training_rows, validation_rows, test_rows }))
 }
 
 impl Streaming {
+    /// Why the table isn't held in memory.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
     /// The number of training rows.
     pub fn training_rows(&self) -> usize {
         self.training_rows
@@ -209,13 +256,17 @@ impl Streaming {
         subsets
     }
 
-    /// Encodes all rows for the job into files; training rows with their class weights.
+    /// Encodes all rows for the job into files; training rows with their class weights, and only those of this rank's
+    /// shards.
     ///
     /// # Errors
     /// With line and column, for a value that can't be encoded or that is invalid for the
     /// loss; when all rows of a subset have the weight 0; when the disk is full.
     pub fn store(&self, job: &Job) -> Result<Stored> {
-        let mut training = StoredWriter::create()?;
+        let mut training = match &job.shards {
+            Some(shards) => StoredWriter::create_for(shards.held())?,
+            None => StoredWriter::create()?,
+        };
         let (mut validation, mut test) = (StoredWriter::create()?, StoredWriter::create()?);
         let mut class_rows = [(); 3].map(|()| vec![0; job.training.outputs()]);
         self.table.pass(&job.preprocessing, |chunk| {
@@ -269,6 +320,7 @@ impl Streaming {
         let warnings =
             warnings.filter_map(|(held, subset)| unseen_classes(trained, held, job, subset));
         let (training, warnings) = (Arc::new(training), warnings.collect());
-        Ok(Stored { training, validation, test, limit: self.limit, warnings })
+        let shards = job.shards.clone();
+        Ok(Stored { training, shards, validation, test, limit: self.limit, warnings })
     }
 }

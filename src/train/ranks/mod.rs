@@ -6,6 +6,7 @@
 //! `srun`.
 
 mod parts;
+mod shards;
 mod threads;
 mod tree;
 
@@ -13,6 +14,8 @@ mod tree;
 pub mod mpi;
 
 pub use parts::{Parts, micro_batches};
+pub use shards::Shards;
+pub(crate) use shards::multiple;
 pub use threads::{Threads, threads};
 pub use tree::{
     Tree, all_gather_in_place, own_part, reduce, reduce_in_place, reduce_scatter_in_place,

@@ -43,14 +43,20 @@ impl Parts {
     }
 }
 
-/// The rows of a rank's only part, split into micro-batches that fit the program, numbered from 0; the part
-/// itself if it has no rows.
+/// The rows of a rank's parts, split into micro-batches that fit the program, numbered from 0; a micro-batch without
+/// rows if there are none.
 #[must_use]
 pub fn micro_batches(parts: Vec<(usize, Range<usize>)>, most: usize) -> Vec<(usize, Range<usize>)> {
-    let whole = parts.into_iter().map(|(_, rows)| rows).next().unwrap_or(0..0);
-    let part = |first: usize| first..(first + most).min(whole.end);
-    let firsts = whole.clone().step_by(most).chain(whole.is_empty().then_some(whole.start));
-    firsts.map(part).enumerate().collect()
+    let first = parts.first().map_or(0, |(_, rows)| rows.start);
+    let of_part = |(_, rows): (usize, Range<usize>)| {
+        let firsts = rows.clone().step_by(most);
+        firsts.map(move |first| first..(first + most).min(rows.end))
+    };
+    let mut all: Vec<_> = parts.into_iter().flat_map(of_part).collect();
+    if all.is_empty() {
+        all.push(first..first);
+    }
+    all.into_iter().enumerate().collect()
 }
 
 #[cfg(test)]
@@ -65,6 +71,8 @@ mod tests {
         assert_eq!(of(2..11), [2..6, 6..10, 10..11]);
         assert_eq!(of(5..5).first(), Some(&(5..5)));
         assert!(micro_batches(Vec::new(), 4).len() == 1);
+        let of_two = micro_batches(vec![(2, 4..9), (3, 9..9), (4, 9..11)], 4);
+        assert_eq!(of_two, [(0, 4..8), (1, 8..9), (2, 9..11)]);
     }
 
     /// Every row is in one part, in order, and parts of mixed rows are even.

@@ -2,8 +2,9 @@
 
 use super::Trainer;
 use super::run::Run;
+use super::stream::Window;
 use crate::base::clock::Instant;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
 use crate::math::optim::Optimizer;
@@ -131,8 +132,7 @@ impl Trainer {
     /// The next `count` steps of the epoch, without skipped ones: all of them on the rows
     /// on the device.
     pub(super) fn next_steps(&self, run: &Run, count: usize) -> Vec<Step> {
-        let ((first, window), rows) = (self.window(run), self.training.rows);
-        let order = run.order(rows, window);
+        let Window { first, rows, order } = self.window(run);
         let number = |i: usize| self.at.step + i as u64;
         let step = |i: usize| {
             let lr = self.lr(run, number(i));
@@ -156,9 +156,15 @@ impl Trainer {
     pub(super) fn run_steps_of(&mut self, run: &Run, steps: &[Step]) -> Result<()> {
         let routines = self.session.plan().program.routines.clone();
         let data = self.training.id;
+        let local = self.local_rows(run);
         if let Some(parallel) = &mut self.parallel {
             let session = &mut self.session;
-            return steps.iter().try_for_each(|step| parallel.step(session, &run.spec, data, step));
+            return steps
+                .iter()
+                .try_for_each(|step| parallel.step(session, &run.spec, &local, step));
+        }
+        if local.shards.is_some() {
+            return Err(Error::failed("the rows of ranks are trained on without the ranks"));
         }
         if !run.spec.accumulates() && self.hook.is_none() {
             return self.session.backend_mut().run(routines.step, data, steps).block_on();
@@ -196,8 +202,7 @@ impl Trainer {
         }
         self.session.clear_sums()?;
         self.steps_at_hand(&run)?;
-        let ((first, window), rows) = (self.window(&run), self.training.rows);
-        let order = run.order(rows, window);
+        let Window { first, rows, order } = self.window(&run);
         let step = run.step(self.at.within - first, rows, self.at.step, &order, lr);
         self.take_steps(&run, &[step])?;
         self.at.within += 1;

@@ -1,12 +1,11 @@
 //! The data that ranks exchange before they train together, and the checks of them.
 
 use super::Trainer;
-use super::data_parallel::multiple;
 use crate::base::error::{Error, Result};
 use crate::base::sha256::Sha256;
 use crate::math::gemm::Gemm as _;
 use crate::net::spec::Spec;
-use crate::train::ranks::{Ranks, Reduction};
+use crate::train::ranks::{Ranks, Reduction, Shards, multiple, share};
 use serde::{Deserialize, Serialize};
 
 /// What all ranks must have in common, and their descriptions.
@@ -70,6 +69,19 @@ pub(super) fn check(spec: &Spec, reduction: Reduction, size: usize) -> Result<()
             spec.batch_size.div_ceil(most.max(1)).next_power_of_two()
         ))),
         _ => Ok(()),
+    }
+}
+
+/// Refuses shards that aren't this rank's, or aren't the blocks of a batch.
+pub(super) fn check_shards(
+    shards: &Shards,
+    reduction: Reduction,
+    [rank, size]: [usize; 2],
+) -> Result<()> {
+    shards.check_blocks(reduction)?;
+    match shards.own() == share(shards.count(), rank, size) {
+        true => Ok(()),
+        false => Err(Error::failed(format!("rank {rank} has the rows of another rank"))),
     }
 }
 

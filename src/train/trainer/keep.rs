@@ -193,7 +193,7 @@ impl Trainer {
             held_out_losses: self.held_out_losses,
             plateau: self.plateau,
             seconds: self.seconds_before,
-            settings: settings(&self.spec),
+            settings: self.settings(),
             multiplier: self.admission.map(|admission| admission.multiplier),
             data: self.fingerprint(),
             validation: self.validation.clone(),
@@ -202,7 +202,8 @@ impl Trainer {
 
     /// The settings that the run can't change, a line for each.
     pub(super) fn settings(&self) -> String {
-        settings(&self.spec)
+        let shards = self.shards().map(|shards| format!("\n    shards: {},", shards.count()));
+        settings(&self.spec) + &shards.unwrap_or_default()
     }
 
     /// The fingerprint of the training rows.
@@ -265,7 +266,7 @@ impl Trainer {
                 "resume it on the device that it was started on, or start a new run without --resume",
             ));
         }
-        let now = settings(&self.spec);
+        let now = self.settings();
         if let Some((was, now)) = first_difference(&checkpoint.settings, &now) {
             return Err(Error::usage(format!("the run was started with {was}, not {now}"))
                 .help("leave the setting as it was, or start a new run without --resume"));
@@ -338,7 +339,7 @@ fn first_difference(was: &str, now: &str) -> Option<(String, String)> {
             continue;
         }
         let describe = |line: Option<&str>| {
-            let line = line.unwrap_or_default();
+            let Some(line) = line else { return "the default".into() };
             let text = line.trim().trim_end_matches(['{', ',', '[', '(', ' ']).replace('_', " ");
             if is_setting(line) { text } else { format!("{text} in its {setting}") }
         };
@@ -371,5 +372,8 @@ mod tests {
         assert_eq!((was.as_str(), now.as_str()), ("optimizer: Adam", "optimizer: Sgd"));
         let (was, now) = differ(&Spec { net: net(6), ..spec.clone() }).unwrap();
         assert_eq!((was.as_str(), now.as_str()), ("units: 5 in its net", "units: 6 in its net"));
+        let sharded = settings(&spec) + "\n    shards: 4,";
+        let differ = first_difference(&sharded, &settings(&spec));
+        assert_eq!(differ, Some(("shards: 4".into(), "the default".into())));
     }
 }

@@ -3,8 +3,8 @@
 //! `start` plans and loads the program, `run` computes the parameters of each step, `fit` runs epochs
 //! and sets the learning rate, `epoch` takes the steps of
 //! one, `hook` exposes gradients before the update, `ranks` joins other ranks, `greeting` compares these,
-//! `data_parallel` sums gradients over them, `shard` shares the update between them, `sync_batch_norm` the statistics
-//! of batch normalization, `keep` compares epochs, and takes and restores checkpoints,
+//! `data_parallel` sums gradients over them, `shared_update` shares the update between them, `sync_batch_norm` the
+//! statistics of batch normalization, `keep` compares epochs, and takes and restores checkpoints,
 //! `averaging` averages weights, `lbfgs` takes the steps that the host drives, `stream` feeds rows that aren't
 //! in memory and tells which rows are on the device,
 //! `sample` shows single steps to observers and applies their changes of the learning rate, `report`
@@ -288,7 +288,7 @@ impl Trainer {
     /// The backend, without the training rows, for other uses.
     #[must_use]
     pub fn into_backend(mut self) -> Box<dyn Backend> {
-        self.session.forget(&self.training);
+        self.forget_training();
         self.session.into_backend()
     }
 

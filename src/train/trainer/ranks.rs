@@ -4,8 +4,9 @@ use super::Trainer;
 use super::data_parallel::overlap::Overlap;
 use super::data_parallel::sync_batch_norm::{SyncBatchNorm, has_batch_norm};
 use super::data_parallel::{DataParallel, SUMS, gradient};
-use super::greeting::{check, first_of_another_kind, hellos};
+use super::greeting::{check, check_shards, first_of_another_kind, hellos};
 use super::hook::Seam;
+use super::stream::Windows;
 use crate::backend::ValuesMut;
 use crate::backend::session::Loaded;
 use crate::base::clock::Instant;
@@ -15,7 +16,7 @@ use crate::kernels::Step;
 use crate::net::metrics::Metrics;
 use crate::net::spec::{PlanKind, Spec};
 use crate::plan::{self, Purpose};
-use crate::train::ranks::{Parts, Ranks, Reduction, Tree};
+use crate::train::ranks::{Parts, Ranks, Reduction, Shards, Tree};
 
 /// Seconds for which the speed of a rank is measured, and steps at most.
 const TIMED: (f64, usize) = (0.2, 20);
@@ -38,11 +39,15 @@ impl Trainer {
     /// # Errors
     /// After the first step; for mixed precision, L-BFGS, and a run that doesn't stop on divergence; when the ranks train
     /// different nets, or on different rows, or reproducibly on devices of different kinds; when there are more ranks
-    /// than blocks, or a rank is gone; and when the device can't hold the program.
+    /// than blocks, the rows aren't in as many shards as there are blocks, or a rank is gone; and when the device can't
+    /// hold the program.
     pub fn set_ranks(&mut self, ranks: Box<dyn Ranks>, reduction: Reduction) -> Result<()> {
         self.check_seam("data-parallel training")?;
         let mut ranks = ranks;
         check(&self.spec, reduction, ranks.size())?;
+        if let Some(shards) = self.shards() {
+            check_shards(shards, reduction, [ranks.rank(), ranks.size()])?;
+        }
         let own = self.hello()?;
         let all = hellos(ranks.as_mut(), &own)?;
         let differ = first_of_another_kind(&all);
@@ -71,12 +76,13 @@ impl Trainer {
             tree,
             norms: None,
             overlap: None,
-            shard: None,
+            shared_update: None,
             drifts,
         };
         self.load_parts(&mut parallel)?;
         let same_threads = all.iter().all(|hello| hello.detail == all[0].detail);
-        if size > 1 && reduction == Reduction::Fastest && (drifts || !same_threads) {
+        let may_differ = self.shards().is_none() && reduction == Reduction::Fastest;
+        if size > 1 && may_differ && (drifts || !same_threads) {
             parallel.parts = Parts::Ends(self.measured_ends(&mut parallel)?);
             self.load_parts(&mut parallel)?;
         }
@@ -96,10 +102,15 @@ impl Trainer {
         self.parallel.as_ref().is_some_and(|parallel| parallel.overlap.is_some())
     }
 
+    /// The shards of the training rows, if they are split over ranks.
+    pub(super) fn shards(&self) -> Option<&Shards> {
+        self.windows.as_ref().map(Windows::shards).filter(|shards| shards.count() > 1)
+    }
+
     /// Loads the program for the parts of a rank.
     fn load_parts(&mut self, parallel: &mut DataParallel) -> Result<()> {
         let weights = self.session.weights()?;
-        let most = parallel.most_rows(&self.spec);
+        let most = parallel.most_rows(&self.spec, self.shards());
         let evaluation = plan::evaluation_rows(&self.spec.net, self.spec.batch_size.min(256));
         let rows = match self.spec.micro_batch {
             Some(rows) if matches!(parallel.parts, Parts::Ends(_)) => most.min(rows),

@@ -5,6 +5,7 @@ mod observers;
 mod overlap;
 mod refused;
 mod same_bits;
+mod sharded;
 
 use crate::common::{cpu32, random_classes, random_data};
 use std::thread;

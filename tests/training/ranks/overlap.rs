@@ -15,6 +15,10 @@ use wgrad::{Activation, Result};
 pub struct Asked(usize, Arc<AtomicUsize>);
 
 impl Asked {
+    pub fn at_least(elements: usize) -> Self {
+        Asked(elements, Arc::default())
+    }
+
     pub fn wrap(&self, ranks: Box<dyn Ranks>) -> Box<dyn Ranks> {
         Box::new(InBuckets { ranks, asked: self.clone(), thread: thread::current().id() })
     }
@@ -63,7 +67,7 @@ impl Ranks for InBuckets {
 fn sums_in_buckets_give_the_bits_of_one_rank() {
     for (name, mut job) in jobs() {
         let one = job.weights(1, BLOCKS);
-        let asked = Asked(1, Arc::default());
+        let asked = Asked::at_least(1);
         job.buckets = Some(asked.clone());
         for size in [2, 4, 8] {
             let found = job.weights_on(size, BLOCKS, |_| own_cpu());
@@ -82,7 +86,7 @@ fn sums_in_buckets_give_the_bits_of_one_rank() {
 #[test]
 fn the_fastest_sums_in_buckets_are_the_same() {
     let (_, mut job) = jobs().swap_remove(0);
-    let asked = Asked(1, Arc::default());
+    let asked = Asked::at_least(1);
     for micro_batch in [None, Some(5)] {
         let backends: [fn() -> Box<dyn Backend>; 2] = [own_cpu, || cpu32(1).boxed()];
         for backend in backends {
@@ -111,7 +115,7 @@ fn sums_in_buckets_on_a_gpu_give_the_bits_of_one_rank() {
         }
         let on = |_| gpu("sums in buckets").unwrap().boxed();
         let one = job.weights_on(1, BLOCKS, on);
-        let asked = Asked(1, Arc::default());
+        let asked = Asked::at_least(1);
         job.buckets = Some(asked.clone());
         assert!(job.weights_on(2, BLOCKS, on) == one, "{name}");
         // A small net is one op.

@@ -2,7 +2,8 @@
 //! ranks, and every rank takes the same update.
 
 pub(super) mod overlap;
-mod shard;
+pub(super) mod rows;
+mod shared_update;
 pub(super) mod sync_batch_norm;
 
 use super::hook::Seam;
@@ -15,10 +16,12 @@ use crate::kernels::tensor::TensorId;
 use crate::net::spec::Spec;
 use crate::plan::Plan;
 use crate::train::ranks::{
-    Parts, Ranks, Tree, micro_batches, reduce, reduce_in_place, reduce_scatter_in_place,
+    Parts, Ranks, Shards, Tree, micro_batches, multiple, reduce, reduce_in_place,
+    reduce_scatter_in_place,
 };
 use overlap::Overlap;
-use shard::Shard;
+use rows::LocalRows;
+use shared_update::SharedUpdate;
 use std::ops::Range;
 use sync_batch_norm::{Blocks, Place, SyncBatchNorm};
 
@@ -36,16 +39,19 @@ pub(super) struct DataParallel {
     /// Where sums overlap with the backward pass.
     pub overlap: Option<Overlap>,
     /// Where ranks share the optimizer's step.
-    pub shard: Option<Shard>,
+    pub shared_update: Option<SharedUpdate>,
     /// Whether the weights may differ in their last bits between ranks, as their devices are of different kinds.
     pub drifts: bool,
 }
 
 impl DataParallel {
     /// The rows of this rank's largest part of a batch.
-    pub(super) fn most_rows(&self, spec: &Spec) -> usize {
+    pub(super) fn most_rows(&self, spec: &Spec, shards: Option<&Shards>) -> usize {
         let of = [self.ranks.rank(), self.ranks.size()];
-        let parts = self.parts.of(spec.batch_size, multiple(spec), of);
+        let parts = match shards {
+            None => self.parts.of(spec.batch_size, multiple(spec), of),
+            Some(shards) => shards.blocks(spec.batch_size, of),
+        };
         let most = parts.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
         match self.parts {
             // The same program on all ranks.
@@ -62,21 +68,21 @@ impl DataParallel {
         &mut self,
         session: &mut Session,
         spec: &Spec,
-        data: DataId,
+        local: &LocalRows,
         step: &Step,
     ) -> Result<()> {
         let (plan, backend) = session.plan_and_backend();
         let mut before = [0.0; SUMS];
         backend.read(plan.sums, ValuesMut::F32(&mut before)).block_on()?;
-        let sums = self.gradients(plan, backend, spec, data, step)?;
+        let sums = self.gradients(plan, backend, spec, local, step)?;
         let after: [f32; SUMS] = std::array::from_fn(|i| before[i] + sums[i]);
         backend.write(plan.sums, Values::F32(&after)).block_on()?;
         let update = plan.program.routines.update.clone();
         // The update is for the whole batch, though the program holds only some of its rows.
         let rows = step.rows.min(plan.program.batch as u32);
-        backend.run(update, data, &[Step { rows, ..*step }]).block_on()?;
-        match &mut self.shard {
-            Some(shard) => shard.gather(backend, self.ranks.as_mut()),
+        backend.run(update, local.data, &[Step { rows, ..*step }]).block_on()?;
+        match &mut self.shared_update {
+            Some(shared) => shared.gather(backend, self.ranks.as_mut()),
             None => Ok(()),
         }
     }
@@ -87,13 +93,13 @@ impl DataParallel {
         plan: &Plan,
         backend: &mut dyn Backend,
         spec: &Spec,
-        data: DataId,
+        local: &LocalRows,
         step: &Step,
     ) -> Result<[f32; SUMS]> {
         let of = [self.ranks.rank(), self.ranks.size()];
-        let parts = self.parts.of(step.rows as usize, multiple(spec), of);
+        let parts = local.parts(&self.parts, step.rows as usize, multiple(spec), of);
         if let Some(mut overlap) = self.overlap.take() {
-            let mut at = Place { plan, backend, data, step };
+            let mut at = Place { plan, backend, local, step };
             let sums = overlap.gradients(self, &mut at, parts, multiple(spec));
             self.overlap = Some(overlap);
             return sums;
@@ -103,7 +109,7 @@ impl DataParallel {
             return self.gradients_in_place(
                 plan,
                 backend,
-                data,
+                local,
                 step,
                 multiple,
                 (gradients, parts),
@@ -113,7 +119,7 @@ impl DataParallel {
         let len = self.seam.len() + SUMS;
         let mut norms = self.norms.take();
         let total = match (&mut norms, &self.parts) {
-            (Some(norms), _) => self.synchronized(norms, plan, backend, spec, data, step),
+            (Some(norms), _) => self.synchronized(norms, plan, backend, spec, local, step),
             (None, Parts::Blocks(blocks)) => {
                 let blocks = *blocks;
                 for (block, rows) in parts {
@@ -122,8 +128,8 @@ impl DataParallel {
                         // −0 adds nothing to a sum, not even the sign of 0.
                         true => values.fill(-0.0),
                         false => {
-                            let step = of_rows(step, &rows);
-                            self.part(plan, backend, data, &step, None, &mut values)?
+                            let place = local.of(step, &rows)?;
+                            self.part(plan, backend, place, None, &mut values)?
                         }
                     }
                     self.tree.push(block, values);
@@ -131,8 +137,8 @@ impl DataParallel {
                 reduce(self.ranks.as_mut(), blocks, &mut self.tree, len)
             }
             (None, Parts::Ends(_)) => {
-                let whole = parts.into_iter().map(|(_, rows)| rows).next().unwrap_or(0..0);
-                let mut total = self.add_up(plan, backend, data, step, whole, multiple(spec))?;
+                let parts = micro_batches_of(parts, plan, multiple(spec));
+                let mut total = self.add_up(plan, backend, local, step, parts)?;
                 self.ranks.sum(&mut total).map(|()| total)
             }
         };
@@ -152,16 +158,17 @@ impl DataParallel {
         plan: &Plan,
         backend: &mut dyn Backend,
         spec: &Spec,
-        data: DataId,
+        local: &LocalRows,
         step: &Step,
     ) -> Result<Vec<f32>> {
         let [rank, size] = [self.ranks.rank(), self.ranks.size()];
-        let parts = |rank| self.parts.of(step.rows as usize, multiple(spec), [rank, size]);
+        let (rows, multiple) = (step.rows as usize, multiple(spec));
+        let parts = |rank| local.parts(&self.parts, rows, multiple, [rank, size]);
         let own = parts(rank);
         let before: usize = (0..rank).map(|rank| parts(rank).len()).sum();
         let all = (0..size).flat_map(parts).map(|(_, rows)| rows).collect();
         let blocks = Blocks { all, own: before..before + own.len() };
-        let mut at = Place { plan, backend, data, step };
+        let mut at = Place { plan, backend, local, step };
         norms.begin(&mut at, self.ranks.as_mut(), &blocks)?;
         let len = self.seam.len() + SUMS;
         let mut last = Vec::new();
@@ -177,7 +184,11 @@ impl DataParallel {
             }
             match self.parts {
                 Parts::Blocks(_) => self.tree.push(block, values),
-                Parts::Ends(_) => last = values,
+                Parts::Ends(_) if last.is_empty() => last = values,
+                Parts::Ends(_) => {
+                    last.iter_mut().zip(&values).for_each(|(sum, x)| *sum += x);
+                    self.tree.give(values);
+                }
             }
         }
         match self.parts {
@@ -227,7 +238,7 @@ impl DataParallel {
         &mut self,
         plan: &Plan,
         backend: &mut dyn Backend,
-        data: DataId,
+        local: &LocalRows,
         step: &Step,
         multiple: usize,
         (gradients, parts): (TensorId, Vec<(usize, Range<usize>)>),
@@ -242,7 +253,8 @@ impl DataParallel {
             let mut own = [if by_blocks { -0.0 } else { 0.0 }; SUMS];
             if !rows.is_empty() {
                 backend.write(plan.sums, Values::F32(&[0.0; SUMS])).block_on()?;
-                backend.run(gradient(plan), data, &[of_rows(step, &rows)]).block_on()?;
+                let (data, step) = local.of(step, &rows)?;
+                backend.run(gradient(plan), data, &[step]).block_on()?;
                 backend.read(plan.sums, ValuesMut::F32(&mut own)).block_on()?;
             }
             let values = backend.host_mut(gradients).ok_or_else(lost)?;
@@ -263,7 +275,7 @@ impl DataParallel {
         }
         let values = backend.host_mut(gradients).ok_or_else(lost)?;
         let (ranks, tree) = (self.ranks.as_mut(), &mut self.tree);
-        match (&self.shard, &self.parts) {
+        match (&self.shared_update, &self.parts) {
             (Some(_), _) => reduce_scatter_in_place(ranks, tree, values)?,
             (None, Parts::Blocks(_)) => reduce_in_place(ranks, tree, values)?,
             (None, Parts::Ends(_)) => ranks.sum(values)?,
@@ -275,30 +287,28 @@ impl DataParallel {
         Ok(sums)
     }
 
-    /// The gradients, losses and scores of this rank's rows of a step, in as many parts as the program
-    /// requires.
+    /// The gradients, losses and scores of this rank's rows of a step, which are in these parts.
     fn add_up(
         &mut self,
         plan: &Plan,
         backend: &mut dyn Backend,
-        data: DataId,
+        local: &LocalRows,
         step: &Step,
-        rows: Range<usize>,
-        multiple: usize,
+        parts: Vec<(usize, Range<usize>)>,
     ) -> Result<Vec<f32>> {
         let mut total = self.tree.buffer(self.seam.len() + SUMS);
-        if rows.is_empty() {
-            total.fill(0.0);
-            return Ok(total);
-        }
-        for (i, rows) in micro_batches_of(vec![(0, rows)], plan, multiple) {
-            let part = of_rows(step, &rows);
+        for (i, rows) in parts {
+            if rows.is_empty() {
+                total.fill(0.0);
+                break;
+            }
+            let place = local.of(step, &rows)?;
             if i == 0 {
-                self.part(plan, backend, data, &part, None, &mut total)?;
+                self.part(plan, backend, place, None, &mut total)?;
                 continue;
             }
             let mut values = self.tree.buffer(total.len());
-            self.part(plan, backend, data, &part, None, &mut values)?;
+            self.part(plan, backend, place, None, &mut values)?;
             total.iter_mut().zip(&values).for_each(|(sum, x)| *sum += x);
             self.tree.give(values);
         }
@@ -310,13 +320,12 @@ impl DataParallel {
         &self,
         plan: &Plan,
         backend: &mut dyn Backend,
-        data: DataId,
-        step: &Step,
+        (data, step): (DataId, Step),
         in_place: Option<TensorId>,
         values: &mut [f32],
     ) -> Result<()> {
         backend.write(plan.sums, Values::F32(&[0.0; SUMS])).block_on()?;
-        backend.run(gradient(plan), data, &[*step]).block_on()?;
+        backend.run(gradient(plan), data, &[step]).block_on()?;
         let (gradients, sums) = values.split_at_mut(self.seam.len());
         match in_place {
             Some(id) => gradients.copy_from_slice(backend.host_mut(id).ok_or_else(lost)?),
@@ -330,7 +339,7 @@ fn lost() -> Error {
     Error::failed("the gradients are no longer in memory")
 }
 
-/// The rows of a rank's only part, in micro-batches that fit the program and have a multiple of rows.
+/// The rows of a rank's parts, in micro-batches that fit the program and have a multiple of rows.
 fn micro_batches_of(
     parts: Vec<(usize, Range<usize>)>,
     plan: &Plan,
@@ -347,9 +356,4 @@ pub(super) fn gradient(plan: &Plan) -> Range<usize> {
 /// Some rows of a step.
 pub(super) fn of_rows(step: &Step, rows: &Range<usize>) -> Step {
     Step { rows: rows.len() as u32, ..step.from_row(rows.start as u32) }
-}
-
-/// The number that rows of a part must be a multiple of: mixup mixes pairs of neighbors.
-pub(super) fn multiple(spec: &Spec) -> usize {
-    if spec.mixup.is_some() { 2 } else { 1 }
 }

@@ -5,7 +5,7 @@
 //! tree of [`Reduction::Reproducible`](crate::train::ranks::Reduction), so that the bits are the same.
 
 use super::sync_batch_norm::Place;
-use super::{DataParallel, SUMS, lost, micro_batches_of, of_rows};
+use super::{DataParallel, SUMS, lost, micro_batches_of};
 use crate::backend::{Values, ValuesMut};
 use crate::base::error::Result;
 use crate::base::wait::BlockOn as _;
@@ -80,14 +80,14 @@ impl Overlap {
             match rows.is_empty() {
                 true => values.fill(nothing),
                 false => {
-                    let Place { plan, backend, data, step } = &mut *at;
-                    let step = of_rows(step, &rows);
-                    parallel.part(plan, *backend, *data, &step, in_place, &mut values)?;
+                    let Place { plan, backend, local, step } = &mut *at;
+                    let place = local.of(step, &rows)?;
+                    parallel.part(plan, *backend, place, in_place, &mut values)?;
                 }
             }
             parallel.tree.push(block, values);
         }
-        let is_sharded = parallel.shard.is_some();
+        let is_shared = parallel.shared_update.is_some();
         let Overlap { buckets, scratch } = self;
         let ranks = parallel.ranks.as_mut();
         let own = [ranks.rank(), ranks.size()];
@@ -97,7 +97,7 @@ impl Overlap {
             rows: last,
             nothing,
             tree: &parallel.tree,
-            own: is_sharded.then_some(own),
+            own: is_shared.then_some(own),
         };
         let result = thread::scope(|scope| {
             let (give, given) = channel();
@@ -107,7 +107,7 @@ impl Overlap {
                 for bucket in given {
                     let bucket: &mut Bucket = bucket;
                     let values = &mut bucket.values[..];
-                    match is_sharded {
+                    match is_shared {
                         true => reduce_scatter_in_place(ranks, scratch, values)?,
                         false => sum(ranks, scratch, by_blocks, values)?,
                     }
@@ -190,10 +190,10 @@ impl Last<'_, '_> {
             bucket.values.fill(self.nothing);
             return Ok(());
         }
-        let Place { plan: _, backend, data, step } = &mut *self.at;
+        let Place { plan: _, backend, local, step } = &mut *self.at;
         if !bucket.piece.ops.is_empty() {
-            let step = of_rows(step, &self.rows);
-            backend.run(bucket.piece.ops.clone(), *data, &[step]).block_on()?;
+            let (data, step) = local.of(step, &self.rows)?;
+            backend.run(bucket.piece.ops.clone(), data, &[step]).block_on()?;
         }
         let all = &bucket.piece.bucket;
         if let Some(id) = self.in_place {

@@ -9,8 +9,9 @@
 //! A rank with several blocks takes each of them through a stretch before it goes on. What a later stretch reads of a
 //! block is kept on the host in between.
 
-use super::{SUMS, gradient, of_rows};
-use crate::backend::{Backend, DataId, Values, ValuesMut};
+use super::rows::LocalRows;
+use super::{SUMS, gradient};
+use crate::backend::{Backend, Values, ValuesMut};
 use crate::base::error::{Error, Result};
 use crate::base::wait::BlockOn as _;
 use crate::kernels::Step;
@@ -56,7 +57,7 @@ pub(in crate::train::trainer) struct Blocks {
 pub(in crate::train::trainer) struct Place<'a> {
     pub plan: &'a Plan,
     pub backend: &'a mut dyn Backend,
-    pub data: DataId,
+    pub local: &'a LocalRows,
     pub step: &'a Step,
 }
 
@@ -190,8 +191,8 @@ impl SyncBatchNorm {
         if stretch.accumulates {
             at.backend.write(at.plan.sums, Values::F32(&[0.0; SUMS])).block_on()?;
         }
-        let step = of_rows(at.step, rows);
-        at.backend.run(stretch.ops.clone(), at.data, &[step]).block_on()?;
+        let (data, step) = at.local.of(at.step, rows)?;
+        at.backend.run(stretch.ops.clone(), data, &[step]).block_on()?;
         if stretch.accumulates {
             at.backend.read(at.plan.sums, ValuesMut::F32(&mut self.sums[i])).block_on()?;
         }

@@ -15,7 +15,7 @@ use crate::train::trainer::Trainer;
 use std::ops::Range;
 
 /// What a rank needs for its part of the optimizer's step.
-pub(in crate::train::trainer) struct Shard {
+pub(in crate::train::trainer) struct SharedUpdate {
     parameters: TensorId,
     /// What the optimizer keeps, a number for each parameter.
     states: Vec<TensorId>,
@@ -25,7 +25,7 @@ pub(in crate::train::trainer) struct Shard {
     pub is_whole: bool,
 }
 
-impl Shard {
+impl SharedUpdate {
     /// Gives every rank the parameters that the others have updated.
     pub(in crate::train::trainer) fn gather(
         &mut self,
@@ -51,7 +51,7 @@ impl Shard {
 
 /// The plan whose update is that of this rank's part alone; none where the update is more than a step of an optimizer
 /// that takes each parameter by itself, or the tensors don't lie in the host's memory.
-fn sharded(session: &mut Session, parallel: &DataParallel) -> Option<(Plan, Shard)> {
+fn shared(session: &mut Session, parallel: &DataParallel) -> Option<(Plan, SharedUpdate)> {
     let size = parallel.ranks.size();
     let mut plan = session.plan().clone();
     let update = plan.program.routines.update.clone();
@@ -97,7 +97,7 @@ fn sharded(session: &mut Session, parallel: &DataParallel) -> Option<(Plan, Shar
         return None;
     }
     let parameters = plan.parameters;
-    Some((plan, Shard { parameters, states, buckets, is_whole: true }))
+    Some((plan, SharedUpdate { parameters, states, buckets, is_whole: true }))
 }
 
 impl Trainer {
@@ -107,31 +107,33 @@ impl Trainer {
         &mut self,
         parallel: &mut DataParallel,
     ) -> Result<()> {
-        parallel.shard = None;
-        let Some((plan, shard)) = sharded(&mut self.session, parallel) else { return Ok(()) };
+        parallel.shared_update = None;
+        let Some((plan, shared)) = shared(&mut self.session, parallel) else { return Ok(()) };
         let weights = self.session.weights()?;
         self.session.replace(plan)?;
         self.session.set_weights(&self.spec.net, &weights)?;
-        parallel.shard = Some(shard);
+        parallel.shared_update = Some(shared);
         Ok(())
     }
 
     /// Whether ranks share the optimizer's step.
     pub(in crate::train::trainer) fn shares_update(&self) -> bool {
-        self.parallel.as_ref().is_some_and(|parallel| parallel.shard.is_some())
+        self.parallel.as_ref().is_some_and(|parallel| parallel.shared_update.is_some())
     }
 
     /// Gives every rank all of the optimizer's state, of which each has updated a part. All ranks call it.
     pub(in crate::train::trainer) fn gather_state(&mut self) -> Result<()> {
         let Some(parallel) = &mut self.parallel else { return Ok(()) };
-        let DataParallel { ranks, shard: Some(shard), .. } = parallel else { return Ok(()) };
-        if shard.is_whole {
+        let DataParallel { ranks, shared_update: Some(shared), .. } = parallel else {
+            return Ok(());
+        };
+        if shared.is_whole {
             return Ok(());
         }
-        for &state in &shard.states {
-            shard.gather_tensor(self.session.backend_mut(), ranks.as_mut(), state)?;
+        for &state in &shared.states {
+            shared.gather_tensor(self.session.backend_mut(), ranks.as_mut(), state)?;
         }
-        shard.is_whole = true;
+        shared.is_whole = true;
         Ok(())
     }
 }
