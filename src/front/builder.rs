@@ -181,7 +181,7 @@ macro_rules! builder {
                 self
             }
 
-            /// The scaling of the features. Default: standard, or quantile from 2,000 rows on.
+            /// The scaling of the features. Default: standard, or quantile for 2,000 or more rows.
             #[must_use]
             pub fn scaling(mut self, scaling: Scaling) -> Self {
                 self.settings.config.data.scaling = Some(scaling);

@@ -244,11 +244,11 @@ fn features_of_small_nets_are_few_launches() {
         ("dropout", 3, &|s| s.net = s.net.clone().dropout(0.5)),
         ("input dropout", 3, &|s| s.net.input_dropout = 0.2),
         ("clip global norm", 6, &|s| s.edits.clip_global_norm = Some(1.0)),
-        ("embeddings and clip global norm", 6, &|s| {
+        ("embeddings and clip global norm", 7, &|s| {
             embedded(s, 3);
             s.edits.clip_global_norm = Some(1.0);
         }),
-        ("embeddings and last micro-batch", 6, &|s| {
+        ("embeddings and last micro-batch", 7, &|s| {
             embedded(s, 3);
             s.micro_batch = Some(8);
         }),

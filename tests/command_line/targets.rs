@@ -167,7 +167,7 @@ fn a_class_that_training_lacks_is_warned_of() {
     let known: Vec<&str> = known.lines().filter(|line| !line.ends_with('z')).collect();
     place.write("known.csv", known.join("\n") + "\n");
     for args in ["train known.csv --validation late.csv", "train known.csv --test late.csv"] {
-        refused(&place, args, &["no class \"z\", which 10 rows are of", "remove these rows"]);
+        refused(&place, args, &["no class \"z\", the class of 10 rows", "remove these rows"]);
     }
     let single = format!("{}5,train,200,3,w\n", with_a_late_class());
     place.write("single.csv", single);

@@ -99,7 +99,7 @@ pub(in crate::cli) struct EvaluateArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReportArgs {
-    /// Run directory whose report to rebuild, or several to compare on one page
+    /// Run directory, to rebuild its report, or several, to compare them on one page
     #[arg(value_name = "RUN", required = true, value_parser = run_path())]
     pub runs: Vec<PathBuf>,
     /// File for the comparison of several runs [default: comparison.html]
@@ -120,7 +120,7 @@ pub(in crate::cli) struct PredictArgs {
     /// csv, tsv, jsonl, parquet or npy (only probabilities or values) [default: from the extension]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// Columns to copy before the predictions, by name or number; images have one, file
+    /// Columns to copy before the predictions, by name or number (for images, only file)
     #[arg(long, value_name = "COLS", alias = "keep")]
     pub keep_columns: Vec<ColumnNames>,
     /// Unreadable rows: stop with exit code 3, or skip and count them

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckGradientsArgs {
-    /// Run directory or model file whose weights and data to use; or a data set or file, for a net with
+    /// Run directory or model file that provides weights and data; or a data set or file, for a net with
     /// random weights [default: digits]
     #[arg(value_name = "RUN|DATA")]
     pub subject: Option<String>,
@@ -74,10 +74,10 @@ pub(in crate::cli) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct BenchArgs {
-    /// Run directory or model file whose net and data to use; or a data set or file [default: digits]
+    /// Run directory or model file that provides net and data; or a data set or file [default: digits]
     #[arg(value_name = "RUN|DATA", conflicts_with = "case")]
     pub subject: Option<String>,
-    /// Benchmark net, on random data: S64, S128, M, T, H, L, or product
+    /// Net of benches/peers/README.md, on random data: S64, S128, M, T, H, L, or product
     #[arg(long, value_name = "CASE")]
     pub case: Option<String>,
     /// Write "ready", then measure once for each line of standard input: to take turns with other

@@ -101,7 +101,7 @@ const COMMON: [(&str, &str, &str); 15] = [
         "PART",
         "Fraction of rows held out, or a file [default: 0.1; small tables: 3 folds]",
     ),
-    ("preset", "NAME", "Speed against accuracy: quick, strong or best"),
+    ("preset", "NAME", "Speed vs. accuracy: quick, strong or best"),
     (
         "layers",
         "LAYERS",

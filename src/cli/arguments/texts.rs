@@ -26,9 +26,9 @@ Schedules:     constant, linear, cosine, step(EVERY,FACTOR), exponential(FACTOR[
                inverse-sqrt, plateau(FACTOR,PATIENCE); lengths in steps (500), epochs (2epochs)
                or as a fraction of the run (0.3)
 Losses:        for classes: cross-entropy, focal(γ), hinge, kl-divergence,
-               cross-entropy-probabilities; for labels: binary-cross-entropy, binary-focal(γ); for
-               numbers: squared-error, absolute-error, huber(δ), log-cosh, quantile(τ),
-               gaussian-nll, poisson, cosine
+               cross-entropy-probabilities; for multilabel: binary-cross-entropy,
+               binary-focal(γ); for numbers: squared-error, absolute-error, huber(δ), log-cosh,
+               quantile(τ), gaussian-nll, poisson, cosine
 Augmentation:  shift(PIXELS), rotation(DEGREES), scale(FRACTION), shear(DEGREES), elastic(α,σ),
                noise(VALUE), cutout(PIXELS), joined by +
 Splits:        random, stratified (same class proportions), group:COL (equal values stay
@@ -41,7 +41,7 @@ Examples:
   wgrad train houses.csv --target price --preset strong";
 
 pub(super) const EXPORT_HELP: &str = "An ONNX file has one input per data column, with the column's name and shape (N, 1): \
-    double for numbers, string for text. Its outputs are probabilities and label, or value. Before the file is \
+    double for numbers, string for text. Outputs: probabilities and label for classes, or value for numbers. Before the file is \
     written, another runtime (tract) runs it, and its predictions are compared with those of wgrad predict.\n\n\
     Examples:\n  \
     wgrad export runs/houses-1 -o houses.onnx\n  \

@@ -179,5 +179,5 @@ fn help(name: &str) -> String {
     let argument = train.and_then(|t| t.get_arguments().find(|a| a.get_long() == Some(name)));
     let Some(help) = argument.and_then(|a| a.get_help()) else { return String::new() };
     let options = textwrap::Options::new(WIDTH).initial_indent("# ").subsequent_indent("# ");
-    textwrap::fill(&help.to_string().replace(", see below", ""), options) + "\n"
+    textwrap::fill(&help.to_string(), options) + "\n"
 }

@@ -58,7 +58,7 @@ options! {
         #[serde(with = "names", alias = "log")]
         log_transform: Vec<ColumnNames>,
 
-        /// One-hot encode these columns [default: categorical columns with up to 100 frequent categories]
+        /// One-hot encode these columns [default: categorical columns with up to 100 categories]
         #[arg(value_name = "COLS")]
         #[serde(with = "names")]
         one_hot: Vec<ColumnNames>,
@@ -68,7 +68,7 @@ options! {
         #[serde(with = "names")]
         hash: Vec<ColumnNames>,
 
-        /// Embed these columns [default: categorical columns with more than 100 frequent categories]
+        /// Embed these columns [default: categorical columns with more than 100 categories]
         #[arg(value_name = "COLS")]
         #[serde(with = "names")]
         embed: Vec<ColumnNames>,
@@ -93,7 +93,7 @@ options! {
         #[arg(value_name = "stop|skip")]
         on_error: OnError,
 
-        /// standard, minmax, robust, quantile or none [default: quantile from 2,000 training rows on,
+        /// standard, minmax, robust, quantile or none [default: quantile for 2,000+ training rows,
         /// else standard; minmax for images]
         #[arg(value_name = "SCALING")]
         scaling: Scaling,
@@ -155,7 +155,7 @@ options! {
         #[arg(value_name = "NAME")]
         initializer: Init,
 
-        /// Loss, optionally with :total, :mean-batch or :mean, see below [default: cross-entropy or
+        /// Loss, optionally with :total, :mean-batch (over rows) or :mean [default: cross-entropy or
         /// squared-error]
         #[arg(value_name = "LOSS[:REDUCTION]")]
         loss: Objective,

@@ -25,7 +25,7 @@ options! {
     /// The steps of training.
     #[command(next_help_heading = "Training")]
     StepConfig {
-        /// Optimizer, see below [default: adam]
+        /// Optimizer (see the end of train --help) [default: adam]
         #[arg(value_name = "NAME")]
         #[serde(with = "text")]
         optimizer: Optimizer,
@@ -34,7 +34,7 @@ options! {
         #[arg(value_name = "RATE", value_parser = number("0.001"))]
         lr: f32,
 
-        /// Learning-rate schedule, see below [default: constant; cosine for tables]
+        /// Learning-rate schedule (see the end of train --help) [default: constant; cosine for tables]
         #[arg(value_name = "SCHEDULE")]
         schedule: Schedule,
 
@@ -110,7 +110,8 @@ options! {
         #[arg(value_name = "FRACTION", value_parser = number("0.25"))]
         swa: f32,
 
-        /// Image augmentation: standard, or steps such as shift(2)+rotation(10), see below [default: none]
+        /// Image augmentation: standard, or steps (see the end of train --help) such as
+        /// shift(2)+rotation(10) [default: none]
         #[arg(value_name = "STEPS")]
         augment: Augment,
 
@@ -162,7 +163,7 @@ options! {
         #[serde(with = "text")]
         test: HeldOutData,
 
-        /// How rows are held out, see below [default: stratified for classes, else random]
+        /// How rows are held out (see the end of train --help) [default: stratified for classes, else random]
         #[arg(value_name = "SPLIT")]
         split: Split,
 
@@ -255,14 +256,14 @@ options! {
         plan: PlanKind,
 
         /// Bit-identical weights for any number of processes: sum N blocks of each batch in order [default:
-        /// by batch size]
+        /// for large batches; N: 8]
         #[arg(
             num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "N|no",
         )]
         reproducible: Reproducible,
 
-        /// Each process stores only its part of a table's training rows, on its own disk; N parts [default: one for
-        /// each process, or block of --reproducible]
+        /// Split a table's training rows into N parts, each stored by one process [default: no; N: processes or
+        /// blocks]
         #[arg(
             num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "N|no",
         )]
