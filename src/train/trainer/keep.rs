@@ -3,6 +3,7 @@
 use super::Trainer;
 use super::doctor::LastGood;
 use super::run::Run;
+use super::stream::Windows;
 use crate::backend::{Backend, ValuesMut};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::wait::BlockOn as _;
@@ -202,8 +203,8 @@ impl Trainer {
 
     /// The settings that the run can't change, a line for each.
     pub(super) fn settings(&self) -> String {
-        let shards = self.shards().map(|shards| format!("\n    shards: {},", shards.count()));
-        settings(&self.spec) + &shards.unwrap_or_default()
+        let windows = self.windows.as_ref().and_then(Windows::settings);
+        settings(&self.spec) + &windows.map_or(String::new(), |line| format!("\n    {line},"))
     }
 
     /// The fingerprint of the training rows.

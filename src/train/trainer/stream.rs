@@ -5,13 +5,14 @@
 //! Which rows a window holds, and their order in it, follows from seed, epoch and window alone: see
 //! [`SlabOrder`]. Where rows are split over ranks, each shard has windows of its own: see [`Shards`].
 
-use super::data_parallel::rows::LocalRows;
+use super::data_parallel::rows::{LocalRows, LocalShards};
 use super::report::Truth;
 use super::run::Run;
 use super::{Trainer, Whole};
 use crate::backend::Backend;
 use crate::backend::session::{Loaded, Session};
 use crate::base::error::{Error, Result};
+use crate::base::words::count;
 use crate::data::Fingerprint;
 use crate::data::{Dataset, Preprocessing, SlabOrder, StoredSet};
 use crate::math::random::Permutation;
@@ -94,6 +95,12 @@ impl Windows {
     /// The shards of the rows.
     pub(super) fn shards(&self) -> &Shards {
         &self.shards
+    }
+
+    /// What ranks must have in common, and a resumed run with itself; none of a single shard.
+    pub(super) fn settings(&self) -> Option<String> {
+        let (shards, batches) = (self.shards.count(), self.batches);
+        (shards > 1).then(|| format!("shards: {shards} in windows of {}", count(batches, "step")))
     }
 
     /// Windows of an epoch. A last batch with fewer rows is in the window of the one before it: it may have no row of
@@ -380,7 +387,7 @@ impl Trainer {
         let sets = sets
             .map(|(shard, loaded)| (loaded.id, windows.order(run, place, shard).words()))
             .collect();
-        LocalRows { data, shards: Some((windows.shards.clone(), sets)) }
+        LocalRows { data, shards: Some(LocalShards { of: windows.shards.clone(), sets }) }
     }
 }
 

@@ -29,13 +29,12 @@ fn stored(shards: &Shards) -> Arc<StoredSet> {
     Arc::new(writer.finish().unwrap().unwrap())
 }
 
-/// The training rows of each block of each step of two epochs, by shard, as `size` ranks take them, with windows of at most
+/// Training rows by epoch, step and shard.
+type Blocks = HashMap<(usize, usize, usize), Vec<usize>>;
+
+/// The training rows of each block of two epochs, as `size` ranks take them, with windows of at most
 /// `most` batches; and the number of windows of an epoch.
-fn taken(
-    spec: &Spec,
-    size: usize,
-    most: u64,
-) -> (HashMap<(usize, usize, usize), Vec<usize>>, usize) {
+fn taken(spec: &Spec, size: usize, most: u64) -> (Blocks, usize) {
     let run = Run::new(spec.clone(), ROWS);
     let (mut all, mut count) = (HashMap::new(), 0);
     for rank in 0..size {
@@ -49,7 +48,8 @@ fn taken(
             let data = windows.read(place)().unwrap();
             let order = |shard| windows.order(&run, place, shard).words();
             let sets = shards.own().zip(0..).map(|(shard, i)| (DataId(i), order(shard))).collect();
-            let local = LocalRows { data: DataId(0), shards: Some((shards.clone(), sets)) };
+            let of = shards.clone();
+            let local = LocalRows { data: DataId(0), shards: Some(LocalShards { of, sets }) };
             let Window { first, rows, order } = windows.window(&run, at);
             assert!(within >= first && within < windows.end(place.window, run.steps));
             let step = run.step(within - first, rows, done as u64, &order);

@@ -140,7 +140,11 @@ fn another_number_of_ranks_goes_on_in_the_middle_of_an_epoch() {
             let trainer = job.sharded(ranks, 4, Reduction::Fastest).unwrap();
             trainer.go_on(&checkpoint).err().expect("refused").to_string()
         });
-        assert!(other[0].contains("shards: 8, not shards: 4"), "{}", other[0]);
+        assert!(
+            other[0].contains("shards: 8 in windows of 2 steps, not shards: 4"),
+            "{}",
+            other[0]
+        );
         let whole = job.trainer(cpu32(1).boxed(), Box::new(wgrad::train::ranks::Alone), BLOCKS);
         let error = whole.unwrap().go_on(&checkpoint).err().expect("refused").to_string();
         assert!(error.contains("training data") || error.contains("not the default"), "{error}");

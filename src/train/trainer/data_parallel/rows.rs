@@ -11,8 +11,16 @@ use std::ops::Range;
 pub(in crate::train::trainer) struct LocalRows {
     /// All rows of a batch; of shards the first of this rank's.
     pub data: DataId,
-    /// The shards, and of each of this rank's the data set and the words of its order.
-    pub shards: Option<(Shards, Vec<(DataId, [u32; 5])>)>,
+    /// The shards that the batches are taken from.
+    pub shards: Option<LocalShards>,
+}
+
+/// The shards of a rank on its device.
+pub(in crate::train::trainer) struct LocalShards {
+    /// All shards.
+    pub of: Shards,
+    /// Of each of this rank's the data set, and the words of its order.
+    pub sets: Vec<(DataId, [u32; 5])>,
 }
 
 impl LocalRows {
@@ -26,7 +34,7 @@ impl LocalRows {
     ) -> Vec<(usize, Range<usize>)> {
         match &self.shards {
             None => parts.of(rows, multiple, of),
-            Some((shards, _)) => shards.blocks(rows, of),
+            Some(shards) => shards.of.blocks(rows, of),
         }
     }
 
@@ -37,7 +45,9 @@ impl LocalRows {
         rows: &Range<usize>,
     ) -> Result<(DataId, Step)> {
         let part = of_rows(step, rows);
-        let Some((shards, sets)) = &self.shards else { return Ok((self.data, part)) };
+        let Some(LocalShards { of: shards, sets }) = &self.shards else {
+            return Ok((self.data, part));
+        };
         for (shard, (data, order)) in shards.own().zip(sets) {
             let block = shards.block(step.rows as usize, shard);
             if block.start <= rows.start && rows.end <= block.end && !block.is_empty() {
