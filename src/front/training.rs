@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::backend::device::{self, Device, Opened};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::data::{Data, Frame};
-use crate::files::config::{Calibration, TrainConfig};
+use crate::files::config::{Calibration, Shard, TrainConfig};
 use crate::train::calibration::calibrate;
 use crate::train::choose;
 use crate::train::event::Ending;
@@ -77,6 +77,11 @@ impl Training {
             return Err(Error::usage("stop_at can't be used here")
                 .at("stop_at")
                 .help("let a callback return Flow::Stop"));
+        }
+        if !matches!(run.shard, None | Some(Shard::No)) {
+            return Err(Error::usage("shard can't be used here")
+                .at("shard")
+                .help("use Trainer::sharded, or wgrad train --shard"));
         }
         let watched = Watched::new(control);
         let is_many = run.ensemble.is_some_and(|e| e.nets > 1) && run.member.is_none();

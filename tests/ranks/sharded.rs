@@ -195,6 +195,8 @@ fn what_is_not_split_is_refused_with_what_to_do() {
         ("train table.csv --shard --on-error skip", "omit --shard, or omit --on-error"),
         ("train table.csv --shard --batch-size 4 --reproducible", "use --batch-size 8 or more"),
         ("train table.csv --shard=4 --reproducible", "4 shards for 8 blocks"),
+        ("train table.csv --shard=4 --reproducible --dry-run", "4 shards for 8 blocks"),
+        ("train table.csv --shard=4 --no-shuffle", "cannot be used with --no-shuffle"),
         ("train table.csv --shard=0", "not a number of shards"),
         ("train table.csv --shard=2 --optimizer lbfgs", "lbfgs"),
     ] {

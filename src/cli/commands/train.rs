@@ -58,6 +58,7 @@ fn train_as_asked(args: &TrainArgs) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         warn(&warnings);
+        ranks::shard(&mut job)?;
         return plan_ahead::show(&job, None, args.json);
     }
     announce(args, &job);

@@ -1,7 +1,7 @@
 //! Trainers of ranks.
 
 use super::launch;
-use crate::base::error::{ErrorKind, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::words::thousands;
 use crate::cli::arguments::terminal::{count, say};
 use crate::cli::runs::run_directory::RunDirectory;
@@ -30,6 +30,10 @@ pub(in crate::cli) fn shard(job: &mut Job) -> Result<()> {
         (Some(Shard::Auto), Reproducible::Blocks(blocks)) => blocks,
         (Some(Shard::Auto), Reproducible::No) => size,
     };
+    if count > 1 && !job.spec.shuffle {
+        let what = "--shard cannot be used with --no-shuffle: a batch takes rows from every shard";
+        return Err(Error::usage(what).help("omit one of them"));
+    }
     let shards = Shards::new(&job.spec, job.rows().0, count, place)?;
     shards.check_blocks(reduction(chosen))?;
     job.shards = Some(shards);
@@ -64,6 +68,7 @@ fn reproducible(job: &Job, size: usize) -> Reproducible {
         (1, _) => Reproducible::No,
         // Blocks are shards.
         (_, Some(Shard::Into(shards))) if shards != BLOCKS => Reproducible::No,
+        _ if size > BLOCKS => Reproducible::No,
         _ if rows >= ROWS_WORTH_A_BLOCK || size == BLOCKS => Reproducible::Blocks(BLOCKS),
         _ => Reproducible::No,
     })

@@ -31,7 +31,8 @@ impl Trainer {
     /// For such a run, and when net and data don't fit together.
     pub fn check_learnt(&self) -> Result<()> {
         let Some([low, high]) = self.losses else { return Ok(()) };
-        if !self.is_drawn {
+        // The first shard may be unlike the others.
+        if !self.is_drawn || self.shards().is_some() {
             return Ok(());
         }
         let untrained = findings::loss(&self.spec, &self.samples, &initial_weights(&self.spec))?;
@@ -52,11 +53,15 @@ impl Trainer {
             .help(lower_rate(&self.spec, self.spec.lr)))
     }
 
-    /// Findings from the current weights about the training, as sentences.
+    /// Findings from the current weights about the training, as sentences; none where a rank holds only shards of the
+    /// rows.
     ///
     /// # Errors
     /// When the device was lost.
     pub fn findings(&mut self) -> Result<Vec<String>> {
+        if self.shards().is_some() {
+            return Ok(Vec::new());
+        }
         if let Some(cause) = findings::same_inputs(&self.samples) {
             return Ok(vec![cause]);
         }

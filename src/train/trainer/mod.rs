@@ -331,8 +331,11 @@ impl Trainer {
     /// As [`Trainer::run_steps`], without waiting for an asynchronous device.
     ///
     /// # Errors
-    /// When the device was lost.
+    /// When the device was lost, and for a trainer that holds shards of the rows.
     pub fn queue_steps(&mut self, count: usize) -> Result<()> {
+        if self.shards().is_some() {
+            return Err(Error::failed("the steps of shards are run by `fit`"));
+        }
         let run = Run::new(self.spec.clone(), self.training.rows);
         let order = run.order(run.rows, self.at.epoch as u64);
         let step = |i: usize| {

@@ -103,10 +103,12 @@ impl Windows {
         (shards > 1).then(|| format!("shards: {shards} in windows of {}", count(batches, "step")))
     }
 
-    /// Windows of an epoch. A last batch with fewer rows is in the window of the one before it: it may have no row of
-    /// a shard.
+    /// Windows of an epoch. Of shards a last batch with fewer rows is in the window of the one before it: it may have
+    /// no row of a shard.
     fn count(&self) -> usize {
-        (self.shards.rows() / self.shards.batch()).div_ceil(self.batches)
+        let (rows, batch) = (self.shards.rows(), self.shards.batch());
+        let batches = if self.shards.count() == 1 { rows.div_ceil(batch) } else { rows / batch };
+        batches.div_ceil(self.batches)
     }
 
     /// The window of the step at a position.
