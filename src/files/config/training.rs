@@ -255,8 +255,8 @@ options! {
         #[arg(value_name = "fused|plain")]
         plan: PlanKind,
 
-        /// Bit-identical weights for any number of processes: sum N blocks of each batch in order [default:
-        /// for large batches; N: 8]
+        /// Bit-identical weights for any number of processes, by sums of N blocks [default: for large batches;
+        /// N: 8]
         #[arg(
             num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "N|no",
         )]
