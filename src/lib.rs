@@ -11,8 +11,10 @@
 //! # let y: Vec<u32> = x.chunks(2).map(|row| u32::from(row[0] > row[1])).collect();
 //! use wgrad::Classifier;
 //!
-//! // x: (60, 2) in row-major order; y: the class of each row. let model = Classifier::fit((&x, 2), &y)?; let
-//! classes: Vec<u32> = model.predict(&[[9.0, 1.0], [1.0, 9.0]])?; let probabilities = model.predict_proba((&x, 2))?;
+//! // x: (60, 2) in row-major order; y: the class of each row.
+//! let model = Classifier::fit((&x, 2), &y)?;
+//! let classes: Vec<u32> = model.predict(&[[9.0, 1.0], [1.0, 9.0]])?;
+//! let probabilities = model.predict_proba((&x, 2))?;
 //! # assert_eq!((classes.len(), probabilities.rows(), probabilities.cols()), (2, 60, 2));
 //! # Ok::<(), wgrad::Error>(())
 //! ```
