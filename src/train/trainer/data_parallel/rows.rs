@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// The rows that steps read.
 pub(in crate::train::trainer) struct LocalRows {
-    /// All rows of a batch; of shards the first of this rank's.
+    /// The data set with all rows of a batch, or with this rank's first shard.
     pub data: DataId,
     /// The shards, and what is on the device of each of this rank's.
     pub shards: Option<(Shards, Vec<LocalShard>)>,
