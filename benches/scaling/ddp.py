@@ -29,7 +29,7 @@ import torch_peer
 
 # Rows of the data set, as in src/train/bench/cases.rs.
 ROWS = {"S64": 60_000, "S128": 60_000, "M": 60_000, "T": 65_536, "H": 18_432, "L": 2048}
-# Seconds of a stretch of steps; the result is the median of stretches.
+# Seconds of a run of steps; the result is the median of runs.
 STRETCH = 0.1
 
 
@@ -52,9 +52,9 @@ def seconds_of(steps, ranks, seconds):
     counts = torch.tensor([each, max(3, round(seconds / max(STRETCH, one)))])
     if ranks > 1:
         distributed.broadcast(counts, 0)
-    each, stretches = counts.tolist()
+    each, runs = counts.tolist()
     found = []
-    for _ in range(stretches):
+    for _ in range(runs):
         begin = time.perf_counter()
         steps(each)
         found.append((time.perf_counter() - begin) / each)

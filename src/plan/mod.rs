@@ -43,6 +43,8 @@ pub struct Plan {
     pub gradients: Option<TensorId>,
     /// The state of the optimizer, in training.
     pub state: Option<[TensorId; 3]>,
+    /// The loss scale and its counts, in training in mixed precision: (1, 4).
+    pub loss_scale: Option<TensorId>,
     /// Which rules fused its step, and why others didn't.
     pub rules: Vec<Verdict>,
 }
@@ -68,6 +70,7 @@ impl Plan {
         }
         self.gradients = self.gradients.and_then(place);
         self.state = self.state.map(|state| state.map(there));
+        self.loss_scale = self.loss_scale.and_then(place);
         for embedding in &mut self.embeddings {
             embedding.table = there(embedding.table);
             embedding.gradient = embedding.gradient.and_then(place);
@@ -110,6 +113,13 @@ pub enum Purpose {
 pub fn evaluation_rows(net: &Net, rows: usize) -> usize {
     let widest = net.shapes().map(|(out, cols)| out.max(cols)).max().unwrap_or(1);
     ((1 << 21) / widest).clamp(1, 1024).min(rows.max(1))
+}
+
+/// The batch size of evaluations between the epochs of a training: their program is that of the training, whose
+/// memory they should not determine.
+#[must_use]
+pub fn evaluation_rows_in_training(spec: &Spec) -> usize {
+    evaluation_rows(&spec.net, spec.batch_size.min(256))
 }
 
 /// The program of `spec` on a device with these traits. In mixed precision it doesn't depend on

@@ -131,6 +131,7 @@ pub(super) fn allocate(spec: &Spec, batch: usize, purpose: Purpose) -> Tensors {
         parameters,
         gradients: None,
         state,
+        loss_scale: None,
         rules: Vec::new(),
     };
     let decayed = if spec.decay_all { usize::MAX } else { weights };

@@ -29,7 +29,7 @@ impl Estimate {
             rows = rows.max(set.rows());
             data_bytes += bytes_of(set);
         }
-        let least = plan::evaluation_rows(&spec.net, spec.batch_size.min(rows).min(256));
+        let least = plan::evaluation_rows_in_training(spec).min(rows);
         let program =
             plan::plain(spec, spec.rows_at_a_time().min(rows).max(least), Purpose::Train).program;
         // In floating point: a net that is too large must not overflow before it is refused.

@@ -10,7 +10,7 @@ use crate::plan::program::{Op, Program};
 /// The loss scale S, by which every δ is multiplied.
 #[derive(Clone, Copy)]
 pub(super) struct LossScaling {
-    tensor: TensorId,
+    pub(super) tensor: TensorId,
     /// Steps without an overflow before S is doubled.
     interval: u32,
 }

@@ -131,6 +131,7 @@ pub(super) fn derive_in_half(plain: Plan, mixed: &MixedPrecision) -> Plan {
     let mut plan = plain;
     let trains = !plan.program.routines.step.is_empty();
     let loss_scale = trains.then(|| LossScaling::new(&mut plan.program, mixed));
+    plan.loss_scale = loss_scale.map(|scaling| scaling.tensor);
     let Ok(mut plan) = rewrite::<Infallible>(plan, false, |routine, trains| {
         routine.fuse_in_half(loss_scale.filter(|_| trains));
         Ok(())

@@ -23,7 +23,7 @@ impl Trainer {
     /// # Errors
     /// When the device was lost.
     pub fn loss_scale(&mut self) -> Result<Option<LossScale>> {
-        let Some(tensor) = self.session.plan().program.find("loss_scale") else { return Ok(None) };
+        let Some(tensor) = self.session.plan().loss_scale else { return Ok(None) };
         let mut state = [0.0; SCALE_STATE];
         self.session.backend_mut().read(tensor, ValuesMut::F32(&mut state)).block_on()?;
         let [scale, good, skipped, _] = state;

@@ -111,7 +111,7 @@ impl Trainer {
     fn load_parts(&mut self, parallel: &mut DataParallel) -> Result<()> {
         let weights = self.session.weights()?;
         let most = parallel.most_rows(&self.spec, self.shards());
-        let evaluation = plan::evaluation_rows(&self.spec.net, self.spec.batch_size.min(256));
+        let evaluation = plan::evaluation_rows_in_training(&self.spec);
         let rows = match self.spec.micro_batch {
             Some(rows) if matches!(parallel.parts, Parts::Ends(_)) => most.min(rows),
             _ => most,

@@ -17,7 +17,7 @@ pub(super) fn load(spec: &mut Spec, mut backend: Box<dyn Backend>) -> Result<Ses
     // The previous program is no longer needed.
     backend.unload();
     loop {
-        let evaluation = plan::evaluation_rows(&spec.net, spec.batch_size.min(256));
+        let evaluation = plan::evaluation_rows_in_training(spec);
         let batch = spec.rows_at_a_time().max(evaluation);
         let plan = plan::plan(spec, batch, Purpose::Train, backend.traits());
         match backend.load(Arc::new(plan.program.clone())).block_on() {

@@ -219,36 +219,41 @@ impl Text<'_> {
         Ok(())
     }
 
-    /// Writes the stores into workgroup memory, of 0 where k is outside of the matrix.
+    /// Writes the stores into workgroup memory. Where k is outside of the matrix, 0 is stored over what was read: that
+    /// is only in the last part, and a select for each element would take a tenth of all vector instructions.
     fn write_moves(&self, out: &mut String) -> fmt::Result {
         for load in self.loads() {
             let name = &load.name;
             let ones = load.from.iter().any(|source| self.reads[source.operand].ones);
-            let is_clamped = self.is_clamped(&load);
-            let value = |quad: String| {
-                let quad = if ones {
-                    format!("select({quad}, vec4<f32>(1.0), ones_{name})")
-                } else {
-                    quad
-                };
-                if is_clamped {
-                    format!("select(vec4<f32>(), {quad}, is_within_{name})")
-                } else {
-                    quad
-                }
+            let value = |quad: String| match ones {
+                true => format!("select({quad}, vec4<f32>(1.0), ones_{name})"),
+                false => quad,
             };
+            let mut indent = "        ";
+            let mut quads = vec![(format!("into_{name}"), value(format!("next_{name}")))];
             if load.is_square {
                 let end = load.from.last().and_then(|source| source.end).unwrap_or_default();
                 let [a, b] = self.tile.strides();
                 let stride = if a == b { format!("{a}u") } else { format!("stride_{name}") };
-                writeln!(out, "        if (me < {end}u) {{")?;
-                for c in 0..4 {
-                    let value = value(format!("next_{name}[{c}]"));
-                    writeln!(out, "            quads[into_{name} + {c}u * {stride}] = {value};")?;
+                let quad = |c| {
+                    (format!("into_{name} + {c}u * {stride}"), value(format!("next_{name}[{c}]")))
+                };
+                quads = (0..4).map(quad).collect();
+                writeln!(out, "{indent}if (me < {end}u) {{")?;
+                indent = "            ";
+            }
+            for (place, value) in &quads {
+                writeln!(out, "{indent}quads[{place}] = {value};")?;
+            }
+            if self.is_clamped(&load) {
+                writeln!(out, "{indent}if (!is_within_{name}) {{")?;
+                for (place, _) in &quads {
+                    writeln!(out, "{indent}    quads[{place}] = {}();", self.tile.quad())?;
                 }
+                writeln!(out, "{indent}}}")?;
+            }
+            if load.is_square {
                 writeln!(out, "        }}")?;
-            } else {
-                writeln!(out, "        quads[into_{name}] = {};", value(format!("next_{name}")))?;
             }
         }
         Ok(())

@@ -44,7 +44,7 @@ impl Overlap {
         let pieces = plan.cut(least);
         let program = &plan.program;
         let each: Vec<_> =
-            program.find("gradients").into_iter().flat_map(|all| program.inside(all)).collect();
+            plan.gradients.into_iter().flat_map(|all| program.inside(all)).collect();
         let bucket = |piece: Piece| {
             let with_range = each.iter().map(|&id| (id, program.range(id, 0)));
             let tensors =

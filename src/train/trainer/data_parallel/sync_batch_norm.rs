@@ -1,12 +1,12 @@
 //! Batch normalization over ranks: its statistics are those of the whole batch, whoever computes which rows, as
 //! SyncBatchNorm has them in PyTorch.
 //!
-//! The ops up to the gradients are cut into stretches, each of which ends where a layer needs sums over all rows: in the
+//! The ops up to the gradients are cut into phases, each of which ends where a layer needs sums over all rows: in the
 //! forward pass the mean and variance of Z, in the backward pass ∂E/∂γ and ∂E/∂β. There all ranks exchange what they
 //! have of each of their blocks of rows, and go on with what follows for the whole batch. All combine the blocks in the
 //! same order, so that the bits don't depend on who computed which.
 //!
-//! A rank with several blocks takes each of them through a stretch before it goes on. What a later stretch reads of a
+//! A rank with several blocks takes each of them through a phase before it goes on. What a later phase reads of a
 //! block is kept on the host in between.
 
 use super::rows::LocalRows;
@@ -24,7 +24,7 @@ use crate::train::ranks::Ranks;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-/// What all ranks exchange at the end of a stretch, of each block of rows.
+/// What all ranks exchange at the end of a phase, of each block of rows.
 #[derive(Debug, Clone, Copy)]
 enum Meeting {
     /// Mean and variance of each unit: (2, n), from which its running averages follow: (2, n).
@@ -34,11 +34,11 @@ enum Meeting {
 }
 
 /// Ops between two meetings.
-struct Stretch {
+struct Phase {
     ops: Range<usize>,
     /// None behind the last one.
     meeting: Option<Meeting>,
-    /// Of several blocks: what it reads of earlier stretches, and what it writes for later ones.
+    /// Of several blocks: what it reads of earlier phases, and what it writes for later ones.
     loads: Vec<TensorId>,
     saves: Vec<TensorId>,
     /// Whether the losses of the rows are added up in it.
@@ -63,11 +63,11 @@ pub(in crate::train::trainer) struct Place<'a> {
 
 /// Steps of a net with batch normalization over several blocks of rows.
 pub(in crate::train::trainer) struct SyncBatchNorm {
-    stretches: Vec<Stretch>,
+    phases: Vec<Phase>,
     /// What is kept of each block of this rank, by tensor.
     kept: Vec<HashMap<TensorId, Vec<f32>>>,
     sums: Vec<[f32; SUMS]>,
-    /// ∂E/∂γ and ∂E/∂β over the batch that the stretch at hand begins with.
+    /// ∂E/∂γ and ∂E/∂β over the batch that the phase at hand begins with.
     begins_with: Option<[(TensorId, Vec<f64>); 2]>,
 }
 
@@ -80,7 +80,7 @@ impl SyncBatchNorm {
     /// Steps by the program of a plan, which is not fused.
     pub(in crate::train::trainer) fn new(plan: &Plan) -> Self {
         let ops = gradient(plan);
-        let mut stretches = Vec::new();
+        let mut phases = Vec::new();
         let mut start = ops.start;
         for at in ops.clone() {
             let meeting = match &plan.program.ops[at] {
@@ -93,16 +93,16 @@ impl SyncBatchNorm {
                 _ => None,
             };
             if meeting.is_some() {
-                stretches.push(Stretch::new(start..at + 1, meeting));
+                phases.push(Phase::new(start..at + 1, meeting));
                 start = at + 1;
             }
         }
-        stretches.push(Stretch::new(start..ops.end, None));
-        note_transfers(&mut stretches, &plan.program);
-        SyncBatchNorm { stretches, kept: Vec::new(), sums: Vec::new(), begins_with: None }
+        phases.push(Phase::new(start..ops.end, None));
+        note_transfers(&mut phases, &plan.program);
+        SyncBatchNorm { phases, kept: Vec::new(), sums: Vec::new(), begins_with: None }
     }
 
-    /// Takes all blocks of this rank through all stretches but the last.
+    /// Takes all blocks of this rank through all phases but the last.
     pub(in crate::train::trainer) fn begin(
         &mut self,
         at: &mut Place<'_>,
@@ -113,8 +113,8 @@ impl SyncBatchNorm {
         self.sums.clear();
         self.sums.resize(blocks.own.len(), [0.0; SUMS]);
         self.begins_with = None;
-        for number in 0..self.stretches.len() - 1 {
-            let Some(meeting) = self.stretches[number].meeting else { continue };
+        for number in 0..self.phases.len() - 1 {
+            let Some(meeting) = self.phases[number].meeting else { continue };
             let before = match meeting {
                 Meeting::Statistics { running, .. } => read(at, running, None)?,
                 Meeting::Sums { .. } => Vec::new(),
@@ -123,7 +123,7 @@ impl SyncBatchNorm {
             for i in 0..blocks.own.len() {
                 let rows = &blocks.all[blocks.own.start + i];
                 if !rows.is_empty() {
-                    self.stretch(at, number, i, blocks)?;
+                    self.phase(at, number, i, blocks)?;
                     match meeting {
                         Meeting::Statistics { statistics, .. } => {
                             own.extend(read(at, statistics, None)?);
@@ -152,7 +152,7 @@ impl SyncBatchNorm {
         Ok(())
     }
 
-    /// Takes block `i` of this rank through the last stretch: its gradients are in their places then. The sums of its
+    /// Takes block `i` of this rank through the last phase: its gradients are in their places then. The sums of its
     /// losses and scores.
     pub(in crate::train::trainer) fn end(
         &mut self,
@@ -160,11 +160,11 @@ impl SyncBatchNorm {
         blocks: &Blocks,
         i: usize,
     ) -> Result<[f32; SUMS]> {
-        self.stretch(at, self.stretches.len() - 1, i, blocks)?;
+        self.phase(at, self.phases.len() - 1, i, blocks)?;
         Ok(self.sums[i])
     }
 
-    fn stretch(
+    fn phase(
         &mut self,
         at: &mut Place<'_>,
         number: usize,
@@ -172,7 +172,7 @@ impl SyncBatchNorm {
         blocks: &Blocks,
     ) -> Result<()> {
         let rows = &blocks.all[blocks.own.start + i];
-        let (stretch, kept) = (&self.stretches[number], &mut self.kept[i]);
+        let (phase, kept) = (&self.phases[number], &mut self.kept[i]);
         let is_alone = blocks.own.len() == 1;
         for (id, sums) in self.begins_with.iter().flatten() {
             // δ takes the means over the batch, as sums over the rows of the block by their number. The gradients of
@@ -182,22 +182,22 @@ impl SyncBatchNorm {
             at.backend.write(*id, Values::F32(&values)).block_on()?;
         }
         if !is_alone {
-            for id in &stretch.loads {
+            for id in &phase.loads {
                 if let Some(values) = kept.get(id) {
                     at.backend.write(*id, Values::F32(values)).block_on()?;
                 }
             }
         }
-        if stretch.accumulates {
+        if phase.accumulates {
             at.backend.write(at.plan.sums, Values::F32(&[0.0; SUMS])).block_on()?;
         }
         let (data, step) = at.local.of(at.step, rows)?;
-        at.backend.run(stretch.ops.clone(), data, &[step]).block_on()?;
-        if stretch.accumulates {
+        at.backend.run(phase.ops.clone(), data, &[step]).block_on()?;
+        if phase.accumulates {
             at.backend.read(at.plan.sums, ValuesMut::F32(&mut self.sums[i])).block_on()?;
         }
         if !is_alone {
-            for &id in &stretch.saves {
+            for &id in &phase.saves {
                 kept.insert(id, read(at, id, Some(rows.len()))?);
             }
         }
@@ -205,14 +205,14 @@ impl SyncBatchNorm {
     }
 }
 
-impl Stretch {
+impl Phase {
     fn new(ops: Range<usize>, meeting: Option<Meeting>) -> Self {
-        Stretch { ops, meeting, loads: Vec::new(), saves: Vec::new(), accumulates: false }
+        Phase { ops, meeting, loads: Vec::new(), saves: Vec::new(), accumulates: false }
     }
 }
 
-/// Notes what goes from stretch to stretch, and that all gradients are to be there at the end.
-fn note_transfers(stretches: &mut [Stretch], program: &Program) {
+/// Notes what goes from phase to phase, and that all gradients are to be there at the end.
+fn note_transfers(phases: &mut [Phase], program: &Program) {
     let is_of_block = |id: &TensorId| {
         matches!(program.tensor(*id).role, Role::Transient | Role::Gradient)
             && !program.tensor(*id).name.ends_with(".norm.statistics")
@@ -222,11 +222,11 @@ fn note_transfers(stretches: &mut [Stretch], program: &Program) {
     };
     let mut written: HashSet<TensorId> = HashSet::new();
     let mut writes: Vec<HashSet<TensorId>> = Vec::new();
-    let last = stretches.len() - 1;
-    // A stretch begins with sums that the meeting before it left.
+    let last = phases.len() - 1;
+    // A phase begins with sums that the meeting before it left.
     let mut begins_with: Vec<TensorId> = Vec::new();
-    for (number, stretch) in stretches.iter_mut().enumerate() {
-        let tasks = effects(&stretch.ops);
+    for (number, phase) in phases.iter_mut().enumerate() {
+        let tasks = effects(&phase.ops);
         let reads = tasks.iter().flat_map(Task::read).map(|slice| slice.tensor);
         let gradients = written
             .iter()
@@ -236,26 +236,26 @@ fn note_transfers(stretches: &mut [Stretch], program: &Program) {
             .chain(gradients)
             .filter(|id| written.contains(id) && !begins_with.contains(id))
             .collect();
-        stretch.loads = loads.into_iter().collect();
-        stretch.loads.sort();
+        phase.loads = loads.into_iter().collect();
+        phase.loads.sort();
         let own = tasks.iter().flat_map(Task::written).map(|slice| slice.tensor);
         let mut own: HashSet<TensorId> = own.chain(begins_with.drain(..)).collect();
-        if let Some(Meeting::Sums { scale, shift }) = stretch.meeting {
+        if let Some(Meeting::Sums { scale, shift }) = phase.meeting {
             [scale, shift].iter().for_each(|id| {
                 own.remove(id);
             });
             begins_with = vec![scale, shift];
         }
-        stretch.accumulates = own.iter().any(|id| program.tensor(*id).role == Role::Metric);
+        phase.accumulates = own.iter().any(|id| program.tensor(*id).role == Role::Metric);
         own.retain(is_of_block);
         written.extend(&own);
         writes.push(own);
     }
     let mut later: HashSet<TensorId> = HashSet::new();
-    for (stretch, own) in stretches.iter_mut().zip(writes).rev() {
-        stretch.saves = own.into_iter().filter(|id| later.contains(id)).collect();
-        stretch.saves.sort();
-        later.extend(&stretch.loads);
+    for (phase, own) in phases.iter_mut().zip(writes).rev() {
+        phase.saves = own.into_iter().filter(|id| later.contains(id)).collect();
+        phase.saves.sort();
+        later.extend(&phase.loads);
     }
 }
 
