@@ -308,13 +308,23 @@ impl Text<'_> {
             writeln!(out, "        first += {depth}u;")?;
         }
         self.write_loads(out, "        ")?;
-        for k in 0..depth {
-            self.write_step(out, k)?;
-        }
+        self.write_steps(out)?;
         self.write_fold(out)?;
         writeln!(out, "    }}")?;
         self.write_stores(out)?;
         writeln!(out, "}}")
+    }
+
+    /// Multiplies the part in workgroup memory. Drivers unroll this loop with its few iterations; FXC does not, and takes
+    /// half as long as for one with all k written out.
+    fn write_steps(&self, out: &mut String) -> fmt::Result {
+        const AT_ONCE: usize = 4;
+        let [stride_a, stride_b] = self.tile.strides();
+        writeln!(out, "        for (var k = 0u; k < {}u; k += {AT_ONCE}u) {{", self.tile.depth)?;
+        writeln!(out, "            let at_a = from_a + k * {stride_a}u;")?;
+        writeln!(out, "            let at_b = from_b + k * {stride_b}u;")?;
+        (0..AT_ONCE).try_for_each(|k| self.write_step(out, k))?;
+        writeln!(out, "        }}")
     }
 
     /// The products of one k.
@@ -325,11 +335,11 @@ impl Text<'_> {
         let (down, across) = (rows / each[0], cols / each[1]);
         writeln!(out, "        {{")?;
         for i in 0..quads_a {
-            let place = format!("from_a + {}u", k * stride_a + i * down);
+            let place = format!("at_a + {}u", k * stride_a + i * down);
             writeln!(out, "            let a{i} = {};", self.in_f32(&place))?;
         }
         for j in 0..quads_b {
-            let place = format!("from_b + {}u", k * stride_b + j * across);
+            let place = format!("at_b + {}u", k * stride_b + j * across);
             writeln!(out, "            let b{j} = {};", self.in_f32(&place))?;
         }
         self.each_sum(|r, j| {

@@ -43,8 +43,7 @@ impl Overlap {
         let least = parallel.ranks.bucket().filter(|_| is_single && parallel.norms.is_none())?;
         let pieces = plan.cut(least);
         let program = &plan.program;
-        let each: Vec<_> =
-            plan.gradients.into_iter().flat_map(|all| program.inside(all)).collect();
+        let each: Vec<_> = plan.gradients.into_iter().flat_map(|all| program.inside(all)).collect();
         let bucket = |piece: Piece| {
             let with_range = each.iter().map(|&id| (id, program.range(id, 0)));
             let tensors =
