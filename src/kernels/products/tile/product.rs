@@ -315,15 +315,16 @@ impl Text<'_> {
         writeln!(out, "}}")
     }
 
-    /// Multiplies the part in workgroup memory. Drivers unroll this loop with its few iterations; FXC does not, and takes
-    /// half as long as for one with all k written out.
+    /// Multiplies the part in workgroup memory, in a loop whose iterations have 128 multiply-adds each. Drivers unroll it,
+    /// as it has few iterations; FXC does not, and takes half as long as for one with all k written out.
     fn write_steps(&self, out: &mut String) -> fmt::Result {
-        const AT_ONCE: usize = 4;
+        let Tile { each, depth, .. } = self.tile;
+        let at_once = (128 / (each[0] * each[1])).min(depth);
         let [stride_a, stride_b] = self.tile.strides();
-        writeln!(out, "        for (var k = 0u; k < {}u; k += {AT_ONCE}u) {{", self.tile.depth)?;
+        writeln!(out, "        for (var k = 0u; k < {depth}u; k += {at_once}u) {{")?;
         writeln!(out, "            let at_a = from_a + k * {stride_a}u;")?;
         writeln!(out, "            let at_b = from_b + k * {stride_b}u;")?;
-        (0..AT_ONCE).try_for_each(|k| self.write_step(out, k))?;
+        (0..at_once).try_for_each(|k| self.write_step(out, k))?;
         writeln!(out, "        }}")
     }
 
