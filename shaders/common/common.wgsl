@@ -10,8 +10,8 @@ struct Step {
     key1: u32,
     lr: f32,
     reduction_factor: f32,  // 1 / (batch, or batch · outputs, or 1)
-    correction1: f32, // 1 − β₁ᵗ
-    correction2: f32, // 1 − β₂ᵗ
+    correction1: f32, // 1 − β₁ᵗ⁺¹
+    correction2: f32, // 1 − β₂ᵗ⁺¹
     correction3: f32, // another number for some optimizers
     correction4: f32,
     t: u32,           // steps done before this one

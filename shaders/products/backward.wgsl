@@ -30,7 +30,7 @@ struct Backward {
 // The operands are declared by src/kernels/products/tile: d0, δ of the first update: (B, n), and a0, its
 // layer's input: (B, k).
 
-// No binding is left for a third state: rules that need one run the plain plan.
+// No binding is left for a third state: optimizers that need one run the plain plan.
 fn largest_so_far(i: u32, v: f32) -> f32 {
     return v;
 }

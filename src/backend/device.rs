@@ -91,7 +91,7 @@ pub fn open(choice: &Device, threads: Option<usize>) -> Result<Opened> {
             let why = match refused.is_empty() {
                 false => "no GPU could be opened",
                 true if adapters.is_empty() => "no GPU adapter was found",
-                true => "only a software adapter was found, which --device gpu would use",
+                true => "no hardware GPU found; --device gpu uses the software adapter",
             };
             Ok(Opened { passed_over: refused, ..cpu(why)? })
         }

@@ -108,7 +108,7 @@ pub enum Purpose {
     Evaluate,
 }
 
-/// The batch size of predictions and losses: no more than there are rows, and smaller for a wide net.
+/// The batch size of predictions and losses: at most `rows`, and smaller for a wide net.
 #[must_use]
 pub fn evaluation_rows(net: &Net, rows: usize) -> usize {
     let widest = net.shapes().map(|(out, cols)| out.max(cols)).max().unwrap_or(1);

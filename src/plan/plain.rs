@@ -31,6 +31,7 @@ use crate::plan::program::{EmbeddingTensors, LayerTensors, Op, Routines};
 pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     let mut tensors = allocate(spec, batch, purpose);
     let t = tensors.target(spec);
+    // In training this becomes δ_L: the loss writes ∂E/∂A_L into it, and the backward pass multiplies it by σ′.
     let gradient = tensors.output_gradient();
     let update = update(spec, &mut tensors);
     let loss = |tensors: &Tensors, training: bool| {
@@ -76,6 +77,7 @@ pub fn plain(spec: &Spec, batch: usize, purpose: Purpose) -> Plan {
     }
     tensors.plan.program.ops = ops;
     tensors.plan.program.routines = routines;
+    // Extends the step and the update, or adds routines.
     average(spec, &mut tensors);
     tensors.plan
 }

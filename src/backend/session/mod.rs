@@ -389,7 +389,7 @@ impl Session {
         Ok(())
     }
 
-    /// Steps over rows in order, in batches as large as the program allows.
+    /// Steps over rows in order, in batches as large as the program allows: the default permutation changes nothing.
     fn batches(&self, rows: Range<usize>) -> impl Iterator<Item = Step> + use<> {
         let (batch, end) = (self.plan.program.batch, rows.end);
         rows.step_by(batch).map(move |first| Step {

@@ -33,7 +33,7 @@ pub(in crate::cli) enum Command {
     Evaluate(EvaluateArgs),
     /// Write predictions, one line per row of data
     Predict(PredictArgs),
-    /// List the runs in this directory, newest first
+    /// List runs, newest first
     Runs(RunsArgs),
     /// Compare the settings and results of runs
     Compare(CompareArgs),
@@ -41,7 +41,7 @@ pub(in crate::cli) enum Command {
     Inspect(InspectArgs),
     /// Rebuild the report of a run, or write a page that compares several runs
     Report(ReportArgs),
-    /// Write a commented config file for data
+    /// Write a commented config file for a data set
     Init(Box<InitArgs>),
     /// Export a trained net to ONNX, PyTorch, C, Rust or WGSL
     Export(ExportArgs),
@@ -65,12 +65,12 @@ pub(in crate::cli) struct ModelArgs {
     /// Run directory or model file
     #[arg(value_name = "RUN", value_parser = run_path())]
     pub run: PathBuf,
-    #[arg(help = format!("{DATA_HELP}; for a set with a test part, only that part is used"))]
+    #[arg(help = format!("{DATA_HELP}; if it has a test set, only that is used"))]
     pub data: String,
-    /// Directory to search for known data sets before downloading them
+    /// Directory to search for (Fashion-)MNIST before downloading it
     #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Random seed for generated data sets [default: 0, as in training]
+    /// Random seed for generated data sets [default: 0, as for train]
     #[arg(long, env = "WGRAD_SEED", value_name = "N", value_parser = crate::files::config::seed)]
     pub seed: Option<u64>,
     /// Unknown categories: warn, or stop with an error (exit code 3)
@@ -99,7 +99,7 @@ pub(in crate::cli) struct EvaluateArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ReportArgs {
-    /// Run directory, to rebuild its report, or several, to compare them on one page
+    /// Run whose report to rebuild, or several runs to compare on one page
     #[arg(value_name = "RUN", required = true, value_parser = run_path())]
     pub runs: Vec<PathBuf>,
     /// File for the comparison of several runs [default: comparison.html]
@@ -117,10 +117,10 @@ pub(in crate::cli) struct PredictArgs {
     /// Output file; its extension selects the format [default: standard output]
     #[arg(short, long, value_name = "FILE", alias = "output")]
     pub out: Option<PathBuf>,
-    /// csv, tsv, jsonl, parquet or npy (only probabilities or values) [default: from the extension]
+    /// csv, tsv, jsonl, parquet or npy (numbers only) [default: from the extension]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// Columns to copy before the predictions, by name or number (for images, only file)
+    /// Input columns to write left of the predictions, by name or number (images: `file` only)
     #[arg(long, value_name = "COLS", alias = "keep")]
     pub keep_columns: Vec<ColumnNames>,
     /// Unreadable rows: stop with exit code 3, or skip and count them
@@ -145,7 +145,7 @@ pub(in crate::cli) struct ExportArgs {
     /// Export the net alone, which then takes preprocessed features
     #[arg(long)]
     pub bare: bool,
-    /// Directory of known data sets, on whose rows an ONNX file is tested
+    /// Directory of (Fashion-)MNIST, whose rows test an ONNX file
     #[arg(long, env = "WGRAD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
@@ -158,7 +158,7 @@ pub(in crate::cli) struct ImportArgs {
     /// Run directory to create
     #[arg(short, long, value_name = "DIR", alias = "output")]
     pub out: PathBuf,
-    /// Activation between layers, for a safetensors file, which holds only weights
+    /// Activation between layers (safetensors files hold only weights)
     #[arg(long, value_name = "NAME", default_value = "relu")]
     pub activation: crate::Activation,
     /// Whether outputs are class logits or numbers [default: from an ONNX file's last operation, else

@@ -18,7 +18,7 @@ pub(in crate::cli) struct CheckGradientsArgs {
     /// random weights [default: digits]
     #[arg(value_name = "RUN|DATA")]
     pub subject: Option<String>,
-    /// Largest accepted relative error
+    /// Maximum relative error
     #[arg(
         long,
         default_value_t = crate::proof::gradcheck::Options::default().threshold,
@@ -32,7 +32,7 @@ pub(in crate::cli) struct CheckGradientsArgs {
         value_parser = double("1e-5"),
     )]
     pub step: f64,
-    /// Largest number of parameters to check
+    /// Maximum number of parameters to check
     #[arg(
         long,
         default_value_t = crate::proof::gradcheck::Options::default().limit,
@@ -77,7 +77,7 @@ pub(in crate::cli) struct BenchArgs {
     /// Run directory or model file that provides net and data; or a data set or file [default: digits]
     #[arg(value_name = "RUN|DATA", conflicts_with = "case")]
     pub subject: Option<String>,
-    /// Net of benches/peers/README.md, on random data: S64, S128, M, T, H, L, or product
+    /// Case from benches/peers/README.md, on random data: S64, S128, M, T, H, L, or product
     #[arg(long, value_name = "CASE")]
     pub case: Option<String>,
     /// Write "ready", then measure once for each line of standard input: to take turns with other
@@ -101,7 +101,7 @@ pub(in crate::cli) struct BenchArgs {
 /// The options of a net and its data, for checks.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckArgs {
-    /// TOML file of options, such as config.toml of a run
+    /// TOML file of options, such as a run's config.toml
     #[arg(long, env = "WGRAD_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Write one JSON object

@@ -8,7 +8,8 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 /// The option of every command.
 pub(super) fn verbose() -> Arg {
-    let help = "Log each phase and its duration; -vv or RUST_LOG=wgpu=info also logs libraries";
+    let help =
+        "Log each phase and its duration; -vv or RUST_LOG=wgpu=info also logs from libraries";
     let argument = Arg::new("verbose").help_heading(Resettable::<Str>::Reset);
     argument.short('v').long("verbose").action(ArgAction::Count).help(help)
 }

@@ -15,7 +15,7 @@ pub(super) fn run_path() -> impl TypedValueParser<Value = PathBuf> {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RunsArgs {
-    /// Directory of runs, or a run, to list its folds or nets [default: runs and the current directory]
+    /// Directory of runs, or a run whose folds or nets to list [default: runs and the current directory]
     #[arg(value_name = "DIR")]
     pub directory: Option<PathBuf>,
     /// Write one JSON line per run

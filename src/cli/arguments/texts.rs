@@ -20,7 +20,7 @@ Every option can also be set in the environment (WGRAD_BATCH_SIZE for --batch-si
 the file given to --config. A flag overrides the environment, which overrides the file.
 
 Optimizers:    sgd, momentum, nesterov, adam, adamw, adagrad, rmsprop, nadam, amsgrad, radam,
-               lion, lamb, muon; rprop and lbfgs for full batches
+               lion, lamb, muon; rprop and lbfgs for full batches only
 Schedules:     constant, linear, cosine, step(EVERY,FACTOR), exponential(FACTOR[,EVERY]),
                polynomial(POWER), cosine-restarts(FIRST,MULT), one-cycle(PEAK,START,END),
                inverse-sqrt, plateau(FACTOR,PATIENCE); lengths in steps (500), epochs (2epochs)

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub(in crate::cli) struct TrainArgs {
     #[arg(value_name = "DATA", help = format!("{DATA_HELP} [default: digits]"))]
     pub source: Option<String>,
-    /// TOML file of options, such as config.toml of another run or a file written by wgrad init
+    /// TOML file of options, such as another run's config.toml or a file written by wgrad init
     #[arg(long, env = "WGRAD_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Show the columns, the net, the settings and the estimated training time, and exit

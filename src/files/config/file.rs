@@ -16,7 +16,7 @@ impl TrainConfig {
     /// is suggested), and an invalid value.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|e| {
-            let help = "give a TOML file of options, such as config.toml of a run";
+            let help = "give a TOML file of options, such as a run's config.toml";
             match e.kind() {
                 std::io::ErrorKind::NotFound => {
                     Error::usage(format!("there is no file {}", path.display())).help(help)

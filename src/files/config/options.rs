@@ -20,7 +20,7 @@ options! {
         #[arg(hide = true, value_name = "DATA")]
         data: String,
 
-        /// Directory to search for known data sets before downloading them
+        /// Directory to search for (Fashion-)MNIST before downloading it
         #[arg(value_name = "DIR")]
         data_dir: PathBuf,
 
@@ -122,7 +122,7 @@ options! {
         #[arg(value_name = "LAYERS")]
         layers: HiddenLayers,
 
-        /// Activation of hidden layers without one in --layers [default: relu]
+        /// Default activation of hidden layers [default: relu]
         #[arg(value_name = "NAME")]
         activation: Units,
 
@@ -155,8 +155,8 @@ options! {
         #[arg(value_name = "NAME")]
         initializer: Init,
 
-        /// Loss, optionally with :total, :mean-batch (over rows) or :mean [default: cross-entropy or
-        /// squared-error]
+        /// Loss, and its reduction: :total, :mean-batch (rows) or :mean (rows and outputs) [default:
+        /// cross-entropy or squared-error]
         #[arg(value_name = "LOSS[:REDUCTION]")]
         loss: Objective,
 

@@ -30,7 +30,7 @@ options! {
         #[serde(with = "text")]
         optimizer: Optimizer,
 
-        /// Learning rate [default: depends on optimizer and data: 0.001 for adam, 0.003 to 0.007 for tables]
+        /// Learning rate [default: depends on optimizer and data: 0.001 for adam, 0.003 to 0.007 for tables and digits]
         #[arg(value_name = "RATE", value_parser = number("0.001"))]
         lr: f32,
 
@@ -38,7 +38,7 @@ options! {
         #[arg(value_name = "SCHEDULE")]
         schedule: Schedule,
 
-        /// Linear warmup, in steps (500), epochs (2epochs) or as a fraction of the run (0.05) [default: 0]
+        /// Linear warmup, in steps (500) or epochs (2epochs), or as a fraction of the run (0.05) [default: 0]
         #[arg(value_name = "SPAN")]
         #[serde(with = "text")]
         warmup: Span,
@@ -110,9 +110,9 @@ options! {
         #[arg(value_name = "FRACTION", value_parser = number("0.25"))]
         swa: f32,
 
-        /// Image augmentation: standard, or steps (see the end of train --help) such as
+        /// Image augmentation: standard, or operations (see the end of train --help) such as
         /// shift(2)+rotation(10) [default: none]
-        #[arg(value_name = "STEPS")]
+        #[arg(value_name = "OPERATIONS")]
         augment: Augment,
 
         /// Mixup: convex combinations of pairs of rows, with weights drawn from Beta(α, α) [default: none]
@@ -132,7 +132,7 @@ options! {
         #[arg(value_name = "f32|f16")]
         precision: Precision,
 
-        /// Initial loss scale for f16, a power of two; it adapts to overflows [default: 65536]
+        /// Initial loss scale for f16, a power of two, adjusted dynamically [default: 65536]
         #[arg(value_name = "SCALE", value_parser = number("65536"))]
         loss_scale: f32,
     }
@@ -157,13 +157,13 @@ options! {
         #[serde(with = "text")]
         validation: HeldOutData,
 
-        /// Test set: a fraction of the rows, split off first, or a file [default: the test part of a known
-        /// data set]
+        /// Test set: a fraction of the rows, split off first, or a file [default: the data set's
+        /// test set, if any]
         #[arg(value_name = "FRACTION|PATH")]
         #[serde(with = "text")]
         test: HeldOutData,
 
-        /// How rows are held out (see the end of train --help) [default: stratified for classes, else random]
+        /// Which rows are held out (see the end of train --help) [default: stratified for classes, else random]
         #[arg(value_name = "SPLIT")]
         split: Split,
 
@@ -255,8 +255,8 @@ options! {
         #[arg(value_name = "fused|plain")]
         plan: PlanKind,
 
-        /// Bit-identical weights for any number of processes, by sums of N blocks [default: for large batches;
-        /// N: 8]
+        /// Bit-identical weights for any number of processes: sum gradients in N blocks [default:
+        /// for large batches; N: 8]
         #[arg(
             num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_name = "N|no",
         )]

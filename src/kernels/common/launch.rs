@@ -15,8 +15,8 @@ pub struct Step {
     pub order: [u32; 5],
     /// η.
     pub lr: f32,
-    /// The factor of the loss's reduction on sums over rows and outputs, and on their gradient: 1 / divisor
-    /// ([`crate::math::loss::Reduction`]). The loss scale of mixed precision is a tensor.
+    /// 1 / divisor of the loss's reduction ([`crate::math::loss::Reduction`]), which kernels apply to the gradient; the
+    /// host divides the sums. The loss scale of mixed precision is a tensor.
     pub reduction_factor: f32,
     /// The optimizer's corrections for this step: [`crate::math::optim::Optimizer::corrections`].
     pub corrections: [f32; 4],

@@ -1,8 +1,8 @@
 //! The backward pass of a layer in one launch: backward by data, which is δ, and backward by weights, which is the
 //! gradients of parameters that no later op reads, with their updates.
 //!
-//! δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), beside ∂E/∂W = δᵀ A and ∂E/∂b = ± Σ_rows δ of the layer
-//! above with the optimizer's step on them: while δ_l is computed from W_{l+1}, W_{l+2} can change.
+//! δ_l = (δ_{l+1} W_{l+1}) ⊙ σ_l′(Z_l), beside ∂E/∂W = δᵀ A and ∂E/∂b = ± Σ_rows δ of layer
+//! l + 2 with the optimizer's step on them: while δ_l is computed from W_{l+1}, W_{l+2} can change.
 //! The last launch of a step has two updates and no δ. Gradients are not kept.
 //!
 //! With a long batch, the blocks of an update are few and their sums long, while the δ beside them finishes
@@ -202,6 +202,7 @@ struct Own {
 impl Own {
     fn kernels(&self, bindings: &'static [Binding]) -> Vec<Kernel> {
         let [delta, input] = self.update;
+        // `task` and `part` are variables of backward.wgsl.
         let a = Operand {
             source: delta,
             place: At::From("part.y * task.x + side"),

@@ -86,6 +86,7 @@ fn kernels(
 ) -> Vec<Kernel> {
     let (along, row) = (Along::Depth, "p.k");
     let x = Operand { source, place, len: "now.rows", row, along, ones: false, in_fours: true };
+    // `part` and `p` are variables of dense.wgsl.
     let w = Operand {
         source: "w",
         place: At::From("side * p.k + part.y"),

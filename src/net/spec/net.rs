@@ -298,7 +298,7 @@ impl Net {
             if layer.units > 1 << 31 {
                 return fail(
                     format!("a layer of width {}", layer.units),
-                    "widths must be below 2³¹",
+                    "widths must be at most 2³¹",
                 );
             }
             let place = format!("layer {}", l + 1);

@@ -33,7 +33,7 @@ pub struct LayerTensors {
     pub z: TensorId,
     /// A: (B, n_l); the same tensor as Z under the identity.
     pub a: TensorId,
-    /// δ: (B, n_l), in training.
+    /// First ∂E/∂A, then δ in its place: (B, n_l), in training.
     pub delta: Option<TensorId>,
     /// Where the gradients are, in programs that keep them.
     pub gradients: Option<LayerGradients>,

@@ -3,7 +3,8 @@
 //! An entry has the equation, the operands with what the op does to each, its line of text, and the function that
 //! launches it on a GPU. `given` operands are constants of the op; it `reads`, `writes` or `changes` tensors:
 //! changes them in place, each element read and written by one invocation or workgroup. If an op touches only parts
-//! of tensors, `touches` says which. Composite ops, such as all fused ones, are structures, described in the same
+//! of tensors, `touches` says which. In launches, `on` is `Launching`: the shapes, precisions, tiles and data set of the
+//! device; its `in_parts` cuts elements to what one binding holds. Composite ops, such as all fused ones, are structures, described in the same
 //! way by modules of [`composite`].
 
 use super::composite;
@@ -359,7 +360,7 @@ fn transposed(is_transposed: bool) -> &'static str {
 }
 
 impl Op {
-    /// Whether GPUs have a kernel for it: the CPU's pass and update do more in one op.
+    /// Whether GPUs have a kernel for it: the CPU's `WholeNet` and updates do more in one op.
     #[must_use]
     pub fn runs_on_gpus(&self) -> bool {
         match self {

@@ -11,8 +11,8 @@
 //! | tables | gradients of tables | one `EmbedGradient` | they are consecutive |
 //! | dropout after σ′ | dropout of δ, δ ⊙ σ′ | the same in the other order | nothing writes Z between |
 //! | output | T, loss, δ_L ⊙ σ′ | `Output` | only the loss reads T |
-//! | δ | δ W, ⊙ σ′ | `Backward` by data | W is a parameter |
-//! | updates | δᵀ A, Σ δ, update | `Backward` by weights | nothing but the update reads gradients |
+//! | δ | δ W, ⊙ σ′ | `Backward` by data (δ_l from δ_{l+1}) | W is a parameter |
+//! | updates | δᵀ A, Σ δ, update | `Backward` by weights (an update) | nothing but the update reads gradients |
 //! | kept gradients | δᵀ A, Σ δ | `Backward` by weights, without an update | otherwise |
 //! | beside | two `Backward` | one | neither touches what the other writes, nor does an op between |
 //! | parts | updates over a long batch | `Backward` of parts, `SumUpdate` | all parameters have an update |
@@ -149,6 +149,7 @@ fn rewrite<E>(
     with_hook: bool,
     mut rules: impl FnMut(&mut Routine, bool) -> Result<(), E>,
 ) -> Result<Plan, E> {
+    // The ops of each routine, as lists.
     let mut lists = Lists::of(&plan.program, with_hook);
     for (ops, trains) in lists.each().into_iter().filter(|(ops, _)| !ops.is_empty()) {
         let mut routine = Routine::new(&plan, std::mem::take(ops));

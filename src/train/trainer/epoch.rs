@@ -44,6 +44,7 @@ impl Trainer {
         observer: &mut dyn Observer,
         reads: usize,
     ) -> Result<Option<EpochPart>> {
+        // Rank 0 decides.
         let [reads] = self.as_first([reads as f64])?;
         let reads = (reads as usize).max(1);
         if self.at.within == 0 {

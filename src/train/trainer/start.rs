@@ -1,4 +1,4 @@
-//! The start of a run: random weights, and a spec that fits the data.
+//! The start of a run: plans and loads the program, and checks that spec and data fit.
 
 use crate::backend::Backend;
 use crate::backend::session::Session;

@@ -294,7 +294,12 @@ impl Text<'_> {
         self.write_kept(out)?;
         writeln!(out, "    var first = {};", if slices > 1 { "slice * SEGMENT" } else { "0u" })?;
         self.write_loads(out, "    ")?;
-        writeln!(out, "    for (var round = 0u; round < rounds; round++) {{")?;
+        // Of a segment, or of all if they aren't folded.
+        let at_once = if slices > 1 { "steps" } else { "select(rounds, steps, FOLD)" };
+        writeln!(out, "    let at_once = {at_once};")?;
+        writeln!(out, "    for (var done = 0u; done < rounds; done += at_once) {{")?;
+        writeln!(out, "    let end = min(done + at_once, rounds);")?;
+        writeln!(out, "    for (var round = done; round < end; round++) {{")?;
         writeln!(out, "        workgroupBarrier();")?;
         self.write_moves(out)?;
         writeln!(out, "        workgroupBarrier();")?;
@@ -309,6 +314,7 @@ impl Text<'_> {
         }
         self.write_loads(out, "        ")?;
         self.write_steps(out)?;
+        writeln!(out, "    }}")?;
         self.write_fold(out)?;
         writeln!(out, "    }}")?;
         self.write_stores(out)?;
@@ -366,7 +372,7 @@ impl Text<'_> {
     fn write_fold(&self, out: &mut String) -> fmt::Result {
         let Tile { slices, .. } = self.tile;
         if slices == 1 {
-            writeln!(out, "        if (FOLD && (round + 1u) % steps == 0u) {{")?;
+            writeln!(out, "        if (FOLD) {{")?;
             self.each_sum(|r, j| {
                 writeln!(out, "            total{r}_{j} += sum{r}_{j};")?;
                 writeln!(out, "            sum{r}_{j} = vec4<f32>();")
@@ -377,7 +383,6 @@ impl Text<'_> {
         let [_, cols] = self.quads();
         let threads = self.tile.per_slice();
         let place = |slice: &str, j: usize| format!("({slice} * {threads}u + me) * {cols}u + {j}u");
-        writeln!(out, "        if ((round + 1u) % steps == 0u || round + 1u == rounds) {{")?;
         for r in 0..self.tile.each[0] {
             writeln!(out, "            workgroupBarrier();")?;
             for j in 0..cols {
@@ -397,7 +402,7 @@ impl Text<'_> {
             }
             writeln!(out, "            }}")?;
         }
-        writeln!(out, "        }}")
+        Ok(())
     }
 
     /// Stores the elements, a quad at a time. A loop takes the quads in turn, so that the epilogue
